@@ -1,0 +1,1 @@
+"""What payload and ground must agree on; nothing here runs."""
