@@ -1,0 +1,1 @@
+"""The jobs that ship with the stack, one folder a job, and what every job is written against."""

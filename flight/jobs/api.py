@@ -1,0 +1,214 @@
+"""What a job's entry function is handed, and the same in memory for tests and runs by hand.
+
+JobError                the job cannot go on
+├── InputError          the operator's doing: a parameter or an input file
+└── ResultError         the machine's doing: a result failed its own check
+JobCancelled            the operator asked for the end; let it pass
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from flight.jobs.declaration import JobDeclaration
+
+if TYPE_CHECKING:
+    from hal.compute import ComputeDevice
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class JobError(Exception):
+    """The job cannot go on; the message is for the operator."""
+
+
+class InputError(JobError):
+    """A parameter or an input file that the job cannot use; the message says what it can."""
+
+
+class ResultError(JobError):
+    """A result that failed the job's own check: run the job again."""
+
+
+class JobCancelled(Exception):  # noqa: N818  (an order, not an error)
+    """The operator ended the job; raised by `beat`, to be let through."""
+
+
+class Job(Protocol):
+    """One job as its entry function sees it."""
+
+    @property
+    def parameters(self) -> Any:
+        """The checked parameters, an instance of the declaration's dataclass."""
+
+    @property
+    def step(self) -> int:
+        """The step of the commit the job resumes from; 0 when it starts. Valid after `state`."""
+
+    @property
+    def compute(self) -> ComputeDevice:
+        """The device that the job computes on; opened when it is first asked for."""
+
+    def input(self, field: str) -> Path:
+        """The staged file that parameter `field` names; raises InputError when there is none."""
+
+    def output(self, name: str) -> Path:
+        """Where to write a declared output; it is published when the job ends well."""
+
+    def state(self, **arrays: Array) -> None:
+        """Register, once, the C-contiguous arrays that make up the job's state.
+
+        When the job resumes they are filled, in place, from the last commit.
+        """
+
+    def beat(self) -> None:
+        """Say that the job is alive; blocks while paused, raises JobCancelled."""
+
+    def progress(self, step: int, total: int) -> None:
+        """Say how many of `total` steps are done."""
+
+    def metric(self, **values: float) -> None:
+        """Set declared metrics, in their declared units."""
+
+    def commit(self, step: int) -> None:
+        """Keep a copy of the registered arrays to resume from: `step` steps are done."""
+
+    def log(self, text: str) -> None:
+        """A sentence for people; the last one stands in the job's status."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A copy of a job's registered arrays after `step` steps."""
+
+    step: int
+    arrays: Mapping[str, Array]
+
+
+@dataclass
+class LocalJob:
+    """A job in this process, its commits in memory: for tests and for a run by hand.
+
+    `inputs` gives the file of each FileName parameter that is set. `on_beat` is called at each
+    beat; it may raise JobCancelled.
+    """
+
+    declaration: JobDeclaration
+    parameters: Any
+    folder: Path
+    inputs: Mapping[str, Path] = field(default_factory=dict)
+    resume: Commit | None = None
+    on_beat: Callable[[], None] | None = None
+    on_log: Callable[[str], None] | None = None
+    on_progress: Callable[[LocalJob], None] | None = None
+    step: int = 0
+    total: int = 0
+    done: int = 0
+    beats: int = 0
+    last_commit: Commit | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    _arrays: dict[str, Array] | None = None
+    _drafts: Path | None = None
+    _device: ComputeDevice | None = None
+
+    @property
+    def compute(self) -> ComputeDevice:
+        """The host's processor as a device; no board watches it."""
+        if self._device is None:
+            from hal.compute import open_device  # a job that only reads files needs no device
+
+            self._device = open_device("host", None)
+        return self._device
+
+    def input(self, field: str) -> Path:
+        """The file given for parameter `field`."""
+        path = self.inputs.get(field)
+        if path is None:
+            raise InputError(f"{field} names no file; set {field}=FILE")
+        if not path.is_file():
+            raise InputError(f"{field}: there is no file {path}")
+        return path
+
+    def output(self, name: str) -> Path:
+        """A draft, moved into `folder` by `publish`."""
+        if name not in {output.name for output in self.declaration.outputs}:
+            raise ValueError(f"job {self.declaration.name} declares no output {name!r}")
+        if self._drafts is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._drafts = Path(tempfile.mkdtemp(prefix=".draft-", dir=self.folder))
+        return self._drafts / name
+
+    def state(self, **arrays: Array) -> None:
+        """Register the arrays; fill them from `resume` where there is one."""
+        if self._arrays is not None:
+            raise ValueError("a job registers its state once")
+        self._arrays = arrays
+        if self.resume is None:
+            return
+        for name, array in arrays.items():
+            kept = self.resume.arrays.get(name)
+            if kept is None or kept.shape != array.shape or kept.dtype != array.dtype:
+                raise InputError(
+                    f"the commit holds no array '{name}' of {array.dtype} {array.shape}; "
+                    "start the job anew"
+                )
+            array[...] = kept
+        self.step = self.resume.step
+
+    def beat(self) -> None:
+        """Count the beat; `on_beat` may cancel."""
+        self.beats += 1
+        if self.on_beat is not None:
+            self.on_beat()
+
+    def progress(self, step: int, total: int) -> None:
+        """Keep the progress, and the metrics as they stand, in `history`."""
+        self.done, self.total = step, total
+        self.history.append(dict(self.metrics))
+        if self.on_progress is not None:
+            self.on_progress(self)
+
+    def metric(self, **values: float) -> None:
+        """Set declared metrics."""
+        known = {metric.name for metric in self.declaration.metric_fields}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(f"job {self.declaration.name} declares no metric {unknown[0]!r}")
+        self.metrics.update(values)
+
+    def commit(self, step: int) -> None:
+        """Copy the registered arrays into `last_commit`."""
+        arrays = {name: array.copy() for name, array in (self._arrays or {}).items()}
+        self.last_commit = Commit(step, arrays)
+
+    def log(self, text: str) -> None:
+        """Keep the sentence."""
+        self.messages.append(text)
+        if self.on_log is not None:
+            self.on_log(text)
+
+    def publish(self) -> dict[str, Path]:
+        """Move what was written to its place in `folder`; the job ended well."""
+        published = {}
+        for draft in sorted(self._drafts.iterdir()) if self._drafts else ():
+            published[draft.name] = draft.replace(self.folder / draft.name)
+        self.close()
+        return published
+
+    def close(self) -> None:
+        """Drop drafts and close the device; twice does no harm."""
+        if self._drafts is not None:
+            shutil.rmtree(self._drafts, ignore_errors=True)
+            self._drafts = None
+        if self._device is not None:
+            self._device.close()
+            self._device = None

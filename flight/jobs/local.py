@@ -1,0 +1,60 @@
+"""Run a job by hand, in this process, without a payload around it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # jobs bring their own threads; see docs/jobs.md
+
+from flight.jobs.api import LocalJob
+from flight.jobs.declaration import JobDeclaration
+from flight.jobs.registry import by_name
+
+
+@dataclass(frozen=True)
+class LocalResult:
+    """What a run by hand left: its files by name, its last metrics and its messages."""
+
+    files: Mapping[str, Path]
+    metrics: Mapping[str, float]
+    messages: tuple[str, ...]
+
+
+def run_local(
+    name: str,
+    settings: Mapping[str, str],
+    folder: Path,
+    on_progress: Callable[[LocalJob], None] | None = None,
+    on_log: Callable[[str], None] | None = None,
+) -> LocalResult:
+    """Run the job `name` to its end and publish its outputs in `folder`.
+
+    `settings` are parameters as typed ("size": "256"); a file parameter is a path on this machine.
+    Raises LookupError for an unknown job, icd FieldError for a setting, JobError for the rest.
+    """
+    declaration = by_name(name)
+    files = {key: Path(settings[key]) for key in declaration.inputs if settings.get(key)}
+    # the wire's name is short; on this machine the path may be long, so only its name travels
+    words = {key: files[key].name if key in files else text for key, text in settings.items()}
+    parameters = declaration.parse(words)
+    job = LocalJob(
+        declaration, parameters, folder, inputs=files, on_progress=on_progress, on_log=on_log
+    )
+    try:
+        entry_of(declaration)(job)
+        published = job.publish()
+    finally:
+        job.close()
+    return LocalResult(published, dict(job.metrics), tuple(job.messages))
+
+
+def entry_of(declaration: JobDeclaration) -> Callable[[Any], None]:
+    """The entry function of a job; importing it also compiles or loads its kernels."""
+    module, function = declaration.entry.split(":")
+    entry: Callable[[Any], None] = getattr(import_module(module), function)
+    return entry
