@@ -1,0 +1,111 @@
+# Van Allen: `make help` lists what can be done. Every target sets up what it needs in $(VENV).
+
+VENV ?= .venv
+PYTHON ?=
+ARGS ?=
+WORKERS ?= auto
+
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --quiet
+INSTALL := $(PIP) install --no-deps --require-hashes
+HAS_CC := $(shell command -v cc || command -v gcc || command -v clang)
+RUN_LOCK := requirements/$(if $(HAS_CC),run,run-zig).txt
+PACKAGES := icd flight hal sim_hw ground
+CODE := $(PACKAGES) tools tests $(wildcard benchmarks examples)
+OUT_OF_PROCESS := $(wildcard tests/mission)
+COVERED := --cov --cov-report= --cov-report=json:build/coverage.json
+
+.DEFAULT_GOAL := help
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.PHONY: help run test lint bench coverage ratchet matrix lock format clean same-python
+
+help: ## Show this list.
+	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) \
+	  | while IFS="$$(printf '\t')" read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
+	@echo '  Variables: ARGS="..." (passed on), PYTHON=python3.12 (else found), VENV=.venv, WORKERS=auto (test processes)'
+
+run: $(VENV)/.run ## Fly the first pass: an emulated H100 payload trains a small GPT on an uplinked text.
+	@$(PY) examples/first_pass.py $(ARGS)
+
+ifeq ($(strip $(ARGS)),)
+test: $(VENV)/.dev ## Run every suite and hold branch coverage to its ratchet; with ARGS, pytest with just these.
+	@mkdir -p build
+	$(PY) -m pytest tests $(OUT_OF_PROCESS:%=--ignore=%) -n $(WORKERS) $(COVERED)
+	@$(PY) tools/check_coverage.py build/coverage.json coverage.ratchet
+	$(if $(OUT_OF_PROCESS),$(PY) -m pytest $(OUT_OF_PROCESS) -n $(WORKERS))
+else
+test: $(VENV)/.dev
+	$(PY) -m pytest $(ARGS)
+endif
+
+lint: $(VENV)/.dev ## Check style, types, imports, requirements and names; changes nothing.
+	$(VENV)/bin/ruff check $(CODE)
+	$(VENV)/bin/ruff format --check $(CODE)
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-logo
+	$(PY) tools/check_components.py flight/components
+	$(PY) tools/check_requirements.py docs/requirements.md tests
+	$(PY) tools/check_names.py
+
+format: $(VENV)/.dev ## Let ruff rewrite what it can.
+	$(VENV)/bin/ruff check --fix $(CODE)
+	$(VENV)/bin/ruff format $(CODE)
+
+bench: $(VENV)/.dev $(VENV)-reference/.made ## Run the benchmarks, beside PyTorch (installs it apart; REFERENCE=no leaves it out).
+	@mkdir -p build
+	VANALLEN_REFERENCE_PYTHON=$(if $(filter no,$(REFERENCE)),,$(abspath $(VENV)-reference/bin/python)) \
+	  $(PY) -m pytest benchmarks -n 0 --benchmark-json=build/benchmarks.json $(ARGS)
+
+coverage: $(VENV)/.dev ## Measure branch coverage and list the lines that no test reached.
+	@mkdir -p build
+	$(PY) -m pytest tests $(OUT_OF_PROCESS:%=--ignore=%) -n $(WORKERS) $(COVERED) --cov-report=term-missing:skip-covered
+	@$(PY) tools/check_coverage.py build/coverage.json coverage.ratchet
+
+ratchet: $(VENV)/.dev ## Write the last measured coverage into coverage.ratchet.
+	@$(PY) tools/check_coverage.py build/coverage.json coverage.ratchet --write
+
+matrix: ## Run the tests on the oldest and on the newest Python that work, each in its own environment.
+	@for wanted in 3.10 3.13; do \
+	  $(MAKE) test VENV=.venv-$$wanted PYTHON=$$(sh tools/find_python.sh python$$wanted) || exit 1; done
+
+lock: $(VENV)-lock/.made ## Choose new versions for every dependency and write the lock files.
+	sh tools/lock.sh $(VENV)-lock/bin/uv $(ARGS)
+
+clean: ## Remove the environments, caches and build outputs made here.
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-reference .venv-3.1? build dist *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks .coverage*
+	find $(PACKAGES) tools tests $(wildcard benchmarks examples) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.made: | $(if $(PYTHON),same-python)
+	@python=$$(sh tools/find_python.sh $(PYTHON)) && echo "making $(VENV) with $$python" \
+	  && "$$python" -m venv $(VENV) && touch $@
+
+$(VENV)/.run: $(VENV)/.made $(RUN_LOCK) requirements/text.txt pyproject.toml
+	@echo "installing $(RUN_LOCK) into $(VENV) (about half a minute, once)"
+	@$(INSTALL) -r $(RUN_LOCK)
+	@$(INSTALL) --ignore-requires-python -r requirements/text.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	@echo "installing requirements/dev.txt into $(VENV) (once)"
+	@$(INSTALL) -r requirements/dev.txt
+	@touch $@
+
+$(VENV)-lock/.made: requirements/lock.txt
+	@python=$$(sh tools/find_python.sh $(PYTHON)) && "$$python" -m venv $(VENV)-lock
+	@$(VENV)-lock/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --require-hashes -r requirements/lock.txt
+	@touch $@
+
+$(VENV)-reference/.made: $(VENV)/.made
+ifneq ($(REFERENCE),no)
+	@echo "installing PyTorch into $(VENV)-reference to compare with (large; make bench REFERENCE=no leaves it out)"
+	@$(PY) -m venv $(VENV)-reference
+	@$(VENV)-reference/bin/python -m pip --disable-pip-version-check --quiet install '.[reference]'
+	@touch $@
+endif
+
+# A PYTHON that differs from the one $(VENV) was made with is a mistake to name, not to ignore.
+same-python:
+	@test ! -x $(PY) || sh tools/find_python.sh --same $(PY) $(PYTHON)
