@@ -6,7 +6,7 @@ ARGS ?=
 WORKERS ?= auto
 
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip --disable-pip-version-check --quiet
+PIP := $(PY) -m pip --disable-pip-version-check -qq
 INSTALL := $(PIP) install --no-deps --require-hashes
 HAS_CC := $(shell command -v cc || command -v gcc || command -v clang)
 RUN_LOCK := requirements/$(if $(HAS_CC),run,run-zig).txt
@@ -95,14 +95,14 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 
 $(VENV)-lock/.made: requirements/lock.txt
 	@python=$$(sh tools/find_python.sh $(PYTHON)) && "$$python" -m venv $(VENV)-lock
-	@$(VENV)-lock/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --require-hashes -r requirements/lock.txt
+	@$(VENV)-lock/bin/python -m pip --disable-pip-version-check -qq install --no-deps --require-hashes -r requirements/lock.txt
 	@touch $@
 
 $(VENV)-reference/.made: $(VENV)/.made
 ifneq ($(REFERENCE),no)
 	@echo "installing PyTorch into $(VENV)-reference to compare with (large; make bench REFERENCE=no leaves it out)"
 	@$(PY) -m venv $(VENV)-reference
-	@$(VENV)-reference/bin/python -m pip --disable-pip-version-check --quiet install '.[reference]'
+	@$(VENV)-reference/bin/python -m pip --disable-pip-version-check -qq install '.[reference]'
 	@touch $@
 endif
 
