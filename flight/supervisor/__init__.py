@@ -1,0 +1,1 @@
+"""Starts, watches and restarts every process of the payload; standard library only."""

@@ -1,0 +1,106 @@
+"""Executes, signals and reaps processes, and keeps their logs bounded."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36
+LOG_LIMIT = 4 * 1024 * 1024
+LOG_KEPT = 64 * 1024
+DEFAULT_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP, signal.SIGPIPE)
+
+
+def become_subreaper() -> None:
+    """Make orphans below this process its children, so that it can reap them."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "cannot become child subreaper")
+
+
+def execute(
+    argv: Sequence[str], env: Mapping[str, str], log: Path, inherited: Sequence[int]
+) -> int:
+    """Start a process in its own group with only ``inherited`` open; its output goes to ``log``."""
+    bound_log(log)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    for fd in inherited:
+        os.set_inheritable(fd, True)
+    try:
+        return os.posix_spawnp(
+            argv[0],
+            list(argv),
+            dict(env),
+            file_actions=actions,
+            setpgroup=0,
+            setsigdef=DEFAULT_SIGNALS,
+            setsigmask=(),
+        )
+    finally:
+        for fd in inherited:
+            os.set_inheritable(fd, False)
+
+
+def signal_group(pid: int, number: int) -> None:
+    """Signal the process group that an unreaped child leads."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def reap() -> Iterator[tuple[int, int]]:
+    """Yield (pid, status) of every ended child, orphans included.
+
+    What is left of an ended child's process group is killed before it is reaped: until then its
+    pid, and with it the group, cannot be somebody else's.
+    """
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None:
+            return
+        signal_group(ended.si_pid, signal.SIGKILL)
+        _, status = os.waitpid(ended.si_pid, 0)
+        yield ended.si_pid, os.waitstatus_to_exitcode(status)
+
+
+def living_children() -> list[int]:
+    """The pids of this process's children, adopted orphans included."""
+    own = os.getpid()
+    entries = (path.name for path in Path("/proc").iterdir())
+    return [int(entry) for entry in entries if entry.isdigit() and _parent(entry) == own]
+
+
+def _parent(entry: str) -> int:
+    try:
+        with open(f"/proc/{entry}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return 0
+    return 0 if fields[0] in (b"Z", b"X") else int(fields[1])
+
+
+def bound_log(log: Path) -> None:
+    """Keep a log's last part in ``<log>.1`` and start it again when it is over its limit."""
+    try:
+        size = log.stat().st_size
+    except FileNotFoundError:
+        return
+    if size <= LOG_LIMIT:
+        return
+    with log.open("rb") as file:
+        file.seek(size - LOG_KEPT)
+        tail = file.read()
+    log.with_name(log.name + ".1").write_bytes(tail)
+    # The writers append, so they go on at the start of the emptied file.
+    os.truncate(log, 0)
