@@ -1,0 +1,69 @@
+"""What every suite shares: the target under test, leave to control it, and derandomised draws."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# "ci" draws the same examples every time, so that coverage can be held to a figure; "explore" draws
+# new ones: HYPOTHESIS_PROFILE=explore make test. A slow machine is no bug, hence no deadline.
+settings.register_profile(
+    "ci",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("explore", max_examples=2_000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+EMULATED = "emulated-"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Say which payload the functional suites fly."""
+    group = parser.getgroup("van allen")
+    group.addoption(
+        "--target",
+        metavar="ENDPOINT",
+        help="fly this running payload (tcp://host:port) instead of starting one",
+    )
+    group.addoption(
+        "--board",
+        metavar="NAME",
+        default="emulated-h100",
+        help="board of the payload that the tests start (default: %(default)s)",
+    )
+    group.addoption(
+        "--allow-control",
+        action="store_true",
+        help="run tests marked control on a real board too: they change its state",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what would control a board that may be real, unless that was allowed."""
+    board: str = config.getoption("--board")
+    ours = config.getoption("--target") is None and board.startswith(EMULATED)
+    if ours or config.getoption("--allow-control"):
+        return
+    reason = "changes the state of a board that may be real; allow it with --allow-control"
+    for item in items:
+        if item.get_closest_marker("control"):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def target(request: pytest.FixtureRequest) -> str | None:
+    """Endpoint of a running payload to fly, or None where the suite starts its own."""
+    endpoint: str | None = request.config.getoption("--target")
+    return endpoint
+
+
+@pytest.fixture(scope="session")
+def board_name(request: pytest.FixtureRequest) -> str:
+    """Name of the board (a row of hal/boards.py) that a payload is started with."""
+    name: str = request.config.getoption("--board")
+    return name
