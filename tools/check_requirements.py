@@ -9,8 +9,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-REQUIREMENT = re.compile(r"^- \*\*(VA-[A-Z]{3}-\d\d)\*\* +\S", re.MULTILINE)
-IDENTIFIER = re.compile(r"VA-[A-Z]{3}-\d\d")
+REQUIREMENT = re.compile(r"^- \*\*(VA-[A-Z]{3,4}-\d\d)\*\* +\S", re.MULTILINE)
+IDENTIFIER = re.compile(r"VA-[A-Z]{3,4}-\d\d")
 MARKER = "verifies"
 
 
