@@ -29,6 +29,11 @@ class Pending(Protocol[Result]):
     """A telecommand whose answer comes later. Exactly one of `complete` and `fail` counts: a
     second answer, or one after the time-out, is refused and counted."""
 
+    @property
+    def source(self) -> int:
+        """The id of the station that sent the telecommand."""
+        ...
+
     def progress(self, step: int) -> None: ...
 
     def complete(self, result: Any = None) -> bool: ...
@@ -144,6 +149,9 @@ class Port:
     defer: Callable[[], Pending[Any]] = field(default=lambda: _refuse_defer())
     clock: Callable[[], int] = lambda: 0
     """On-board ns of the current step."""
+    post_answer: Callable[[Work], None] = lambda _work: None
+    """Queue the answer to a question this component asked; it is never dropped for want of room,
+    and is let go when the component was rebuilt meanwhile."""
 
 
 def _refuse_defer() -> Pending[Any]:

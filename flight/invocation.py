@@ -1,0 +1,124 @@
+"""One telecommand on its way through the verification stages."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from icd.codec import Codec
+from icd.failures import FailureCode
+from icd.reports import Stage
+from icd.telecommand import Ack, Telecommand
+
+
+class Verifier(Protocol):
+    """Sends verification reports and keeps the account; implemented by the command handler."""
+
+    def stage(
+        self,
+        invocation: Invocation,
+        stage: Stage,
+        *,
+        step: int = 0,
+        code: int = 0,
+        reason: str = "",
+    ) -> None: ...
+
+    def result(self, invocation: Invocation, packed: bytes) -> None: ...
+
+    def settled(self, invocation: Invocation) -> None: ...
+
+    def refused_answer(self, invocation: Invocation) -> None: ...
+
+
+class Invocation:
+    """A telecommand being carried out; the `Pending` that `defer()` returns.
+
+    It settles exactly once. A second answer, or one after its time-out, is refused and counted.
+    """
+
+    __slots__ = (
+        "_is_started",
+        "_results",
+        "_verifier",
+        "deadline",
+        "is_deferred",
+        "is_settled",
+        "owner",
+        "telecommand",
+    )
+
+    def __init__(
+        self,
+        verifier: Verifier,
+        telecommand: Telecommand,
+        owner: set[Invocation],
+        results: Codec | None,
+        deadline: int,
+    ) -> None:
+        self._verifier = verifier
+        self._results = results
+        self._is_started = False
+        self.telecommand = telecommand
+        self.owner = owner
+        self.deadline = deadline
+        self.is_deferred = False
+        self.is_settled = False
+
+    @property
+    def source(self) -> int:
+        """The station that sent the telecommand."""
+        return self.telecommand.source
+
+    @property
+    def request_id(self) -> bytes:
+        return self.telecommand.request_id
+
+    def wants(self, stage: Ack) -> bool:
+        """Whether the source asked for the report of this successful stage."""
+        return bool(self.telecommand.ack & stage)
+
+    def started(self) -> None:
+        """Report the start, once."""
+        if not self._is_started and not self.is_settled:
+            self._is_started = True
+            self._verifier.stage(self, Stage.STARTED)
+
+    def progress(self, step: int) -> None:
+        """Report a step of a long command."""
+        if self.is_settled:
+            self._verifier.refused_answer(self)
+            return
+        self.started()
+        self._verifier.stage(self, Stage.PROGRESS, step=step)
+
+    def complete(self, result: Any = None) -> bool:
+        """Report completion, with the declared results if there are any; False when too late."""
+        if self.is_settled:
+            self._verifier.refused_answer(self)
+            return False
+        self.started()
+        if self._results is not None and self._results.fields:
+            values = [getattr(result, field.name) for field in self._results.fields]
+            self._verifier.result(self, self._results.pack_saturated(values))
+        self._settle(Stage.COMPLETED)
+        return True
+
+    def fail(self, reason: str, code: FailureCode = FailureCode.REFUSED) -> bool:
+        """Report failure: before the start it is a failed start; False when too late."""
+        if self.is_settled:
+            self._verifier.refused_answer(self)
+            return False
+        stage = Stage.FAILED if self._is_started else Stage.START_FAILED
+        self._settle(stage, code=code, reason=reason)
+        return True
+
+    def abandon(self) -> None:
+        """Its component was restarted before it answered."""
+        if not self.is_settled:
+            self.fail("the component was restarted; send it again", FailureCode.RESTARTED)
+
+    def _settle(self, stage: Stage, *, code: int = 0, reason: str = "") -> None:
+        self.is_settled = True
+        self.owner.discard(self)
+        self._verifier.stage(self, stage, code=code, reason=reason)
+        self._verifier.settled(self)
