@@ -32,7 +32,7 @@ class Parameters:
 class Metrics:
     """What the job tells of its course."""
 
-    gflops: Annotated[F64, "speed of the last product", Unit("GFLOP/s")] = 0.0
+    gflops: Annotated[F64, "speed of the last product and its check", Unit("GFLOP/s")] = 0.0
     worst_residual: Annotated[F64, "largest residual over the rounding it may have"] = 0.0
     wrong: Annotated[F64, "products that failed their check and were made again"] = 0.0
 
