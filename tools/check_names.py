@@ -25,7 +25,7 @@ ROOTS = {
     "usr",
     "var",
 }
-EXAMPLES = {"path"}  # what our messages call a path that the reader chooses
+EXAMPLES = {"path", "nowhere", "state"}  # what stands for a path that the reader chooses
 # Where the standards, licences and public code that we cite are kept.
 HOSTS = {
     "127.0.0.1",
