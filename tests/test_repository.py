@@ -1,4 +1,4 @@
-"""The repository keeps its own rules: set-up, locks, contracts, traces, and the checks themselves."""
+"""The repository keeps its own rules: set-up, locks, contracts, traces, and the checks of them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ else:
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("icd", "flight", "hal", "sim_hw", "ground")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+LINT_IMPORTS = "from importlinter.cli import lint_imports_command as main; main()"
 PIN = re.compile(r"^([a-z][a-z0-9-]*)==([^ ]+?)(?: ; (.*?))? \\$", re.MULTILINE)
 
 
@@ -210,12 +211,7 @@ class TestContracts:
         shutil.copy(ROOT / "pyproject.toml", tmp_path)
         shutil.copytree(ROOT / "tools", tmp_path / "tools")
         checked = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                "from importlinter.cli import lint_imports_command as main; main()",
-            ]
-            + ["--no-cache"],
+            [sys.executable, "-c", LINT_IMPORTS, "--no-cache"],
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -338,7 +334,7 @@ class TestRequirements:
         assert self.gaps(tmp_path, "- **VA-LINK-01** It works.\n", mark) == []
         arguments = [str(tmp_path / "requirements.md"), str(tmp_path / "tests")]
         assert check_requirements.main(arguments) == 0
-        assert capsys.readouterr().out == "1 requirements, each named by a test\n"
+        assert capsys.readouterr().out == "requirements, each named by a test: 1\n"
 
     def test_ids_are_counted_without_gaps_in_each_group(self) -> None:
         groups: dict[str, list[int]] = {}

@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     found = gaps(options.document, options.tests)
     known = requirements(options.document)
-    print("\n".join(found) or f"{len(known)} requirements, each named by a test")
+    print("\n".join(found) or f"requirements, each named by a test: {len(known)}")
     return 1 if found else 0
 
 
