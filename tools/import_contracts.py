@@ -54,6 +54,12 @@ class PairsContract(IndependenceContract):
 
     type_name = "pairs"
 
+    # Named again because import-linter before 2.16 reads only the fields of the class itself.
+    modules = IndependenceContract.modules
+    ignore_imports = IndependenceContract.ignore_imports
+    unmatched_ignore_imports_alerting = IndependenceContract.unmatched_ignore_imports_alerting
+    broken_contract_guidance = IndependenceContract.broken_contract_guidance
+
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
         """Forget the imports inside pairs, then require independence of all siblings."""
         for name in sorted(graph.modules):
