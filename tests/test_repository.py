@@ -185,6 +185,8 @@ class TestContracts:
             ("flight/new.py", "import sim_hw", "flight never imports ground or sim_hw"),
             ("flight/new.py", "import numba", "the executive's side of flight"),
             ("flight/components/new.py", "import flight.workers.kernels", "the executive's side"),
+            ("flight/components/new.py", "import hal.nvml", "the executive's side"),
+            ("flight/components/new.py", "import hal.reading", None),
             ("flight/components/new.py", "import flight.components.old", "a component never"),
             ("flight/components/new.py", "import flight.components.old_lifecycle", "a component"),
             ("flight/supervisor/new.py", "import icd", "the supervisor needs the standard"),
@@ -206,6 +208,8 @@ class TestContracts:
             (folder / "__init__.py").touch()
         for name in ("components/old", "components/old_lifecycle", "supervision"):
             (tmp_path / f"flight/{name}.py").touch()
+        for name in ("nvml", "reading"):
+            (tmp_path / f"hal/{name}.py").touch()
         (tmp_path / "flight/workers/kernels.py").write_text("import numba\n", encoding="utf-8")
         (tmp_path / file).write_text(f"{statement}\n", encoding="utf-8")
         shutil.copy(ROOT / "pyproject.toml", tmp_path)

@@ -17,6 +17,7 @@ class OneSideContract(Contract):
 
     Every module below ``source_modules`` is checked but those at and below ``other_side`` (names
     or wildcards), and every chain of imports from it, also one that leads through the other side.
+    ``permitted_modules`` are those below the forbidden ones that do no harm.
     Names may be missing: the contract holds before and after the files it speaks of appear.
     """
 
@@ -25,10 +26,12 @@ class OneSideContract(Contract):
     source_modules = fields.SetField(subfield=fields.StringField())
     other_side = fields.SetField(subfield=fields.StringField(), required=False)
     forbidden_modules = fields.SetField(subfield=fields.StringField())
+    permitted_modules = fields.SetField(subfield=fields.StringField(), required=False)
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
         """Keep the contract if no source module has a chain of imports to a forbidden one."""
-        forbidden = _with_descendants(graph, self.forbidden_modules)
+        permitted: Any = self.permitted_modules or ()
+        forbidden = _with_descendants(graph, self.forbidden_modules) - set(permitted)
         chains = [
             chain
             for source in sorted(self._sources(graph))
