@@ -1,0 +1,240 @@
+"""The board-state file: what a compute device and the board it stands on tell each other.
+
+Whoever computes on a device keeps one context row (process, bytes, busy time); whoever plays the
+board writes one device row (lost, reset generation, clock scale). They share nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import mmap
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ENVIRONMENT = "VANALLEN_BOARD_STATE"
+"""The environment variable that holds the path of the board-state file."""
+
+MAGIC = 0x56414253
+VERSION = 1
+DEVICES = 8
+CONTEXTS = 64
+
+
+class BoardStateError(Exception):
+    """The file is not a usable board-state file; the text says what to do."""
+
+
+class DeviceRow(ctypes.Structure):
+    """One device, written by the board."""
+
+    _fields_ = [
+        ("lost", ctypes.c_uint32),
+        ("generation", ctypes.c_uint32),  # counts resets: memory of an older generation is gone
+        ("clock_scale", ctypes.c_double),  # clock under load / highest clock, 0 … 1
+        ("memory_bytes", ctypes.c_uint64),
+        ("reserved_bytes", ctypes.c_uint64),
+    ]
+
+
+class ContextRow(ctypes.Structure):
+    """One compute context, written by the process that owns it; free where pid is 0."""
+
+    _fields_ = [
+        ("sequence", ctypes.c_uint32),  # odd while the busy fields are being written
+        ("pid", ctypes.c_uint32),
+        ("start_time", ctypes.c_uint64),  # of the process, in kernel ticks: tells a reused pid
+        ("device", ctypes.c_uint32),
+        ("generation", ctypes.c_uint32),
+        ("memory_bytes", ctypes.c_uint64),
+        ("busy_ns", ctypes.c_uint64),  # in launches that ended
+        ("running_since_ns", ctypes.c_uint64),  # CLOCK_MONOTONIC; 0 while nothing runs
+    ]
+
+
+class _Layout(ctypes.Structure):
+    _fields_ = [
+        ("magic", ctypes.c_uint32),
+        ("version", ctypes.c_uint32),
+        ("size", ctypes.c_uint32),
+        ("device_count", ctypes.c_uint32),
+        ("devices", DeviceRow * DEVICES),
+        ("contexts", ContextRow * CONTEXTS),
+    ]
+
+
+SIZE = ctypes.sizeof(_Layout)
+
+
+@dataclass(frozen=True)
+class Context:
+    """A consistent copy of a context row."""
+
+    slot: int
+    pid: int
+    start_time: int
+    device: int
+    generation: int
+    memory_bytes: int
+    busy_ns: int
+    """Time spent in launches so far, the running one included."""
+
+
+def process_start_time(pid: int) -> int | None:
+    """Start time of a live process in kernel ticks; None when it is gone or not yet reaped."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+class BoardState:
+    """An open, shared board-state file. Make one with `create` or `attach`."""
+
+    def __init__(self, descriptor: int, layout: _Layout, mapping: mmap.mmap) -> None:
+        self._descriptor = descriptor
+        self._mapping = mapping
+        self._layout: _Layout | None = layout
+        self.devices: list[DeviceRow] = list(layout.devices[: layout.device_count])
+        self.contexts: list[ContextRow] = list(layout.contexts)
+
+    @classmethod
+    def create(cls, path: Path, device_count: int) -> BoardState:
+        """Make the file, every device present with clock scale 1; replaces a file that is there."""
+        if not 1 <= device_count <= DEVICES:
+            raise BoardStateError(f"{device_count} devices; give 1 … {DEVICES}")
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, SIZE)
+            mapping = mmap.mmap(descriptor, SIZE)
+            layout = _Layout.from_buffer(mapping)
+            layout.version, layout.size, layout.device_count = VERSION, SIZE, device_count
+            for row in layout.devices:
+                row.clock_scale = 1.0
+            layout.magic = MAGIC
+            temporary.rename(path)
+        except BaseException:
+            os.close(descriptor)
+            temporary.unlink(missing_ok=True)
+            raise
+        return cls(descriptor, layout, mapping)
+
+    @classmethod
+    def attach(cls, path: Path) -> BoardState:
+        """Open an existing file. Raises BoardStateError when it is missing or of another kind."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            raise BoardStateError(
+                f"no board state at {path} ({error.strerror}); start the board first"
+            ) from error
+        try:
+            if os.fstat(descriptor).st_size < SIZE:
+                raise BoardStateError(f"{path} is too short for a board-state file")
+            mapping = mmap.mmap(descriptor, SIZE)
+            layout = _Layout.from_buffer(mapping)
+            if (layout.magic, layout.version, layout.size) != (MAGIC, VERSION, SIZE):
+                raise BoardStateError(
+                    f"{path} is not a board-state file of version {VERSION}; restart the board"
+                )
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return cls(descriptor, layout, mapping)
+
+    def close(self) -> None:
+        """Unmap and close; a second call does nothing."""
+        if self._layout is None:
+            return
+        self._layout = None
+        self.devices.clear()
+        self.contexts.clear()
+        with contextlib.suppress(BufferError):  # a row still in use unmaps when it is dropped
+            self._mapping.close()
+        os.close(self._descriptor)
+
+    def claim(self, device: int, pid: int) -> ContextRow:
+        """Take a free context row for `pid`; rows of dead processes count as free.
+
+        Raises BoardStateError when all rows are taken.
+        """
+        start_time = process_start_time(pid)
+        if start_time is None:
+            raise BoardStateError(f"there is no process {pid}")
+        with self._locked():
+            for row in self.contexts:
+                if row.pid == 0 or process_start_time(row.pid) != row.start_time:
+                    ctypes.memset(ctypes.byref(row), 0, ctypes.sizeof(row))
+                    row.start_time = start_time
+                    row.device = device
+                    row.generation = self.devices[device].generation
+                    row.pid = pid
+                    return row
+        raise BoardStateError(f"all {CONTEXTS} compute contexts are taken; end a job first")
+
+    def release(self, row: ContextRow) -> None:
+        """Give a context row back."""
+        with self._locked():
+            row.pid = 0
+
+    def sweep(self) -> int:
+        """Free the rows of processes that died without releasing them; returns how many."""
+        freed = 0
+        for row in self.contexts:
+            if row.pid and process_start_time(row.pid) != row.start_time:
+                with self._locked():
+                    row.pid = 0
+                freed += 1
+        return freed
+
+    def snapshot(self, now_ns: int) -> list[Context]:
+        """Copies of the taken rows; running launches count up to `now_ns` (CLOCK_MONOTONIC)."""
+        return [
+            context
+            for slot, row in enumerate(self.contexts)
+            if row.pid and (context := _copy(slot, row, now_ns)) is not None
+        ]
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+
+def mark_running(row: ContextRow, now_ns: int) -> None:
+    """Note that a launch begins at `now_ns` (CLOCK_MONOTONIC)."""
+    row.sequence += 1
+    row.running_since_ns = now_ns
+    row.sequence += 1
+
+
+def mark_idle(row: ContextRow, busy_ns: int) -> None:
+    """Note that a launch ended after `busy_ns`."""
+    row.sequence += 1
+    row.busy_ns += busy_ns
+    row.running_since_ns = 0
+    row.sequence += 1
+
+
+def _copy(slot: int, row: ContextRow, now_ns: int) -> Context | None:
+    for _ in range(100):
+        before = row.sequence
+        busy, since = row.busy_ns, row.running_since_ns
+        if before == row.sequence and before % 2 == 0:
+            break
+    else:  # the owner died or was stopped inside a write: its time is unknown, so it is left out
+        return None
+    if since:
+        busy += max(0, now_ns - since)
+    return Context(
+        slot, row.pid, row.start_time, row.device, row.generation, row.memory_bytes, busy
+    )

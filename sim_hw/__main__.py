@@ -1,0 +1,187 @@
+"""The world around the payload: emulated boards, and what happens to them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+from icd.board_state import BoardStateError
+from sim_hw.board import MODELS, EmulatedBoard
+from sim_hw.inject import World
+from sim_hw.nvml_library import build
+from sim_hw.nvml_library.state import GPUS, StateError
+
+Wait = Callable[[float], bool]
+"""Waits at most so many seconds; true when it is time to end."""
+
+_LEASE = "VANALLEN_LEASE_FD"
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.group()
+def main() -> None:
+    """Emulated boards for the payload, and what the world does to them."""
+
+
+@main.command()
+@click.option("--model", type=click.Choice(sorted(MODELS)), default="h100", show_default=True)
+@click.option("--dir", "folder", type=_FOLDER, required=True, help="Folder of the board.")
+@click.option("--gpus", type=click.IntRange(1, GPUS), default=1, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True, help="Draws UUIDs and noise.")
+@click.option("--ready", type=click.Path(path_type=Path), help="File to write once usable.")
+def board(model: str, folder: Path, gpus: int, seed: int, ready: Path | None) -> None:
+    """Play a board until SIGTERM, or until the process that started it is gone."""
+    with _until_told() as wait:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            _link(folder / "lib" / build.NAME, build.library())
+        except (build.BuildError, OSError) as error:
+            raise click.ClickException(str(error)) from error
+        emulated = EmulatedBoard(folder, model, gpus, seed)
+        try:
+            if ready is not None:
+                _write_atomically(ready, f"{os.getpid()}\n")
+            while not wait(emulated.tick(time.monotonic_ns(), time.time_ns())):
+                pass
+        finally:
+            emulated.close()
+            if ready is not None:
+                ready.unlink(missing_ok=True)
+
+
+def _link(link: Path, target: Path) -> None:
+    """Let `link` lead to `target`, whatever it led to before."""
+    link.parent.mkdir(exist_ok=True)
+    temporary = link.with_name(f".{link.name}.{os.getpid()}")
+    temporary.symlink_to(target)
+    temporary.rename(link)
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.rename(path)
+
+
+@contextlib.contextmanager
+def _until_told() -> Iterator[Wait]:
+    """A wait that ends early at SIGTERM, SIGINT, or when the lease pipe hangs up."""
+    told, teller = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    poll = select.poll()
+    poll.register(told, select.POLLIN)
+    if lease := os.environ.get(_LEASE):
+        poll.register(int(lease), select.POLLHUP)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: None)
+    before = signal.set_wakeup_fd(teller)
+    try:
+        yield lambda seconds: bool(poll.poll(seconds * 1000))
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(told)
+        os.close(teller)
+
+
+@main.group()
+@click.option("--dir", "folder", type=_FOLDER, required=True, help="Folder of the board.")
+@click.option("--gpu", type=int, default=0, show_default=True)
+@click.pass_context
+def inject(context: click.Context, folder: Path, gpu: int) -> None:
+    """Do something to a running emulated board."""
+    try:
+        world = context.with_resource(World(folder))
+        world.gpu(gpu)
+    except (StateError, BoardStateError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    context.obj = (world, gpu)
+
+
+@inject.command()
+@click.argument("code", type=click.IntRange(1, 999))
+@click.pass_obj
+def xid(target: tuple[World, int], code: int) -> None:
+    """Report XID CODE; 79 takes the GPU off the bus."""
+    world, gpu = target
+    world.xid(gpu, code)
+
+
+@inject.command()
+@click.pass_obj
+def lost(target: tuple[World, int]) -> None:
+    """Take the GPU off the bus."""
+    world, gpu = target
+    world.lose(gpu)
+
+
+@inject.command()
+@click.pass_obj
+def restore(target: tuple[World, int]) -> None:
+    """Reset the GPU; what computed on it must start again."""
+    world, gpu = target
+    world.restore(gpu)
+
+
+@inject.command()
+@click.option("--corrected", type=click.IntRange(0), default=0)
+@click.option("--uncorrected", type=click.IntRange(0), default=0)
+@click.option("--place", type=click.Choice(["dram", "sram"]), default="dram", show_default=True)
+@click.pass_obj
+def ecc(target: tuple[World, int], corrected: int, uncorrected: int, place: str) -> None:
+    """Count ECC errors."""
+    world, gpu = target
+    world.ecc(gpu, corrected, uncorrected, place)
+
+
+@inject.command(context_settings={"ignore_unknown_options": True})
+@click.argument("offset_k", type=float)
+@click.pass_obj
+def temperature(target: tuple[World, int], offset_k: float) -> None:
+    """Let the GPU measure OFFSET_K kelvin more than it is."""
+    world, gpu = target
+    world.temperature(gpu, offset_k)
+
+
+@inject.command(context_settings={"ignore_unknown_options": True})
+@click.argument("sink_c", type=float)
+@click.pass_obj
+def sink(target: tuple[World, int], sink_c: float) -> None:
+    """Let the radiator see SINK_C degrees Celsius."""
+    world, gpu = target
+    world.sink(gpu, sink_c)
+
+
+@inject.command()
+@click.pass_obj
+def hang(target: tuple[World, int]) -> None:
+    """Block every driver call, in every process."""
+    target[0].hang(True)
+
+
+@inject.command()
+@click.pass_obj
+def unhang(target: tuple[World, int]) -> None:
+    """Let blocked driver calls go on."""
+    target[0].hang(False)
+
+
+@inject.command()
+@click.argument("call")
+@click.argument("error", type=click.IntRange(0, 999))
+@click.pass_obj
+def fail(target: tuple[World, int], call: str, error: int) -> None:
+    """Let CALL (or `all`) answer the nvmlReturn_t ERROR; 0 ends it."""
+    try:
+        target[0].fail(call, error)
+    except ValueError as problem:
+        raise click.ClickException(str(problem)) from problem
+
+
+if __name__ == "__main__":
+    main(prog_name="sim_hw")

@@ -1,0 +1,112 @@
+"""Build the emulated libnvidia-ml.so.1 once per source, into a cache of the user's."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from sim_hw.nvml_library import state
+
+NAME = "libnvidia-ml.so.1"
+SOURCES = ("life.c", "identity.c", "sensors.c", "control.c", "reliability.c", "events.c")
+FLAGS = (
+    *("-O2", "-std=gnu11", "-shared", "-fPIC", "-fvisibility=hidden"),
+    *("-Wall", "-Wextra", "-Wshadow", "-Werror", f"-Wl,-soname,{NAME}"),
+)
+_FOLDER = Path(__file__).parent
+_DEFINED = re.compile(r"^(?:CALL|GETTER2?|TEXT|NO_PROCESSES)\((nvml\w+)", re.MULTILINE)
+_MENTIONED = re.compile(r"""["'](nvml[A-Z]\w+)["']""")
+
+
+class BuildError(Exception):
+    """The library could not be built; the text says what to install."""
+
+
+def calls() -> list[str]:
+    """The functions that really answer; the index is the slot of an injected error."""
+    found = [
+        name for source in SOURCES for name in _DEFINED.findall((_FOLDER / source).read_text())
+    ]
+    if len(found) > state.CALLS:
+        raise BuildError(f"{len(found)} calls but room for {state.CALLS}; raise state.CALLS")
+    return found
+
+
+def unsupported() -> list[str]:
+    """Every other function that nvidia-ml-py knows: exported, answering NOT_SUPPORTED."""
+    spec = importlib.util.find_spec("pynvml")
+    if spec is None or spec.origin is None:
+        raise BuildError("nvidia-ml-py is not installed; pip install nvidia-ml-py")
+    names = set(_MENTIONED.findall(Path(spec.origin).read_text()))
+    return sorted(names - set(calls()) - {"nvmlErrorString"})
+
+
+def generated() -> dict[str, str]:
+    """The sources that are not written by hand, by file name."""
+    names = "".join(f"    CALL_{name},\n" for name in calls())
+    stubs = "".join(f"STUB({name})\n" for name in unsupported())
+    return {
+        "state.h": state.header(),
+        "calls.h": f"enum {{\n{names}}};\n",
+        "stubs.c": '#define STUB(name) __attribute__((visibility("default"))) '
+        f"int name(void) {{ return 3; }}\n{stubs}",
+    }
+
+
+def library() -> Path:
+    """The built library, built now if the cache has none for these sources. Raises BuildError."""
+    made = generated()
+    target = cache_folder() / f"nvml-{_digest(made)}" / NAME
+    if not target.exists():
+        _build(made, target)
+    return target
+
+
+def cache_folder() -> Path:
+    """Where built libraries are kept: $XDG_CACHE_HOME/vanallen, or ~/.cache/vanallen."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "vanallen"
+
+
+def _digest(made: dict[str, str]) -> str:
+    digest = hashlib.sha256(platform.machine().encode())
+    for name in ("library.h", *SOURCES):
+        digest.update((_FOLDER / name).read_bytes())
+    for text in (*made.values(), *FLAGS):
+        digest.update(text.encode())
+    return digest.hexdigest()[:16]
+
+
+def _compiler() -> list[str]:
+    for name in ("cc", "gcc", "clang"):
+        if found := shutil.which(name):
+            return [found]
+    if importlib.util.find_spec("ziglang"):
+        return [sys.executable, "-m", "ziglang", "cc"]
+    raise BuildError(
+        "no C compiler for the emulated board; apt install gcc, or pip install ziglang"
+    )
+
+
+def _build(made: dict[str, str], target: Path) -> None:
+    """Compile in a folder of our own, then move the result in place: concurrent builds are safe."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as name:
+        folder = Path(name)
+        for file, text in made.items():
+            (folder / file).write_text(text)
+        sources = [*(str(_FOLDER / source) for source in SOURCES), str(folder / "stubs.c")]
+        output = folder / NAME
+        command = [*_compiler(), *FLAGS, f"-I{folder}", f"-I{_FOLDER}", "-o", str(output), *sources]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        if ended.returncode != 0:
+            raise BuildError(f"building {NAME} failed: {' '.join(command)}\n{ended.stderr}")
+        output.rename(target)

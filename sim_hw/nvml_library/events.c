@@ -1,0 +1,117 @@
+/* Event sets: every set reads the shared ring at its own pace and sleeps on its head. */
+#define _GNU_SOURCE
+#include "library.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+typedef struct {
+    uint32_t tail;
+    uint64_t wanted[STATE_GPUS];
+} EventSet;
+
+typedef struct {
+    nvmlDevice_t device;
+    u64 kind, data;
+} EventDataV1;
+
+typedef struct {
+    nvmlDevice_t device;
+    u64 kind, data;
+    unsigned gpu_instance, compute_instance;
+} EventData;
+
+_Static_assert(sizeof(EventData) == 32, "nvmlEventData_t");
+
+/* ECC single and double, XID, ECC storm, DRAM retirement and its failure, poison, unavailable,
+   recovery action. */
+static const u64 supported = 0x1 | 0x2 | 0x8 | 0x200 | 0x400 | 0x800 | 0x1000 | 0x2000 | 0x4000 | 0x8000;
+
+GETTER(nvmlDeviceGetSupportedEventTypes, u64, supported)
+
+CALL(nvmlEventSetCreate, EventSet **set) {
+    ENTER(nvmlEventSetCreate);
+    NEED(set);
+    EventSet *made = calloc(1, sizeof *made);
+    if (!made) return OUT_OF_MEMORY;
+    made->tail = __atomic_load_n(&state_of_board()->event_head, __ATOMIC_ACQUIRE);
+    *set = made;
+    return OK;
+}
+
+CALL(nvmlEventSetFree, EventSet *set) {
+    ENTER(nvmlEventSetFree);
+    NEED(set);
+    free(set);
+    return OK;
+}
+
+CALL(nvmlDeviceRegisterEvents, nvmlDevice_t device, u64 kinds, EventSet *set) {
+    ENTER_GPU(nvmlDeviceRegisterEvents, device);
+    (void)gpu;
+    NEED(set);
+    if (kinds & ~supported) return NOT_SUPPORTED;
+    set->wanted[index_of(device)] |= kinds;
+    return OK;
+}
+
+/* The next event the set wants; an overrun ring loses its oldest. */
+static int take(State *state, EventSet *set, EventData *data) {
+    uint32_t head = __atomic_load_n(&state->event_head, __ATOMIC_ACQUIRE);
+    if (head - set->tail > STATE_EVENTS) set->tail = head - STATE_EVENTS;
+    while (set->tail != head) {
+        Event event = state->events[set->tail++ % STATE_EVENTS];
+        if (event.gpu >= STATE_GPUS || !(set->wanted[event.gpu] & event.kind)) continue;
+        EventData found = {handle_of(event.gpu), event.kind, event.data, ~0u, ~0u};
+        *data = found;
+        return 1;
+    }
+    return 0;
+}
+
+static int all_lost(const State *state, const EventSet *set) {
+    int watched = 0;
+    for (unsigned i = 0; i < state->gpu_count; i++) {
+        if (!set->wanted[i]) continue;
+        if (!__atomic_load_n(&state->gpus[i].lost, __ATOMIC_ACQUIRE)) return 0;
+        watched = 1;
+    }
+    return watched;
+}
+
+static u64 now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (u64)now.tv_sec * 1000 + (u64)now.tv_nsec / 1000000;
+}
+
+static nvmlReturn_t wait_for(unsigned call, EventSet *set, EventData *data, unsigned timeout_ms) {
+    nvmlReturn_t result = enter(call);
+    if (result != OK) return result;
+    NEED(set && data);
+    State *state = state_of_board();
+    u64 start = now_ms();
+    for (;;) {
+        uint32_t head = __atomic_load_n(&state->event_head, __ATOMIC_ACQUIRE);
+        if (take(state, set, data)) return OK;
+        if (all_lost(state, set)) return GPU_IS_LOST;
+        u64 passed = now_ms() - start;
+        if (passed >= timeout_ms) return TIMEOUT;
+        u64 left = timeout_ms - passed;
+        wait_on(&state->event_head, head, left < 1000 ? (unsigned)left : 1000);
+    }
+}
+
+CALL(nvmlEventSetWait_v2, EventSet *set, EventData *data, unsigned timeout_ms) {
+    return wait_for(CALL_nvmlEventSetWait_v2, set, data, timeout_ms);
+}
+
+CALL(nvmlEventSetWait, EventSet *set, EventDataV1 *data, unsigned timeout_ms) {
+    EventData found;
+    nvmlReturn_t result = wait_for(CALL_nvmlEventSetWait, set, data ? &found : NULL, timeout_ms);
+    if (result != OK) return result;
+    data->device = found.device;
+    data->kind = found.kind;
+    data->data = found.data;
+    return OK;
+}

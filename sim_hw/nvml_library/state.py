@@ -1,0 +1,278 @@
+"""The shared memory between the emulated NVML library and the GPU model, defined once for both.
+
+The C header is generated from these structures; library and model compare `VERSION` and the size
+when they meet. Fields written by more than one side say so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import mmap
+import os
+from collections.abc import Iterator
+from ctypes import c_char, c_double, c_int32, c_uint32, c_uint64
+from pathlib import Path
+from typing import Any
+
+from sim_hw import futex
+
+ENVIRONMENT = "VANALLEN_NVML_STATE"
+MAGIC = 0x4C4D564E
+VERSION = 1
+GPUS = 8
+EVENTS = 256
+PROCESSES = 64
+CALLS = 256
+"""Room for the error to inject into each call; the builder checks that it is enough."""
+
+
+class StateError(Exception):
+    """The state file is missing or of another version; the text says what to do."""
+
+
+class Event(ctypes.Structure):
+    """One entry of the event ring."""
+
+    _fields_ = [
+        ("kind", c_uint64),  # an nvmlEventType bit
+        ("data", c_uint64),  # the XID for XID events
+        ("gpu", c_uint32),
+        ("padding", c_uint32),
+    ]
+
+
+class Process(ctypes.Structure):
+    """A process that computes on the GPU."""
+
+    _fields_ = [
+        ("pid", c_uint32),
+        ("utilization_percent", c_uint32),
+        ("memory_bytes", c_uint64),
+    ]
+
+
+class EccCounters(ctypes.Structure):
+    """Error counts by place; the order of the arrays is `ECC_PLACES`."""
+
+    _fields_ = [
+        ("volatile_count", c_uint64 * 8),
+        ("aggregate_count", c_uint64 * 8),
+    ]
+
+
+ECC_PLACES = ("l1", "l2", "dram", "register_file", "texture", "shared", "cbu", "sram")
+"""Index = NVML's memory location; DRAM and SRAM are what an H100 counts."""
+
+
+class Gpu(ctypes.Structure):
+    """One GPU: identity, limits, what the model says now, what clients ask for."""
+
+    _fields_ = [
+        ("name", c_char * 96),
+        ("uuid", c_char * 80),
+        ("serial", c_char * 32),
+        ("part_number", c_char * 32),
+        ("vbios_version", c_char * 32),
+        ("bus_id", c_char * 32),
+        ("pci_domain", c_uint32),
+        ("pci_bus", c_uint32),
+        ("pci_device", c_uint32),
+        ("pci_device_id", c_uint32),
+        ("pci_subsystem_id", c_uint32),
+        ("core_count", c_uint32),
+        ("compute_major", c_uint32),
+        ("compute_minor", c_uint32),
+        ("architecture", c_uint32),
+        ("power_limit_min_mw", c_uint32),
+        ("power_limit_max_mw", c_uint32),
+        ("power_limit_default_mw", c_uint32),
+        ("clock_min_mhz", c_uint32),
+        ("clock_max_mhz", c_uint32),
+        ("memory_clock_max_mhz", c_uint32),
+        ("temperature_max_c", c_int32),
+        ("temperature_slowdown_c", c_int32),
+        ("temperature_shutdown_c", c_int32),
+        ("temperature_memory_max_c", c_int32),
+        ("pcie_generation", c_uint32),
+        ("pcie_width", c_uint32),
+        ("clock_mhz", c_uint32),
+        ("memory_clock_mhz", c_uint32),
+        ("power_mw", c_uint32),
+        ("power_instant_mw", c_uint32),
+        ("temperature_c", c_int32),
+        ("temperature_memory_c", c_int32),
+        ("utilization_percent", c_uint32),
+        ("memory_utilization_percent", c_uint32),
+        ("performance_state", c_uint32),
+        ("pcie_replays", c_uint32),
+        ("pcie_tx_kbps", c_uint32),
+        ("pcie_rx_kbps", c_uint32),
+        ("remapped_correctable", c_uint32),
+        ("remapped_uncorrectable", c_uint32),
+        ("remap_pending", c_uint32),
+        ("remap_failed", c_uint32),
+        ("recovery_action", c_uint32),
+        ("process_count", c_uint32),
+        ("lost", c_uint32),  # written by the model and by `inject`
+        ("power_limit_mw", c_uint32),  # written by clients through the library
+        ("clock_lock_min_mhz", c_uint32),  # likewise; 0 is unlocked
+        ("clock_lock_max_mhz", c_uint32),
+        ("clock_reasons", c_uint64),
+        ("energy_mj", c_uint64),
+        ("memory_bytes", c_uint64),
+        ("reserved_bytes", c_uint64),
+        ("used_bytes", c_uint64),
+        ("time_us", c_uint64),  # Unix time of the last step of the model
+        ("corrected", EccCounters),  # written by `inject`; volatile ones zeroed by clients
+        ("uncorrected", EccCounters),
+        ("sensor_offset_c", c_double),  # written by `inject`: what the world does to this GPU
+        ("sink_temperature_c", c_double),
+        ("processes", Process * PROCESSES),
+    ]
+
+
+class State(ctypes.Structure):
+    """The whole file."""
+
+    _fields_ = [
+        ("magic", c_uint32),
+        ("version", c_uint32),
+        ("size", c_uint32),
+        ("gpu_count", c_uint32),
+        ("hang", c_uint32),  # a futex: while it is not 0, every call waits on it
+        ("event_head", c_uint32),  # a futex: events ever posted
+        ("driver_version", c_char * 80),
+        ("library_version", c_char * 80),
+        ("cuda_version", c_int32),
+        ("errors", c_uint32 * CALLS),  # the nvmlReturn_t to answer with; 0 is none
+        ("events", Event * EVENTS),
+        ("gpus", Gpu * GPUS),
+    ]
+
+
+STRUCTURES = (Event, Process, EccCounters, Gpu, State)
+SIZE = ctypes.sizeof(State)
+
+
+class StateFile:
+    """The mapped state file. Make one with `create` or `attach`."""
+
+    def __init__(self, descriptor: int, mapping: mmap.mmap) -> None:
+        self._descriptor = descriptor
+        self._mapping = mapping
+        self.state: State = State.from_buffer(mapping)
+
+    @classmethod
+    def create(cls, path: Path, gpu_count: int) -> StateFile:
+        """Make the file, all zero but for its heading; replaces a file that is there."""
+        if not 1 <= gpu_count <= GPUS:
+            raise StateError(f"{gpu_count} GPUs; give 1 … {GPUS}")
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, SIZE)
+            made = cls(descriptor, mmap.mmap(descriptor, SIZE))
+        except BaseException:
+            os.close(descriptor)
+            path.unlink()
+            raise
+        made.state.version, made.state.size = VERSION, SIZE
+        made.state.gpu_count = gpu_count
+        made.state.magic = MAGIC
+        return made
+
+    @classmethod
+    def attach(cls, path: Path) -> StateFile:
+        """Open the file of a running board. Raises StateError."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            raise StateError(
+                f"no emulated board at {path} ({error.strerror}); start one with: "
+                f"python -m sim_hw board --dir {path.parent}"
+            ) from error
+        try:
+            if os.fstat(descriptor).st_size != SIZE:
+                raise StateError(f"{path} is of another version; restart the board")
+            opened = cls(descriptor, mmap.mmap(descriptor, SIZE))
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if (opened.state.magic, opened.state.version) != (MAGIC, VERSION):
+            opened.close()
+            raise StateError(f"{path} is of another version; restart the board")
+        return opened
+
+    def close(self) -> None:
+        """Unmap and close; a second call does nothing."""
+        if self._descriptor < 0:
+            return
+        self.state = State()
+        with contextlib.suppress(BufferError):  # a part still in use unmaps when it is dropped
+            self._mapping.close()
+        os.close(self._descriptor)
+        self._descriptor = -1
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[State]:
+        """Alone among the writers of events and counters."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        try:
+            yield self.state
+        finally:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def post(self, gpu: int, kind: int, data: int) -> None:
+        """Append an event and wake whoever waits for one."""
+        with self.locked() as state:
+            event = state.events[state.event_head % EVENTS]
+            event.gpu, event.kind, event.data = gpu, kind, data
+            state.event_head = (state.event_head + 1) & 0xFFFFFFFF
+        self.wake()
+
+    def wake(self) -> None:
+        """Let every waiter of an event set look again."""
+        futex.wake(ctypes.addressof(self.state) + State.event_head.offset)
+
+    def set_hang(self, hang: bool) -> None:
+        """Block every call into the library, or let them go on."""
+        self.state.hang = int(hang)
+        futex.wake(ctypes.addressof(self.state) + State.hang.offset)
+
+
+_C_TYPES = {
+    c_uint32: "uint32_t",
+    c_int32: "int32_t",
+    c_uint64: "uint64_t",
+    c_double: "double",
+    c_char: "char",
+}
+
+
+def header() -> str:
+    """The C header of this layout, with a compile-time check of every offset."""
+    lines = ["#include <stddef.h>", "#include <stdint.h>"]
+    for constant in ("MAGIC", "VERSION", "GPUS", "EVENTS", "PROCESSES", "CALLS"):
+        lines.append(f"#define STATE_{constant} {globals()[constant]}u")
+    for structure in STRUCTURES:
+        lines += _declaration(structure)
+    return "\n".join(lines) + "\n"
+
+
+def _declaration(structure: type[ctypes.Structure]) -> list[str]:
+    name = structure.__name__
+    lines, checks = ["typedef struct {"], []
+    for field, kind, *_ in structure._fields_:
+        lines.append(f"    {_member(kind, field)};")
+        offset = getattr(structure, field).offset
+        checks.append(f'_Static_assert(offsetof({name}, {field}) == {offset}, "{name}.{field}");')
+    size = f'_Static_assert(sizeof({name}) == {ctypes.sizeof(structure)}, "{name}");'
+    return [*lines, f"}} {name};", *checks, size]
+
+
+def _member(kind: Any, field: str) -> str:
+    if issubclass(kind, ctypes.Array):
+        return f"{_member(kind._type_, field)}[{kind._length_}]"
+    return f"{_C_TYPES.get(kind, kind.__name__)} {field}"
