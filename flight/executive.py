@@ -188,6 +188,11 @@ class Executive:
             return now
         return min(self._next_due(), self._beside_due if self._beside else NEVER)
 
+    def do_now(self, slot: Slot, work: Work) -> None:
+        """Do work of a component the moment it arrives, contained like all its work."""
+        if not slot.is_stopped:
+            self._guard(slot, work)
+
     def drain(self) -> bool:
         """Do queued work, a fair turn each; True when some is left for the next step."""
         done = 0

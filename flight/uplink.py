@@ -26,6 +26,7 @@ class Rejection(enum.IntEnum):
     CLEAR_REFUSED = 5
     HOLD_FULL = 6
     WRONG_KIND = 7
+    TOO_MANY_STATIONS = 8
 
 
 Persist = Callable[[int, int, Callable[[], None]], None]

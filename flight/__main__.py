@@ -1,0 +1,163 @@
+"""The command `flight`: run a payload, make its keys, print its dictionary, look at its board."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flight.configuration import Configuration, ConfigurationError, from_toml
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Flight software for a GPU payload."""
+
+
+def _default_state() -> Path:
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "vanallen" / "payload-1"
+
+
+@main.command()
+@click.option("--board", help="Board to fly on; `flight board list` names them.")
+@click.option("--state", type=click.Path(path_type=Path), help="What must survive a power-off.")
+@click.option("--run", "run_dir", type=click.Path(path_type=Path), help="What need not survive.")
+@click.option("--config", type=click.Path(path_type=Path), help="Configuration (TOML).")
+@click.option("--link", "endpoint", help="Where stations connect; loopback unless given.")
+@click.option("--payload-id", type=click.IntRange(1, 65535), help="Which payload this is.")
+@click.option("--insecure", is_flag=True, help="Accept unauthenticated telecommands.")
+def run(
+    board: str | None,
+    state: Path | None,
+    run_dir: Path | None,
+    config: Path | None,
+    endpoint: str | None,
+    payload_id: int | None,
+    insecure: bool,
+) -> None:
+    """Run a payload until SIGTERM or Ctrl-C."""
+    from flight.launch import become_supervisor, prepare
+    from hal.errors import HalError
+
+    try:
+        configuration = from_toml(config) if config else Configuration()
+        if board:
+            configuration = replace(configuration, board=replace(configuration.board, name=board))
+        if endpoint or insecure:
+            link = configuration.link
+            link = replace(link, endpoint=endpoint or link.endpoint, insecure=insecure)
+            configuration = replace(configuration, link=link)
+        if payload_id:
+            configuration = replace(configuration, payload_id=payload_id)
+        run_dir = run_dir or Path(tempfile.mkdtemp(prefix="vanallen-"))
+        plan = prepare(configuration, state or _default_state(), run_dir)
+    except (ConfigurationError, HalError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    become_supervisor(plan)
+
+
+@main.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--slot", "slots", type=int, multiple=True, default=(1,), show_default=True)
+def keygen(path: Path, slots: tuple[int, ...]) -> None:
+    """Make link keys in PATH (mode 0600) for the slots that have none."""
+    from flight.launch import make_keys
+
+    try:
+        made = make_keys(path, list(slots))
+    except (ConfigurationError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{path}: {'keys made' if made else 'every slot had its key already'}")
+
+
+@main.command()
+@click.option("--out", type=click.Path(path_type=Path), help="Write it to a file instead.")
+def dictionary(out: Path | None) -> None:
+    """Print the dictionary file that ground works from."""
+    from flight.deployment import dictionary as make
+
+    text = make().to_json()
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        out.write_text(text, encoding="utf-8")
+
+
+@main.group()
+def board() -> None:
+    """Look at a board; never changes one."""
+
+
+@board.command("list")
+def list_boards() -> None:
+    """Name the boards that can be flown on."""
+    from hal import boards
+
+    for name in boards.names():
+        click.echo(f"{name:16} {boards.row(name).description}")
+
+
+@board.command()
+@click.argument("name", default="nvml")
+@click.option("--run", "run_dir", type=click.Path(path_type=Path), help="Of an emulated board.")
+def show(name: str, run_dir: Path | None) -> None:
+    """Print identity and readings of a board, read-only."""
+    from hal import boards
+    from hal.errors import HalError
+
+    try:
+        if run_dir is not None:
+            os.environ.update(boards.row(name).environment(run_dir))
+        opened = boards.open_board(name)
+    except HalError as error:
+        raise click.ClickException(str(error)) from None
+    try:
+        click.echo(opened.identity())
+        for reading in opened.read():
+            value = "—" if reading.value is None else f"{reading.value:.6g}"
+            note = "" if reading.is_valid else f"  {reading.validity.name}: {reading.reason}"
+            click.echo(f"{reading.name:34} {value:>14} {reading.unit:6}{note}")
+    finally:
+        opened.close()
+
+
+@main.group("jobs")
+def jobs_group() -> None:
+    """Look at jobs, or run one by hand, without a payload."""
+
+
+@jobs_group.command("list")
+def list_jobs() -> None:
+    """Name the jobs that can be run."""
+    from flight.jobs.registry import jobs
+
+    for declaration in jobs().values():
+        click.echo(f"{declaration.number:3} {declaration.name:12} {declaration.description}")
+
+
+@jobs_group.command("run")
+@click.argument("name")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path(), show_default=True)
+def run_job(name: str, settings: tuple[str, ...], out: Path) -> None:
+    """Run one job here, in this process, and leave its products in --out."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from flight.jobs.local import run_local
+
+    pairs = [setting.partition("=") for setting in settings]
+    try:
+        outcome: Any = run_local(name, {key: value for key, _, value in pairs}, out)
+    except (LookupError, ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(json.dumps(outcome, default=str, indent=1))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""The configuration of a payload: what the operator may choose, from TOML and the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import enum
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class ConfigurationError(ValueError):
+    """A configuration that cannot be flown; the message says what to write instead."""
+
+
+@enum.unique
+class Role(enum.Enum):
+    """What a station may do."""
+
+    OPERATOR = "operator"
+    OBSERVER = "observer"
+
+
+@dataclass(frozen=True)
+class Link:
+    """The link to ground: loopback and authenticated unless it is said otherwise."""
+
+    endpoint: str = "tcp://127.0.0.1:*"
+    insecure: bool = False
+
+
+@dataclass(frozen=True)
+class BoardSettings:
+    """The board and what may be done to it; every control is enabled by name."""
+
+    name: str = "emulated-h100"
+    period_s: float = 1.0
+    allow_control: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WatchdogSettings:
+    """The hardware watchdog: none unless its device is named."""
+
+    device: str = ""
+    timeout_s: int = 30
+
+
+@dataclass(frozen=True)
+class Housekeeping:
+    """Default periods of housekeeping packets, in seconds."""
+
+    period_s: float = 10.0
+    board_period_s: float = 1.0
+    jobs_period_s: float = 5.0
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Everything that is chosen when a payload is started."""
+
+    payload_id: int = 1
+    compute: str = "host"
+    link: Link = field(default_factory=Link)
+    board: BoardSettings = field(default_factory=BoardSettings)
+    watchdog: WatchdogSettings = field(default_factory=WatchdogSettings)
+    housekeeping: Housekeeping = field(default_factory=Housekeeping)
+    stations: Mapping[str, str] = field(default_factory=lambda: {"1": "operator"})
+    """Station id (which is also its key slot) → its role."""
+
+    def observers(self) -> list[int]:
+        """The stations that may only look."""
+        return [int(s) for s, role in self.stations.items() if role == Role.OBSERVER.value]
+
+    def to_json(self) -> str:
+        """For the processes that `flight run` starts."""
+        return json.dumps(dataclasses.asdict(self))
+
+
+def from_toml(path: Path) -> Configuration:
+    """Read a configuration file; raises ConfigurationError."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}") from None
+    return from_mapping(content)
+
+
+def from_mapping(content: Mapping[str, Any]) -> Configuration:
+    """Check a configuration and fill in defaults; raises ConfigurationError."""
+    configuration: Configuration = _fill(Configuration, content, "the configuration")
+    if not 0 < configuration.payload_id < 65536:
+        raise ConfigurationError(f"payload_id = {configuration.payload_id}; give 1 … 65535")
+    if configuration.compute not in ("host", "cuda"):
+        raise ConfigurationError(f"compute = {configuration.compute!r}; give 'host' or 'cuda'")
+    for station, role in configuration.stations.items():
+        if not station.isdigit() or not 0 < int(station) < 65536:
+            raise ConfigurationError(f"station {station!r}; give a number 1 … 65535")
+        if role not in {r.value for r in Role}:
+            raise ConfigurationError(f"stations.{station} = {role!r}; give operator or observer")
+    for name, value in dataclasses.asdict(configuration.housekeeping).items():
+        if not 0.1 <= value <= 86_400:
+            raise ConfigurationError(f"housekeeping.{name} = {value} s; give 0.1 … 86400 s")
+    if not 0.05 <= configuration.board.period_s <= 60:
+        raise ConfigurationError(
+            f"board.period_s = {configuration.board.period_s} s; give 0.05 … 60 s"
+        )
+    return configuration
+
+
+def _fill(kind: Any, content: Mapping[str, Any], where: str) -> Any:
+    hints = get_type_hints(kind)
+    known = {f.name for f in dataclasses.fields(kind)}
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise ConfigurationError(
+                f"{where} has no key '{key}'{hint} (known are {', '.join(sorted(known))})"
+            )
+        values[key] = _value(hints[key], value, f"{where}: {key}")
+    return kind(**values)
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise ConfigurationError(f"{where} must be a table")
+        return _fill(hint, value, where)
+    if hint is float and type(value) is int:
+        return float(value)
+    if hint == tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise ConfigurationError(f"{where} must be a list of texts")
+        return tuple(value)
+    if hint == Mapping[str, str]:
+        if not isinstance(value, Mapping) or not all(isinstance(v, str) for v in value.values()):
+            raise ConfigurationError(f"{where} must be a table of texts")
+        return dict(value)
+    if type(value) is not hint:
+        raise ConfigurationError(f"{where} = {value!r}; give {_article(hint)}")
+    return value
+
+
+def _article(hint: Any) -> str:
+    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[hint]

@@ -1,0 +1,144 @@
+"""The composition root: builds the components, connects them, sets their rates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flight.component import Component
+from flight.components.command_handler import CommandHandler
+from flight.components.executive_monitor import ExecutiveMonitor, Meter, NoMeter
+from flight.components.telemetry import Telemetry
+from flight.configuration import Configuration
+from flight.downlink import Downlink
+from flight.executive import SECOND, Executive, RateGroup, Slot
+from flight.ground_link import GroundLink
+from flight.jobs.registry import jobs
+from flight.modes import Modes
+from flight.persistent import PersistentState
+from flight.ports import Port, Storage
+from flight.storage_client import BoundStorage
+from icd.dictionary import Dictionary, Mode
+from icd.identity import Identity
+
+SOFTWARE = "vanallen 0.1.0"
+FAST = RateGroup("fast", SECOND // 10)
+SLOW = RateGroup("slow", SECOND)
+
+COMMANDS, TELEMETRY, WATCHDOG, BOARD, JOBS, FILES, EXECUTIVE = 1, 2, 3, 4, 5, 6, 7
+"""APIDs of the component instances."""
+
+INSTANCES: tuple[tuple[str, int, type[Component[Any, Any]]], ...] = (
+    ("commands", COMMANDS, CommandHandler),
+    ("telemetry", TELEMETRY, Telemetry),
+    ("executive", EXECUTIVE, ExecutiveMonitor),
+)
+
+
+def dictionary() -> Dictionary:
+    """The dictionary of this deployment: every instance and every job."""
+    return Dictionary(
+        tuple(kind.dictionary(name, apid) for name, apid, kind in INSTANCES),
+        tuple(declaration.fragment() for declaration in jobs().values()),
+    )
+
+
+@dataclass
+class Surroundings:
+    """What a deployment is given from outside: real in flight, simulated in a simulation."""
+
+    configuration: Configuration
+    storage: Storage
+    saved: dict[str, Any] = field(default_factory=dict)
+    """The persisted state of the last boot; empty at the first."""
+    keys: Mapping[int, bytes] = field(default_factory=dict)
+    meter: Meter = field(default_factory=NoMeter)
+    reason: str = "first start"
+
+
+class Deployment:
+    """The executive with its components, and the payload's side of the link."""
+
+    def __init__(self, given: Surroundings) -> None:
+        self.given = given
+        self.downlink = Downlink(given.configuration.payload_id, lambda: self.executive.now)
+        self.executive = Executive(self.downlink)
+        self.state = PersistentState(given.storage, given.saved)
+        self.boots = self.state.get("boots", 0) + 1
+        self.modes = Modes(Mode(self.state.get("mode", 0)))
+        self.modes.listen(lambda mode, _reason: self.state.put("mode", int(mode)))
+        self.dictionary = dictionary()
+        self._plug_components()
+        self.link = self._ground_link()
+        self.executive.beside(self.state)
+
+    def start(self, now: int) -> None:
+        """Count the boot and start every component."""
+        self.state.put("boots", self.boots)
+        self.executive.start(now)
+        monitor = self.executive.slots[EXECUTIVE].component
+        if isinstance(monitor, ExecutiveMonitor):
+            self.executive.observer = monitor
+            monitor.booted(self.boots, self.given.reason)
+
+    def _plug_components(self) -> None:
+        given, slots = self.given, self.executive.slots
+        plug = self._plug
+        plug(
+            "commands",
+            lambda port: CommandHandler(
+                port, slots, self.downlink, self.modes, given.configuration.observers()
+            ),
+            FAST,
+            is_critical=True,
+        )
+        plug(
+            "telemetry",
+            lambda port: Telemetry(port, slots, self.downlink, self._period_of),
+            FAST,
+            is_critical=True,
+        )
+        plug("executive", lambda port: ExecutiveMonitor(port, slots, given.meter, self.boots), SLOW)
+
+    def _plug(
+        self,
+        name: str,
+        factory: Callable[[Port], Component[Any, Any]],
+        group: RateGroup,
+        **options: Any,
+    ) -> Slot:
+        apid = next(apid for known, apid, _ in INSTANCES if known == name)
+        return self.executive.plug(name, apid, factory, group, **options)
+
+    def _storage(self, port: Port) -> Storage:
+        return BoundStorage(self.given.storage, port.post_answer)
+
+    def _period_of(self, name: str) -> int:
+        chosen = self.given.configuration.housekeeping
+        special = {"board": chosen.board_period_s, "jobs": chosen.jobs_period_s}
+        return int(special.get(name, chosen.period_s) * SECOND)
+
+    def _ground_link(self) -> GroundLink:
+        configuration = self.given.configuration
+        identity = Identity(
+            configuration.payload_id,
+            self.boots,
+            SOFTWARE,
+            self.dictionary.wire_hash,
+            self.dictionary.text_hash,
+        )
+        ceilings = self.state.get("replay", {})
+        return GroundLink(
+            self.executive,
+            self.executive.slots[COMMANDS],
+            self.downlink,
+            identity,
+            self.given.keys,
+            {int(slot): ceiling for slot, ceiling in ceilings.items()},
+            self._persist_ceiling,
+            accept_clear=configuration.link.insecure,
+        )
+
+    def _persist_ceiling(self, slot: int, ceiling: int, done: Callable[[], None]) -> None:
+        self.state.put("replay", self.state.get("replay", {}) | {str(slot): ceiling}, done)

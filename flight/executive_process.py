@@ -1,0 +1,230 @@
+"""The executive as a process: inherits its channels, reads its saved state, runs the loop."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from flight import clock as clocks
+from flight.channel import Channel
+from flight.clock import OnboardClock
+from flight.configuration import Configuration, from_mapping
+from flight.deployment import Deployment, Surroundings
+from flight.persistent import PATH, parse
+from flight.ports import StorageResult
+from flight.station_link import StationLink
+from flight.storage_client import StorageClient
+from flight.supervision import SupervisionLink
+from flight.worker_link import WorkerLink
+
+BOOTSTRAP_NS = 3 * clocks.SECOND
+BEAT_NS = clocks.SECOND // 2
+SAVE_CLOCK_NS = clocks.SECOND * 30
+
+
+class ProcessMeter:
+    """Measures this process: resident memory and share of a core since the last question."""
+
+    def __init__(self, now: Callable[[], int]) -> None:
+        self._now = now
+        self._last = (now(), 0.0)
+        self._page_mib = resource.getpagesize() / 2**20
+
+    def rss_mib(self) -> float:
+        """Resident memory in MiB."""
+        pages = Path("/proc/self/statm").read_text().split()[1]
+        return int(pages) * self._page_mib
+
+    def cpu_percent(self) -> float:
+        """Percent of one core since the last call."""
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        now, cpu = self._now(), used.ru_utime + used.ru_stime
+        then, before = self._last
+        self._last = (now, cpu)
+        return 100 * (cpu - before) / max((now - then) / clocks.SECOND, 1e-3)
+
+
+class SupervisorLink:
+    """Implements `flight.ports.Supervisor` over the supervision link."""
+
+    def __init__(self, link: SupervisionLink) -> None:
+        self.link = link
+        self.ends_because: str | None = None
+
+    def replace(self, worker: str) -> None:
+        """Ask for another process in place of that worker."""
+        self.link.send("replace", {"name": worker})
+
+    def restart_executive(self, reason: str) -> None:
+        """End; the supervisor starts the next one."""
+        self.ends_because = reason
+
+
+class ExecutiveProcess:
+    """Everything between the operating system and the deployment."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        self._epoch = clocks.epoch()
+        self._is_over = False
+        self._poller = zmq.Poller()
+        self.supervisor = SupervisorLink(
+            SupervisionLink.from_fd(int(os.environ["VANALLEN_SUPERVISOR_FD"]))
+        )
+        self.workers = {name: WorkerLink(name) for name in ("storage", "board", "launcher")}
+        for name, fd in json.loads(os.environ["VANALLEN_CHANNELS"]).items():
+            self._attach(name, fd, 0)
+        self.clock = OnboardClock({}, clocks.computer_boot_id())
+        self.storage = StorageClient(self.workers["storage"], lambda: self.clock.now())
+        self._poller.register(self.supervisor.link.fileno(), zmq.POLLIN)
+
+    def run(self) -> int:
+        """Fly until told to end; the exit status."""
+        signal.signal(signal.SIGTERM, self._end)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        saved, reason = self._read_state()
+        keys = self._read_keys()
+        self.clock = OnboardClock(saved.get("clock", {}), self.clock.boot_id)
+        self.deployment = Deployment(
+            Surroundings(
+                self.configuration,
+                self.storage,
+                saved,
+                keys,
+                ProcessMeter(lambda: self.clock.now()),
+                reason,
+            )
+        )
+        self.deployment.executive.beside(self.storage)
+        self.stations = StationLink(
+            self.configuration.link.endpoint, self.deployment.downlink, self.clock.now
+        )
+        self.deployment.link.answer = self.stations.answer
+        self._poller.register(self.stations.socket, zmq.POLLIN)
+        self.deployment.start(self.clock.now())
+        self.supervisor.link.send("ready", {"endpoint": self.stations.endpoint})
+        self._loop()
+        self.stations.close()
+        return 1 if self._ends_because() else 0
+
+    def _loop(self) -> None:
+        executive = self.deployment.executive
+        beat_due = save_due = 0
+        while not self._is_over and not self._ends_because():
+            now = self.clock.now()
+            if now >= beat_due:
+                self.supervisor.link.send("beat", {})
+                beat_due = now + BEAT_NS
+            if now >= save_due:
+                self.deployment.state.put("clock", self.clock.saved())
+                save_due = now + SAVE_CLOCK_NS
+            due = min(executive.step(now), beat_due)
+            self.stations.flush()
+            self._wait(clocks.milliseconds_until(due, self.clock.now()))
+
+    def _ends_because(self) -> str | None:
+        return self.deployment.executive.ends_because or self.supervisor.ends_because
+
+    def _wait(self, timeout_ms: int) -> None:
+        ready = self._poller.poll(timeout_ms)
+        if not ready:
+            return
+        self.deployment.executive.now = self.clock.now()
+        for source, _ in ready:
+            if source is self.stations.socket:
+                self.stations.receive(self.deployment.link)
+            elif source == self.supervisor.link.fileno():
+                self._hear_supervisor()
+            else:
+                self._hear_worker(source)
+        # What came is done at once, not at the next due time.
+        self.deployment.executive.drain()
+        self.stations.flush()
+
+    def _hear_worker(self, fd: int) -> None:
+        for worker in self.workers.values():
+            if worker.fileno() == fd:
+                worker.receive(self.clock.now())
+                if worker.fileno() != fd:
+                    self._poller.unregister(fd)
+                return
+        self._poller.unregister(fd)
+
+    def _hear_supervisor(self) -> None:
+        for note in self.supervisor.link.receive():
+            name, pid = note.body.get("name", ""), note.body.get("pid", 0)
+            if note.kind == "worker" and note.descriptors:
+                self._attach(name, note.descriptors[0], pid)
+            elif note.kind == "worker" and name in self.workers:
+                self.workers[name].pid = pid
+            elif note.kind == "stop":
+                self._is_over = True
+        if self.supervisor.link.closed:
+            self._is_over = True
+
+    def _attach(self, name: str, fd: int, pid: int) -> None:
+        worker = self.workers.get(name)
+        if worker is None:
+            os.close(fd)
+            return
+        old = worker.fileno()
+        if old >= 0:
+            self._poller.unregister(old)
+        worker.attach(Channel.from_fd(fd, self._epoch, only_epoch=True), pid)
+        self._poller.register(fd, zmq.POLLIN)
+
+    def _end(self, *_: object) -> None:
+        self._is_over = True
+
+    # --- before the loop: what the last boot left ---
+
+    def _read_state(self) -> tuple[dict[str, Any], str]:
+        result = self._ask("read", path=PATH, offset=0, length=32768)
+        if result.ok:
+            try:
+                return parse(_octets(result)), "restart"
+            except ValueError as error:
+                return {}, f"saved state unreadable: {error}"
+        if result.error == "ENOENT":
+            return {}, "first start"
+        return {}, f"saved state unreadable: {result.error} {result.text}"
+
+    def _read_keys(self) -> dict[int, bytes]:
+        result = self._ask("read", path="state/keys.json", offset=0, length=32768)
+        if not result.ok:
+            return {}
+        slots = json.loads(_octets(result))["slots"]
+        return {int(slot): bytes.fromhex(key) for slot, key in slots.items()}
+
+    def _ask(self, operation: str, **arguments: Any) -> StorageResult:
+        answers: list[StorageResult] = []
+        deadline = self.clock.now() + BOOTSTRAP_NS
+        asked = self.storage.submit(operation, answers.append, **arguments)
+        while asked and not answers and self.clock.now() < deadline:
+            self._poller.poll(clocks.milliseconds_until(deadline, self.clock.now()))
+            self._hear_supervisor()
+            self.workers["storage"].receive(self.clock.now())
+        return answers[0] if answers else StorageResult(False, error="TIMEOUT", text="no answer")
+
+
+def _octets(result: StorageResult) -> bytes:
+    value = result.value
+    return bytes(value["data"] if isinstance(value, dict) else value)
+
+
+def main(argv: list[str]) -> int:
+    """`python -m flight.executive_process CONFIGURATION.json`, started by the supervisor."""
+    content = json.loads(Path(argv[1]).read_text())
+    return ExecutiveProcess(from_mapping(content["configuration"])).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,114 @@
+"""Turns a configuration into the supervisor's plan, and becomes the supervisor."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+from flight.configuration import Configuration, ConfigurationError
+from hal import boards
+
+KEYS = "keys.json"
+LONGEST_RUN_PATH = 80
+"""So that what lies in the run directory stays below the 107 octets of a socket's name."""
+
+
+def prepare(configuration: Configuration, state_dir: Path, run_dir: Path) -> Path:
+    """Make the folders, the keys and the configurations of all processes; the plan's path.
+
+    Raises ConfigurationError, or hal's UnknownBoard.
+    """
+    state_dir, run_dir = state_dir.absolute(), run_dir.absolute()
+    if len(str(run_dir)) > LONGEST_RUN_PATH:
+        raise ConfigurationError(
+            f"--run {run_dir} has {len(str(run_dir))} octets; give one of at most "
+            f"{LONGEST_RUN_PATH}, such as /tmp/payload-1"
+        )
+    boards.row(configuration.board.name)
+    for folder in (state_dir, state_dir / "files", state_dir / "jobs", run_dir, run_dir / "jobs"):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not configuration.link.insecure:
+        make_keys(state_dir / KEYS, [int(station) for station in configuration.stations])
+    plan = _plan(configuration, state_dir, run_dir)
+    return _write(run_dir / "plan.json", plan)
+
+
+def make_keys(path: Path, slots: list[int]) -> bool:
+    """Make a key for each slot that has none yet, readable by the owner only; True if any.
+
+    Raises ConfigurationError when the file is not a keys file.
+    """
+    try:
+        content = json.loads(path.read_text()) if path.exists() else {"slots": {}}
+        missing = [slot for slot in slots if str(slot) not in content["slots"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"{path} is not a keys file: {error!r}; move it away") from None
+    if missing:
+        content["slots"].update({str(slot): secrets.token_hex(32) for slot in missing})
+        temporary = path.with_suffix(".new")
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(content, file, indent=1)
+        temporary.replace(path)
+    return bool(missing)
+
+
+def become_supervisor(plan: Path) -> None:
+    """Replace this process by the supervisor, which needs the standard library only."""
+    os.execv(sys.executable, [sys.executable, "-m", "flight.supervisor", str(plan)])
+
+
+def _plan(configuration: Configuration, state_dir: Path, run_dir: Path) -> dict[str, Any]:
+    row = boards.row(configuration.board.name)
+    environment = {**row.environment(run_dir), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    folders = {"state_dir": str(state_dir), "run_dir": str(run_dir)}
+    contents: dict[str, dict[str, Any]] = {
+        "storage": folders,
+        "board": {**folders, "board": dataclasses.asdict(configuration.board)},
+        "launcher": {**folders, "compute": configuration.compute},
+        "executive": {**folders, "configuration": dataclasses.asdict(configuration)},
+    }
+    paths = {name: _write(run_dir / f"{name}.json", body) for name, body in contents.items()}
+    modules = {
+        "storage": "flight.workers.storage",
+        "board": "flight.workers.board_server",
+        "launcher": "flight.workers.launcher",
+    }
+    processes: list[dict[str, Any]] = []
+    if companion := row.companion(run_dir):
+        processes.append(
+            {
+                "name": "companion",
+                "argv": companion,
+                "env": {},
+                "companion": True,
+                "ready_file": str(row.ready_file(run_dir)),
+                "startup_s": 60.0,
+            }
+        )
+    processes += [
+        {"name": name, "argv": _python(module, paths[name]), "env": environment, "channel": True}
+        for name, module in modules.items()
+    ]
+    executive = {"argv": _python("flight.executive_process", paths["executive"]), "env": {}}
+    return {
+        **folders,
+        "payload_id": configuration.payload_id,
+        "processes": processes,
+        "executive": executive,
+    }
+
+
+def _python(module: str, path: Path) -> list[str]:
+    return [sys.executable, "-m", module, str(path)]
+
+
+def _write(path: Path, content: dict[str, Any]) -> Path:
+    temporary = path.with_suffix(".new")
+    temporary.write_text(json.dumps(content, indent=1))
+    temporary.replace(path)
+    return path
