@@ -3,7 +3,7 @@
 VENV ?= .venv
 PYTHON ?=
 ARGS ?=
-WORKERS ?= auto
+WORKERS ?= logical
 
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check -qq
@@ -23,7 +23,7 @@ COVERED := --cov --cov-report= --cov-report=json:build/coverage.json
 help: ## Show this list.
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) \
 	  | while IFS="$$(printf '\t')" read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
-	@echo '  Variables: ARGS="..." (passed on), PYTHON=python3.12 (else found), VENV=.venv, WORKERS=auto (test processes)'
+	@echo '  Variables: ARGS="..." (passed on), PYTHON=python3.12 (else found), VENV=.venv, WORKERS=logical (test processes)'
 
 run: $(VENV)/.run ## Fly the first pass: an emulated H100 payload trains a small GPT on an uplinked text.
 	@$(PY) examples/first_pass.py $(ARGS)
