@@ -166,6 +166,10 @@ class Executive:
         """Step something that is no component (storage time-outs, simulated hardware) as well."""
         self._beside.append(stepped)
 
+    def wake_beside(self) -> None:
+        """Step what is beside at once: it has something to do."""
+        self._beside_due = 0
+
     def start(self, now: int) -> None:
         """Start every component, in the order in which they were plugged in."""
         self.now = now
