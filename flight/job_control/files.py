@@ -1,0 +1,126 @@
+"""What the job runner does with files, as scripts: inputs, commits, products, clearing up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flight.job_control import stimuli as s
+from flight.job_control.records import Commit, Digest, JobRecord
+from flight.job_control.script import Script, StorageFailed, ask, must, tolerate
+
+MANIFEST = "manifest.json"
+MOST_IGNORED = 16
+
+
+def run_folder(job: int) -> str:
+    """Where its worker works."""
+    return f"run/jobs/{job}"
+
+
+def state_folder(job: int) -> str:
+    """Where its commits are kept."""
+    return f"state/jobs/{job}"
+
+
+def commit_path(job: int, commit: Commit) -> str:
+    """Where that commit is kept."""
+    return f"{state_folder(job)}/commit.{commit.slot}"
+
+
+def product_folder(job: int) -> str:
+    """Where its products are published."""
+    return f"state/files/products/job-{job}"
+
+
+def prepare(
+    record: JobRecord, inputs: Mapping[str, tuple[str, str]]
+) -> Script[s.Prepared | s.NotPrepared]:
+    """Check inputs (parameter → name, path), read commits back, empty the folder of the run."""
+    try:
+        digests = {}
+        for parameter, (name, path) in inputs.items():
+            found = yield from tolerate("digest", "ENOENT", path=path)
+            if found is None:
+                reason = f"{parameter}: the file store has no '{name}'; put it there first"
+                return s.NotPrepared(record.id, reason, True)
+            digests[parameter] = _digest(found)
+            if record.inputs.get(parameter, digests[parameter]) != digests[parameter]:
+                reason = f"{parameter}: '{name}' changed since the job began; submit it anew"
+                return s.NotPrepared(record.id, reason, True)
+        resume = yield from _sound_commit(record)
+        yield from tolerate("remove_tree", "ENOENT", path=run_folder(record.id))
+        yield from must("make_dir", path=run_folder(record.id))
+    except StorageFailed as failure:
+        return s.NotPrepared(record.id, failure.reason, False)
+    return s.Prepared(record.id, digests, resume)
+
+
+def _sound_commit(record: JobRecord) -> Script[Commit | None]:
+    for commit in (record.commit, record.previous):
+        if commit is None:
+            continue
+        path = commit_path(record.id, commit)
+        found = yield from tolerate("digest", "ENOENT", "EIO", path=path)
+        if found and (found["size"], found["crc32"]) == (commit.size, commit.crc32):
+            return commit
+    return None
+
+
+def keep_commit(job: int, source: int, commit: Commit) -> Script[s.CommitKept | s.CommitNotKept]:
+    """Copy a commit of the run to the disk; only a copy that is whole counts."""
+    try:
+        yield from must("make_dir", path=state_folder(job))
+        copied = yield from must(
+            "copy", source=f"{run_folder(job)}/commit.{source}", path=commit_path(job, commit)
+        )
+    except StorageFailed as failure:
+        return s.CommitNotKept(job, failure.reason, False)
+    if (copied["size"], copied["crc32"]) != (commit.size, commit.crc32):
+        return s.CommitNotKept(job, f"commit of step {commit.step} changed meanwhile", True)
+    return s.CommitKept(job, commit)
+
+
+def publish(
+    job: int, outputs: Sequence[str], about: Mapping[str, Any]
+) -> Script[s.Published | s.NotPublished]:
+    """Copy the declared outputs to the file store, read them back, and write their manifest."""
+    source, target = f"{run_folder(job)}/out", product_folder(job)
+    try:
+        rows = yield from tolerate("list", "ENOENT", path=source)
+        if rows is None and outputs:
+            return s.NotPublished(job, "its outputs are gone", True)
+        written = {name for name, is_folder, _ in rows or () if not is_folder}
+        yield from must("make_dir", path=target)
+        files: dict[str, Any] = {}
+        for name in outputs:
+            if name not in written:
+                continue
+            copied = yield from must("copy", source=f"{source}/{name}", path=f"{target}/{name}")
+            found = yield from must("digest", path=f"{target}/{name}")
+            if (found["size"], found["crc32"]) != (copied["size"], copied["crc32"]):
+                return s.NotPublished(job, f"{name} reads back differently", False)
+            files[name] = vars(_digest(found))
+        manifest = {
+            "format": 1,
+            "job": job,
+            **about,
+            "files": files,
+            "missing": [name for name in outputs if name not in written],
+            "ignored": sorted(written - set(outputs))[:MOST_IGNORED],
+        }
+        octets = json.dumps(manifest, indent=1).encode() + b"\n"
+        yield from must("write", path=f"{target}/{MANIFEST}", data=octets)
+    except StorageFailed as failure:
+        return s.NotPublished(job, failure.reason, False)
+    return s.Published(job, len(files), sum(file["size"] for file in files.values()))
+
+
+def clear(folder: str) -> Script[None]:
+    """Remove a folder, if it is there and can be removed."""
+    yield from ask("remove_tree", path=folder)
+
+
+def _digest(found: Mapping[str, Any]) -> Digest:
+    return Digest(found["size"], found["crc32"], bytes(found["sha256"]).hex())
