@@ -37,7 +37,7 @@ class ResultError(JobError):
     """A result that failed the job's own check: run the job again."""
 
 
-class JobCancelled(Exception):  # noqa: N818  (an order, not an error)
+class JobCancelled(Exception):
     """The operator ended the job; raised by `beat`, to be let through."""
 
 

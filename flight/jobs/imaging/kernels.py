@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,8 @@ from flight.jobs.api import Array
 F = np.float32
 
 
-def _kernel(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    # no fastmath: the bits are those of the plain form
-    kernel: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(
-        signature, cache=True, nogil=True, error_model="numpy"
-    )
-    return kernel
+# no fastmath: the bits are those of the plain form
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 def plain_band_index(upper: Array, lower: Array) -> Array:
@@ -28,7 +23,7 @@ def plain_band_index(upper: Array, lower: Array) -> Array:
         return np.asarray((a - b) / (a + b), F)
 
 
-@_kernel("void(u2[:,::1], u2[:,::1], f4[:,::1])")
+@njit("void(u2[:,::1], u2[:,::1], f4[:,::1])", **_OPTIONS)
 def band_index(upper: Any, lower: Any, out: Any) -> None:
     """Like `plain_band_index`."""
     for row in range(out.shape[0]):
@@ -44,7 +39,7 @@ def plain_sums(values: Array, centre: float) -> tuple[int, float, float]:
     return known.size, float(known.sum()), float((known * known).sum())
 
 
-@_kernel("Tuple((i8, f8, f8))(f4[:,::1], f8)")
+@njit("Tuple((i8, f8, f8))(f4[:,::1], f8)", **_OPTIONS)
 def sums(values: Any, centre: Any) -> Any:
     """Like `plain_sums`, in one fixed order: columns, then rows."""
     known = 0
@@ -71,7 +66,7 @@ def plain_change_mask(difference: Array, centre: float, limit: float) -> Array:
     return np.where(is_changed, 255, 0).astype(np.uint8)
 
 
-@_kernel("i8(f4[:,::1], f8, f8, u1[:,::1])")
+@njit("i8(f4[:,::1], f8, f8, u1[:,::1])", **_OPTIONS)
 def change_mask(difference: Any, centre: Any, limit: Any, mask: Any) -> Any:
     """Like `plain_change_mask`; returns how many pixels changed."""
     changed = 0

@@ -111,7 +111,7 @@ class Scene:
         for low in range(0, rows, TILE_ROWS):
             self.job.beat()
             tile = slice(low, low + TILE_ROWS)
-            self.job.compute.launch(lambda tile=tile: results.append(work(tile)))
+            results.append(self.job.compute.launch(work, tile))
             self.job.compute.synchronise()
             self._done += 1
             self.job.progress(min(self._done, self.total), self.total)

@@ -69,8 +69,8 @@ def residual_of(left: Array, right: Array, out: Array, signs: Array) -> float:
     `signs` is a vector of 1 and -1. Not a number when anything in the product is not finite.
     """
     unit = float(np.finfo(out.dtype).eps) / 2
-    a, b, c = (matrix.astype(np.float64) for matrix in (left, right, out))
     with np.errstate(all="ignore"):  # an upset can be anything; what is not finite is an alarm
+        a, b, c = (matrix.astype(np.float64) for matrix in (left, right, out))
         rows = np.abs(c @ signs - a @ (b @ signs))
         columns = np.abs(signs @ c - (signs @ a) @ b)
         row_rounding = unit * np.linalg.norm(a, axis=1) * np.linalg.norm(b)

@@ -7,7 +7,6 @@ every kernel, or loads it from the cache, and no call compiles later.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,13 @@ _FLAGS = frozenset({"reassoc", "contract", "arcp", "nsz"})
 """Sums may be taken in vector lanes and products fused; NaN and infinity keep their meaning."""
 
 
-def _kernel(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    # error_model="numpy": a check for division by zero would keep loops from being vectorised
-    kernel: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(
-        signature, fastmath=set(_FLAGS), cache=True, nogil=True, error_model="numpy"
-    )
-    return kernel
-
+# error_model: a check for division by zero would keep loops from being vectorised
+_OPTIONS: dict[str, Any] = {
+    "fastmath": set(_FLAGS),
+    "cache": True,
+    "nogil": True,
+    "error_model": "numpy",
+}
 
 _LOG2_E = F(1.44269504)
 _LN_2 = F(0.69314718)
@@ -36,7 +35,7 @@ _ZERO = F(0.0)
 _EPSILON = F(1e-5)
 
 
-@_kernel("f4(f4)")
+@njit("f4(f4)", **_OPTIONS)
 def exponential(x: Any) -> Any:
     """e to the x within 3e-7 relative, -87 … 88 (beyond: clamped); a form that loops vectorise.
 
@@ -50,7 +49,7 @@ def exponential(x: Any) -> Any:
     return series * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
-@_kernel("void(f4[:,::1], f4[:,::1], f4[::1], f4[:,::1], f4[:,::1], f4[::1], f4[::1])")
+@njit("void(f4[:,::1], f4[:,::1], f4[::1], f4[:,::1], f4[:,::1], f4[::1], f4[::1])", **_OPTIONS)
 def add_norm(x: Any, delta: Any, weight: Any, out: Any, normed: Any, mean: Any, scale: Any) -> None:
     """out = x + delta; normed = (out - mean) scale weight, row by row; scale = 1 / deviation."""
     rows, width = x.shape
@@ -73,7 +72,7 @@ def add_norm(x: Any, delta: Any, weight: Any, out: Any, normed: Any, mean: Any, 
             normed[n, c] = (out[n, c] - centre) * factor * weight[c]
 
 
-@_kernel("void(f4[:,::1], f4[:,::1], f4[::1], f4[::1], f4[::1], f4[:,::1], f4[::1])")
+@njit("void(f4[:,::1], f4[:,::1], f4[::1], f4[::1], f4[::1], f4[:,::1], f4[::1])", **_OPTIONS)
 def norm_backward(
     d_normed: Any, x: Any, mean: Any, scale: Any, weight: Any, d_x: Any, d_weight: Any
 ) -> None:
@@ -107,7 +106,7 @@ _A1, _A2, _A3, _A4, _A5 = map(
 _P = F(0.3275911)
 
 
-@_kernel("void(f4[:,::1], f4[:,::1])")
+@njit("void(f4[:,::1], f4[:,::1])", **_OPTIONS)
 def gelu(h: Any, out: Any) -> None:
     """out = h Phi(h) with the error function; h becomes the derivative, for the way back.
 
@@ -125,7 +124,7 @@ def gelu(h: Any, out: Any) -> None:
             h[n, c] = below + x * _DENSITY * bell
 
 
-@_kernel("void(f4[:,:,::1], f4)")
+@njit("void(f4[:,:,::1], f4)", **_OPTIONS)
 def causal_softmax(scores: Any, scale: Any) -> None:
     """Each row t of each T x T matrix becomes softmax(scale scores) over columns 0 … t."""
     matrices, length, _ = scores.shape
@@ -147,7 +146,7 @@ def causal_softmax(scores: Any, scale: Any) -> None:
                 row[i] = _ZERO
 
 
-@_kernel("void(f4[:,:,::1], f4[:,:,::1], f4)")
+@njit("void(f4[:,:,::1], f4[:,:,::1], f4)", **_OPTIONS)
 def causal_softmax_backward(shares: Any, flow: Any, scale: Any) -> None:
     """flow, by the softmax's result, becomes flow by its scores."""
     matrices, length, _ = shares.shape
@@ -164,7 +163,7 @@ def causal_softmax_backward(shares: Any, flow: Any, scale: Any) -> None:
                 d_row[i] = _ZERO
 
 
-@_kernel("void(f4[:,::1], i4[::1], f4, f4[::1])")
+@njit("void(f4[:,::1], i4[::1], f4, f4[::1])", **_OPTIONS)
 def cross_entropy(logits: Any, targets: Any, share: Any, losses: Any) -> None:
     """Loss of each row in nat; logits become the gradient of share times the sum of losses."""
     rows, width = logits.shape
@@ -186,7 +185,7 @@ def cross_entropy(logits: Any, targets: Any, share: Any, losses: Any) -> None:
         row[targets[n]] -= share
 
 
-@_kernel("void(i4[::1], f4[:,::1], f4[:,::1])")
+@njit("void(i4[::1], f4[:,::1], f4[:,::1])", **_OPTIONS)
 def add_rows(indices: Any, rows: Any, table: Any) -> None:
     """table[indices[n]] += rows[n], in order."""
     for n in range(rows.shape[0]):
@@ -195,7 +194,7 @@ def add_rows(indices: Any, rows: Any, table: Any) -> None:
             table[index, c] += rows[n, c]
 
 
-@_kernel("f8(f4[:,::1], i8, i8)")
+@njit("f8(f4[:,::1], i8, i8)", **_OPTIONS)
 def sum_shards(gradients: Any, low: Any, high: Any) -> Any:
     """gradients[0] becomes the sum over shards, in order; returns its squares' sum, low … high."""
     squares = 0.0
@@ -210,7 +209,7 @@ def sum_shards(gradients: Any, low: Any, high: Any) -> Any:
     return squares
 
 
-@_kernel("void(f4[::1], f4[::1], f4[::1], f4[::1], i8, i8, f4, f4, f4, f4, f4, f4, f4)")
+@njit("void(f4[::1], f4[::1], f4[::1], f4[::1], i8, i8, f4, f4, f4, f4, f4, f4, f4)", **_OPTIONS)
 def adamw(
     theta: Any, gradient: Any, m: Any, v: Any, low: Any, high: Any,
     clip: Any, keep: Any, beta_1: Any, beta_2: Any, rate: Any, root: Any, epsilon: Any,

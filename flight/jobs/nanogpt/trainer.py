@@ -23,7 +23,7 @@ _BEAT_S = 0.1
 """How often a step that takes long looks whether its shards are alive, in seconds."""
 
 
-class _Stopped(Exception):  # noqa: N818  (how a shard is told to end)
+class _Stopped(Exception):
     pass
 
 
@@ -51,12 +51,12 @@ class Trainer:
         shards = min(shards, batch)
         self._optimiser = AdamW(state)
         self._parts = parts(size, decayed(shape))
-        self._gradients = np.zeros((shards, size), np.float32)
+        self.gradients = np.zeros((shards, size), np.float32)
         self.weights = weights_in(self._optimiser.theta, shape)
         self._edges = [batch * k // shards for k in range(shards + 1)]
         self._shards = [
             Shard(shape, high - low, self.weights, weights_in(gradient, shape), self._alive)
-            for (low, high), gradient in zip(pairwise(self._edges), self._gradients, strict=True)
+            for (low, high), gradient in zip(pairwise(self._edges), self.gradients, strict=True)
         ]
         self._signs_of_life = 0
         self._is_stopped = False
@@ -98,7 +98,7 @@ class Trainer:
         """
         loss = self.gradient(sequences, beat)
         squares = self._spread(
-            lambda part: kernels.sum_shards(self._gradients, part.low, part.high),
+            lambda part: kernels.sum_shards(self.gradients, part.low, part.high),
             self._parts,
             beat,
         )
@@ -110,7 +110,7 @@ class Trainer:
             )
         clip = clip_factor(norm)
         self._spread(
-            lambda part: self._optimiser.update(part, self._gradients[0], step, rate, clip),
+            lambda part: self._optimiser.update(part, self.gradients[0], step, rate, clip),
             self._parts,
             beat,
         )

@@ -58,7 +58,7 @@ class Training:
         self.corpus = text.load(job.input("text") if parameters.text else None, context)
         self.shape = Shape(layers, heads, width, context, len(self.corpus.vocabulary))
         self.size = count(self.shape)
-        self.state = np.zeros(3 * self.size, np.float32)
+        self.state = job.compute.allocate(3 * self.size, np.float32)
         rows = -(-parameters.steps // parameters.evaluation_interval)
         self.curve = np.zeros((rows, len(CURVE)))
         self.pinned = pinned(self.corpus.sha256, parameters)
@@ -156,10 +156,9 @@ class Training:
 
     def _on_device(self, function: Callable[..., T], *arguments: Any) -> T:
         """Compute on the device, which keeps the time; returns what the function returns."""
-        results: list[T] = []
-        self.job.compute.launch(lambda: results.append(function(*arguments)))
+        result: T = self.job.compute.launch(function, *arguments)
         self.job.compute.synchronise()
-        return results[0]
+        return result
 
 
 def pinned(text_sha256: str, parameters: Parameters) -> dict[str, Any]:

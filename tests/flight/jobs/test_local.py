@@ -1,0 +1,97 @@
+"""A job run by hand, and the in-memory job that tests use."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flight.jobs import blas
+from flight.jobs.api import Commit, LocalJob
+from flight.jobs.local import run_local
+from flight.jobs.matmul import JOB
+from icd.codec import FieldError
+
+MakeJob = Callable[..., LocalJob]
+
+
+def test_a_run_by_hand_leaves_its_products_and_nothing_else(tmp_path: Path) -> None:
+    seen: list[int] = []
+    result = run_local(
+        "matmul",
+        {"size": "16", "repeats": "3"},
+        tmp_path / "out",
+        on_progress=lambda job: seen.append(job.done),
+    )
+    assert seen == [1, 2, 3]
+    assert result.metrics["wrong"] == 0
+    assert {name: path.name for name, path in result.files.items()} == {
+        "result.json": "result.json"
+    }
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["result.json"]
+
+
+def test_a_run_by_hand_takes_files_by_any_path(tmp_path: Path) -> None:
+    folder = tmp_path / ("a" * 200)
+    folder.mkdir()
+    np.save(folder / "scene.npy", np.ones((2, 3, 3), np.uint16))
+    result = run_local("imaging", {"scene": str(folder / "scene.npy")}, tmp_path / "out")
+    assert set(result.files) == {"index.npy", "report.json"}
+
+
+def test_a_run_by_hand_refuses_an_unknown_job_and_a_wrong_setting(tmp_path: Path) -> None:
+    with pytest.raises(LookupError, match="no job 'matmull'"):
+        run_local("matmull", {}, tmp_path)
+    with pytest.raises(FieldError, match="size = 1; give 2 … 8192"):
+        run_local("matmul", {"size": "1"}, tmp_path)
+
+
+def test_undeclared_outputs_and_metrics_are_refused(make_job: MakeJob) -> None:
+    job = make_job(JOB)
+    with pytest.raises(ValueError, match="declares no output 'other'"):
+        job.output("other")
+    with pytest.raises(ValueError, match="declares no metric 'other'"):
+        job.metric(gflops=1.0, other=1.0)
+
+
+def test_state_is_registered_once_and_filled_in_place(make_job: MakeJob) -> None:
+    array = np.zeros(3)
+    job = make_job(JOB, resume=Commit(5, {"a": np.arange(3.0)}))
+    job.state(a=array)
+    assert array.tolist() == [0, 1, 2]
+    assert job.step == 5
+    with pytest.raises(ValueError, match="once"):
+        job.state(a=array)
+
+
+def test_a_commit_is_a_copy(make_job: MakeJob) -> None:
+    array = np.zeros(3)
+    job = make_job(JOB)
+    job.state(a=array)
+    job.commit(2)
+    array += 1
+    assert job.last_commit is not None
+    assert job.last_commit.step == 2
+    assert job.last_commit.arrays["a"].tolist() == [0, 0, 0]
+
+
+def test_blas_says_its_kernels_and_keeps_to_one_thread() -> None:
+    blas.limit_to_one_thread()
+    assert blas.core_type()
+
+
+def test_without_openblas_the_core_type_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blas, "_loaded", list)
+    blas.limit_to_one_thread()
+    assert blas.core_type() == "unknown"
+
+
+def test_declarations_load_without_numpy_or_a_compiler() -> None:
+    program = "import sys, flight.jobs.registry as r; r.jobs(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not {"numpy", "numba", "hal.compute"} & set(done.stdout.split())

@@ -1,0 +1,98 @@
+"""The matmul job: it proves its products, and a wrong element does not get past it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flight.jobs.api import LocalJob, ResultError
+from flight.jobs.matmul import JOB
+from flight.jobs.matmul.multiply import ALARM, residual_of, run
+
+MakeJob = Callable[..., LocalJob]
+Finish = Callable[[LocalJob], dict[str, bytes]]
+
+SMALL = {"size": "70", "repeats": "5", "seed": "3"}
+
+
+class Faulty:
+    """Multiplies, and spoils one element of the products whose number is in `wrong`."""
+
+    def __init__(self, *wrong: int, spoil: Callable[[Any], Any] = lambda value: -value) -> None:
+        self.wrong = wrong
+        self.spoil = spoil
+        self.made = 0
+
+    def __call__(self, left: Any, right: Any, out: Any) -> None:
+        np.matmul(left, right, out=out)
+        if self.made in self.wrong:
+            where = np.unravel_index(np.abs(out).argmax(), out.shape)
+            out[where] = self.spoil(out[where])
+        self.made += 1
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_honest_products_stay_far_below_the_alarm(
+    make_job: MakeJob, finish: Finish, precision: str
+) -> None:
+    settings = {"size": "300", "repeats": "3", "precision": precision}
+    report = json.loads(finish(make_job(JOB, settings))["result.json"])
+    assert 0 < report["worst_residual"] < ALARM / 4
+    assert report["wrong_products"] == {}
+    assert report["parameters"]["precision"] == precision
+
+
+@pytest.mark.verifies("VA-JOB-10")
+def test_a_wrong_product_is_found_and_made_again(make_job: MakeJob, finish: Finish) -> None:
+    expected = json.loads(finish(make_job(JOB, SMALL))["result.json"])
+    job = make_job(JOB, SMALL)
+    run(job, Faulty(1, 3, 4))  # the second product once, the third twice
+    report = json.loads(job.publish()["result.json"].read_bytes())
+    assert report["digest"] == expected["digest"], "what counts is as if nothing had happened"
+    assert report["wrong_products"] == {"1": 1, "2": 2}
+    assert job.metrics["wrong"] == 3
+    assert "failed its check" in job.messages[0]
+
+
+@pytest.mark.verifies("VA-JOB-10")
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 3e38])
+def test_a_product_that_is_not_finite_is_wrong(make_job: MakeJob, wrong: float) -> None:
+    job = make_job(JOB, SMALL)
+    run(job, Faulty(0, spoil=lambda _: wrong))
+    assert job.metrics["wrong"] == 1
+
+
+def test_a_product_that_stays_wrong_ends_the_job(make_job: MakeJob) -> None:
+    with pytest.raises(ResultError, match="failed its check 3 times"):
+        run(make_job(JOB, SMALL), Faulty(*range(99)))
+
+
+@pytest.mark.verifies("VA-JOB-10")
+def test_every_flip_of_a_sign_or_of_a_high_bit_of_the_exponent_is_found() -> None:
+    draws = np.random.default_rng(1)
+    left, right = draws.standard_normal((2, 64, 64)).astype(np.float32)
+    signs = draws.choice([-1.0, 1.0], 64)
+    product = left @ right
+    for bit in (31, 30, 29, 28):
+        for row, column in draws.integers(0, 64, (20, 2)):
+            spoilt = product.copy()
+            spoilt.view(np.uint32)[row, column] ^= np.uint32(1 << bit)
+            off = abs(float(spoilt[row, column]) - float(product[row, column]))
+            rounding = 2.0**-24 * np.linalg.norm(left[row]) * np.linalg.norm(right)
+            found = residual_of(left, right, spoilt, signs)
+            assert not found <= ALARM or off < 20 * rounding, (bit, row, column)
+
+
+def test_equal_runs_and_resumed_runs_give_equal_octets(make_job: MakeJob, finish: Finish) -> None:
+    expected = finish(make_job(JOB, SMALL))
+    assert finish(make_job(JOB, SMALL)) == expected
+    broken = make_job(JOB, SMALL)
+    with pytest.raises(ZeroDivisionError):
+        run(broken, lambda *matrices: np.matmul(*matrices) / (broken.done < 3 or 1 // 0))
+    assert broken.last_commit is not None
+    assert broken.last_commit.step == 3
+    assert finish(make_job(JOB, SMALL, resume=broken.last_commit)) == expected

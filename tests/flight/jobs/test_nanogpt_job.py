@@ -1,0 +1,188 @@
+"""The nanogpt job from its text to its products: equal runs, resumed runs, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flight.jobs.api import Commit, InputError, JobCancelled, LocalJob
+from flight.jobs.nanogpt import JOB, text
+from flight.jobs.nanogpt.training import run
+from tests.flight.jobs.plain_gpt import hamlet, plain_loss
+
+MakeJob = Callable[..., LocalJob]
+Finish = Callable[[LocalJob], dict[str, bytes]]
+
+SHORT = {
+    "configuration": "tiny",
+    "steps": "12",
+    "batch": "3",
+    "evaluation_interval": "5",
+    "commit_interval": "4",
+    "sample_length": "50",
+}
+
+
+@pytest.fixture
+def play() -> dict[str, Path]:
+    return {"text": hamlet()}
+
+
+def test_the_job_leaves_weights_a_sample_and_its_curve(
+    make_job: MakeJob, finish: Finish, play: dict[str, Path]
+) -> None:
+    job = make_job(JOB, SHORT, play)
+    products = finish(job)
+    assert set(products) == {output.name for output in JOB.outputs}
+    assert len(products["sample.txt"].decode()) == 50
+    assert set(products["sample.txt"].decode()) <= set(hamlet().read_text("utf-8"))
+    report = json.loads(products["training.json"])
+    assert [row["step"] for row in report["curve"]] == [5, 10, 12]
+    assert report["pinned"]["shards"] == 2
+    assert report["pinned"]["parameters"]["configuration"] == "tiny"
+    assert (job.done, job.total) == (12, 12)
+    assert set(job.metrics) == {metric.name for metric in JOB.metric_fields}
+    assert job.metrics["tokens_per_s"] > 0
+    assert job.beats >= 12
+
+
+def test_the_weights_are_of_use_with_numpy_alone(
+    make_job: MakeJob, finish: Finish, play: dict[str, Path], tmp_path: Path
+) -> None:
+    job = make_job(JOB, SHORT, play)
+    products = finish(job)
+    (tmp_path / "w.npz").write_bytes(products["weights.npz"])
+    with np.load(tmp_path / "w.npz") as stored:
+        arrays = dict(stored)
+    vocabulary = "".join(map(chr, arrays["vocabulary"]))
+    sizes = [int(arrays[key]) for key in ("n_layer", "n_head", "n_embd", "block_size")]
+    assert sizes == [2, 2, 32, 32]
+    assert len(vocabulary) == arrays["vocab_size"]
+    written = hamlet().read_text("utf-8")[:330]
+    numbers = np.array([vocabulary.index(character) for character in written]).reshape(10, 33)
+    weights = {name: array for name, array in arrays.items() if name.startswith("transformer.")}
+    loss = plain_loss(weights, sizes[1], numbers)
+    assert 2.5 < loss < math.log(len(vocabulary)), "it has learnt a little"
+
+
+@pytest.mark.verifies("VA-JOB-04")
+def test_equal_runs_give_equal_products_with_one_thread_or_two(
+    make_job: MakeJob, finish: Finish, play: dict[str, Path]
+) -> None:
+    expected = finish(make_job(JOB, SHORT, play))
+    for threads in (1, 2):
+        job = make_job(JOB, SHORT, play)
+        run(job, threads)
+        assert {name: path.read_bytes() for name, path in job.publish().items()} == expected
+
+
+class Crash(RuntimeError):
+    """The worker dies here."""
+
+
+@pytest.mark.verifies("VA-JOB-04")
+@pytest.mark.parametrize("at_beat", [1, 6, 11])
+def test_a_resumed_run_gives_the_products_of_an_undisturbed_one(
+    make_job: MakeJob, finish: Finish, play: dict[str, Path], at_beat: int
+) -> None:
+    expected = finish(make_job(JOB, SHORT, play))
+    broken = make_job(JOB, SHORT, play)
+
+    def crash() -> None:
+        if broken.beats == at_beat:
+            raise Crash
+
+    broken.on_beat = crash
+    with pytest.raises(Crash):
+        run(broken)
+    kept = broken.last_commit
+    assert (0 if kept is None else kept.step) == (at_beat - 1) // 4 * 4
+    resumed = make_job(JOB, SHORT, play, resume=kept)
+    assert finish(resumed) == expected
+    assert not any("not be bit-identical" in message for message in resumed.messages)
+
+
+def test_a_run_resumed_under_other_conditions_says_so(
+    make_job: MakeJob, finish: Finish, play: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make_job(JOB, SHORT | {"steps": "4"}, play)
+    run(first)
+    assert first.last_commit is not None
+    monkeypatch.setattr("flight.jobs.blas.core_type", lambda: "another processor")
+    resumed = make_job(JOB, SHORT | {"steps": "4"}, play, resume=replace(first.last_commit, step=2))
+    finish(resumed)
+    assert any("not be bit-identical" in message for message in resumed.messages)
+
+
+def test_a_commit_of_another_model_is_refused(make_job: MakeJob, play: dict[str, Path]) -> None:
+    job = make_job(JOB, SHORT, play, resume=Commit(4, {"weights": np.zeros(3, np.float32)}))
+    with pytest.raises(InputError, match=r"no array 'weights' of float32 .*; start the job anew"):
+        run(job)
+
+
+def test_a_cancelled_job_leaves_no_product(make_job: MakeJob, play: dict[str, Path]) -> None:
+    job = make_job(JOB, SHORT, play)
+
+    def cancel() -> None:
+        if job.beats == 3:
+            raise JobCancelled
+
+    job.on_beat = cancel
+    with pytest.raises(JobCancelled):
+        run(job)
+    job.close()
+    assert not job.folder.exists() or not list(job.folder.iterdir())
+
+
+def test_without_a_text_it_learns_the_prose_of_pythons_documentation(
+    make_job: MakeJob, finish: Finish
+) -> None:
+    job = make_job(JOB, SHORT | {"steps": "1"})
+    assert "training.json" in finish(job)
+
+
+def test_a_short_text_and_one_that_is_not_utf_8_are_refused(tmp_path: Path) -> None:
+    short = tmp_path / "short.txt"
+    short.write_text("ab" * 164)
+    with pytest.raises(InputError, match="328 characters; a context of 32 needs at least 330"):
+        text.load(short, 32)
+    short.write_text("ab" * 165)
+    corpus = text.load(short, 32)
+    assert (len(corpus.training), len(corpus.validation)) == (297, 33)
+    assert corpus.held_back(4, 32, seed=1, index=0).shape == (4, 33)
+    short.write_bytes(b"abc\xff")
+    with pytest.raises(InputError, match="octet 3 is not UTF-8"):
+        text.load(short, 32)
+
+
+def test_a_text_that_was_not_staged_is_refused(make_job: MakeJob, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no file"):
+        run(make_job(JOB, SHORT, {"text": tmp_path / "absent.txt"}))
+
+
+def test_the_vocabulary_is_the_texts_own_characters(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("häß𝄞\r\n" * 100, encoding="utf-8", newline="")
+    corpus = text.load(path, 4)
+    assert corpus.vocabulary == "\n\rhßä𝄞"
+    everything = np.concatenate([corpus.training, corpus.validation])
+    assert "".join(corpus.vocabulary[number] for number in everything) == "häß𝄞\r\n" * 100
+
+
+def test_batches_are_a_function_of_seed_and_step(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("".join(map(chr, range(65, 91))) * 40)
+    corpus = text.load(path, 8)
+    batches: list[Any] = [
+        corpus.sequences(5, 8, seed, step).tobytes() for seed, step in ((1, 1), (1, 2), (2, 1))
+    ]
+    assert len(set(batches)) == 3
+    assert corpus.sequences(5, 8, 1, 1).tobytes() == batches[0]
+    assert corpus.sequences(500, 8, 1, 1)[:, -1].max() == 25, "windows reach the last character"
