@@ -10,7 +10,7 @@ PIP := $(PY) -m pip --disable-pip-version-check -qq
 INSTALL := $(PIP) install --no-deps --require-hashes
 HAS_CC := $(shell command -v cc || command -v gcc || command -v clang)
 RUN_LOCK := requirements/$(if $(HAS_CC),run,run-zig).txt
-PACKAGES := icd flight hal sim_hw ground
+PACKAGES := $(wildcard icd flight hal sim_hw ground)
 CODE := $(PACKAGES) tools tests $(wildcard benchmarks examples)
 OUT_OF_PROCESS := $(wildcard tests/mission)
 COVERED := --cov --cov-report= --cov-report=json:build/coverage.json
