@@ -1,0 +1,1 @@
+"""The pure half of file delivery: telecommands and storage answers in, instructions out."""
