@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import weakref
@@ -48,13 +49,15 @@ class HostDevice:
     def allocate(self, shape: tuple[int, ...] | int, dtype: DTypeLike) -> NDArray[Any]:
         self._check()
         kind = np.dtype(dtype)
-        size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+        size = math.prod(shape if isinstance(shape, tuple) else (shape,)) * kind.itemsize
         if self._board is not None:
             self._board.need(self._bytes + size)
         try:
             array: NDArray[Any] = np.zeros(shape, kind)
-        except (MemoryError, ValueError) as error:
+        except MemoryError as error:
             raise OutOfMemory(f"no room for {size} bytes: {error}") from error
+        except ValueError as error:
+            raise ComputeError(f"no array of shape {shape}: {error}") from error
         self._account(size)
         weakref.finalize(array, _give_back, weakref.ref(self), size).atexit = False
         return array

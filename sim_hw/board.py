@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 from icd.board_state import BoardState, BoardStateError, Context
@@ -31,7 +32,11 @@ class EmulatedBoard:
         _prepare(folder, self.profile, count, self._random)
         self._folder = folder
         self._world = World(folder)
-        self._gpus = [model.initial(self.profile, self.path, self.profile.sink_c)] * count
+        cold = model.initial(self.profile, self.path, self.profile.sink_c)
+        self._gpus = [
+            replace(cold, energy_j=self._world.gpu(index).energy_mj / 1000.0)
+            for index in range(count)
+        ]
         self._busy_ns: dict[tuple[int, int], int] = {}
         self._shares: dict[tuple[int, int], float] = {}
         self._use = [0.0] * count
@@ -86,12 +91,9 @@ class EmulatedBoard:
             lock_max_mhz=gpu.clock_lock_max_mhz,
             sensor_offset_k=gpu.sensor_offset_c,
         )
-        was_down = self._gpus[index].shut_down
         state = model.step(self.profile, self.path, self._gpus[index], inputs, dt_s)
-        if state.shut_down and not was_down:
+        if state.too_hot and not gpu.lost:
             self._world.lose(index)
-        elif was_down and not gpu.lost:
-            state = model.initial(self.profile, self.path, gpu.sink_temperature_c)
         self._gpus[index] = state
         self._use[index] += min(1.0, dt_s / _USE_AVERAGE_S) * (load - self._use[index])
         row.clock_scale = state.loaded_clock_mhz / self.profile.max_clock_mhz

@@ -95,7 +95,8 @@ class GpuState:
     throttled_by: Reason = Reason.NONE
     slowed: bool = False
     reasons: Reason = Reason.IDLE
-    shut_down: bool = False
+    too_hot: bool = False
+    """Hotter than the board survives: it takes itself off the bus."""
 
 
 def initial(profile: GpuProfile, path: ThermalProfile, sink_c: float) -> GpuState:
@@ -145,7 +146,7 @@ def step(
         sensor_c=sensor_c,
         memory_c=sensor_c + profile.memory_above_c + profile.memory_above_loaded_k * memory_use,
         reasons=_reasons(profile, state, inputs),
-        shut_down=state.shut_down or sensor_c >= profile.shutdown_c,
+        too_hot=sensor_c >= profile.shutdown_c,
     )
 
 
@@ -156,7 +157,10 @@ def _govern(profile: GpuProfile, state: GpuState, inputs: GpuInputs, dt_s: float
     sensor_c = state.heat.sensor_c + inputs.sensor_offset_k
     ceiling, cause = state.ceiling_mhz, state.throttled_by
     for _ in range(min(steps, _steps_of(profile))):
-        ceiling, cause = _one_step(profile, ceiling, cause, inputs, sensor_c, state.heat.die_c)
+        before = ceiling, cause
+        ceiling, cause = _one_step(profile, *before, inputs, sensor_c, state.heat.die_c)
+        if (ceiling, cause) == before:  # settled: the inputs do not change within a step
+            break
     release = profile.slowdown_c - (profile.hysteresis_k if state.slowed else 0.0)
     return replace(
         state,
@@ -187,10 +191,11 @@ def _one_step(
     capped = _cap(profile, inputs)
     if power_w(profile, inputs.utilization, min(ceiling, capped), die_c) > inputs.power_limit_w:
         return lower, Reason.SW_POWER_CAP
-    is_cool = sensor_c < profile.throttle_c - profile.hysteresis_k
+    if higher == ceiling or sensor_c >= profile.throttle_c - profile.hysteresis_k:
+        return ceiling, cause
     if power_w(profile, inputs.utilization, min(higher, capped), die_c) > inputs.power_limit_w:
         return ceiling, Reason.SW_POWER_CAP
-    return (higher, cause) if is_cool else (ceiling, cause)
+    return higher, cause
 
 
 def _cap(profile: GpuProfile, inputs: GpuInputs) -> float:

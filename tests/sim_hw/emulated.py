@@ -1,0 +1,40 @@
+"""An emulated board whose clock the test moves, in the test's own process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sim_hw.board import EmulatedBoard
+from sim_hw.inject import World
+
+STEP_NS = 50_000_000
+
+
+class SteppedBoard:
+    """The companion's model without its process: `run` moves its clock."""
+
+    def __init__(self, folder: Path, gpus: int = 1, seed: int = 1) -> None:
+        self.folder = folder
+        self.now_ns = 1_000_000_000
+        self.emulated = EmulatedBoard(folder, "h100", gpus, seed)
+        self.world = World(folder)
+        self.tick()
+
+    def clock(self) -> int:
+        return self.now_ns
+
+    def sleep(self, seconds: float) -> None:
+        """What a sleeping job does to the world: time goes by, step by step."""
+        end_ns = self.now_ns + round(seconds * 1e9)
+        while self.now_ns < end_ns:
+            self.now_ns = min(end_ns, self.now_ns + STEP_NS)
+            self.tick()
+
+    run = sleep
+
+    def tick(self) -> float:
+        return self.emulated.tick(self.now_ns, self.now_ns)
+
+    def close(self) -> None:
+        self.world.close()
+        self.emulated.close()
