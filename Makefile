@@ -69,7 +69,7 @@ matrix: ## Run the tests on the oldest and on the newest Python that work, each 
 	@for wanted in 3.10 3.13; do \
 	  $(MAKE) test VENV=.venv-$$wanted PYTHON=$$(sh tools/find_python.sh python$$wanted) || exit 1; done
 
-lock: $(VENV)-lock/.made ## Choose new versions for every dependency and write the lock files.
+lock: $(VENV)-lock/.made ## Write the lock files anew after a change of pyproject.toml (ARGS=--upgrade chooses newer versions).
 	sh tools/lock.sh $(VENV)-lock/bin/uv $(ARGS)
 
 clean: ## Remove the environments, caches and build outputs made here.
