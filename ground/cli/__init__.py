@@ -1,0 +1,1 @@
+"""The subcommands of `ground`, one small file for each group."""

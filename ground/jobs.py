@@ -1,0 +1,90 @@
+"""Jobs as the dictionary describes them: how one is submitted, and what its rows say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ground.commanding import Request, arguments
+from ground.errors import CommandRefused, nearest
+from icd.codec import Codec, FieldError
+from icd.dictionary import ComponentDictionary, Dictionary, JobFragment
+
+if TYPE_CHECKING:
+    from ground.payload import Payload
+
+SUBMIT = "submit"
+STATUS = "job_status"
+DEFAULTS = {"priority": 0, "wall_s": 0, "memory_mb": 0}
+"""0 leaves a limit to what the job declares."""
+ENDED = frozenset({"done", "failed", "cancelled", "interrupted"})
+
+
+def component_of(dictionary: Dictionary | None) -> ComponentDictionary:
+    """The component that runs jobs: the one with a submit that takes a fragment hash."""
+    for component in dictionary.components if dictionary else ():
+        for command in component.commands:
+            if command.name == SUBMIT and any(f.name == "fragment" for f in command.arguments):
+                return component
+    raise CommandRefused("this payload's dictionary has no component that runs jobs")
+
+
+def fragment_of(dictionary: Dictionary | None, name: str) -> JobFragment:
+    """The fragment of a kind of job, by its name; raises CommandRefused naming the nearest."""
+    fragments = {job.name: job for job in dictionary.jobs} if dictionary else {}
+    if name not in fragments:
+        raise CommandRefused(f"no job '{name}'; {nearest(name, sorted(fragments))}")
+    return fragments[name]
+
+
+def submit_request(
+    payload: Payload, name: str, given: Mapping[str, Any], limits: Mapping[str, int | None]
+) -> Request:
+    """The submit telecommand of a job, its arguments checked by the job's own fragment."""
+    component = component_of(payload.dictionary)
+    fragment = fragment_of(payload.dictionary, name)
+    codec = Codec(fragment.parameters)
+    values = arguments(name, fragment.parameters, given, fragment.defaults)
+    try:
+        codec.check(values)
+        packed = codec.pack(values)
+    except FieldError as error:
+        raise CommandRefused(f"{name}: {error}") from error
+    chosen = {key: value for key, value in limits.items() if value is not None}
+    entry = next(c for c in component.commands if c.name == SUBMIT)
+    offered: dict[str, Any] = {"kind": fragment.number, "fragment": fragment.hash}
+    offered |= DEFAULTS | chosen | {"arguments": packed}
+    taken = {field.name: offered[field.name] for field in entry.arguments if field.name in offered}
+    request = payload.request(f"{component.name}.{SUBMIT}", taken)
+    shown = {"job": name} | codec_named(codec, values) | chosen
+    return Request(
+        request.name,
+        request.apid,
+        request.service,
+        request.subtype,
+        request.data,
+        shown,
+        request.timeout_s,
+        request.has_result,
+    )
+
+
+def codec_named(codec: Codec, values: tuple[Any, ...]) -> dict[str, Any]:
+    """Values by field name."""
+    return {field.name: value for field, value in zip(codec.fields, values, strict=True)}
+
+
+def rows(payload: Payload, after: int = 0) -> list[dict[str, Any]]:
+    """The latest status of each job that changed after a cursor, by job id, with the names of its
+    kind and of its metrics."""
+    component = component_of(payload.dictionary)
+    found = payload.table(f"{component.name}.{STATUS}", after)
+    fragments = {job.number: job for job in payload.dictionary.jobs} if payload.dictionary else {}
+    for row in found:
+        fragment = fragments.get(row.get("kind", -1))
+        row["name"] = fragment.name if fragment else f"kind {row.get('kind', '?')}"
+        numbers = row.pop("metrics", ())
+        metrics = fragment.metrics if fragment else ()
+        row["metrics"] = {field.name: value for field, value in zip(metrics, numbers, strict=False)}
+        row["ended"] = str(row.get("phase", "")).lower() in ENDED
+    return sorted(found, key=lambda row: int(row.get("job", 0)))

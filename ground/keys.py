@@ -1,0 +1,37 @@
+"""Reads the keys file of a payload: one 32-octet key for each key slot."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+from ground.errors import ConfigurationError
+from icd import link
+
+
+def read(path: Path) -> dict[int, bytes]:
+    """Keys by slot; raises ConfigurationError for a file that is open to others or malformed."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        text = path.read_text()
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read keys file {path}: {error.strerror}; give the payload's keys.json"
+        ) from error
+    if mode & 0o077:
+        raise ConfigurationError(f"others can read {path} (mode {mode:o}); write: chmod 600 {path}")
+    try:
+        keys = {int(slot): bytes.fromhex(key) for slot, key in json.loads(text)["slots"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigurationError(
+            f'{path} is no keys file; it holds {{"slots": {{"1": "<64 hex digits>"}}}}'
+        ) from error
+    for slot, key in keys.items():
+        if not 0 < slot < 2**16 or len(key) != link.KEY_SIZE:
+            raise ConfigurationError(
+                f"{path}: slot {slot} must be 1 … 65535 with {2 * link.KEY_SIZE} hex digits"
+            )
+    if not keys:
+        raise ConfigurationError(f"{path} holds no key; make one with: flight keygen")
+    return keys
