@@ -105,8 +105,12 @@ class ExecutiveProcess:
         )
         self.deployment.executive.beside(self.storage)
         self.stations = StationLink(
-            self.configuration.link.endpoint, self.deployment.downlink, self.clock.now
+            self.configuration.link.endpoint,
+            self.deployment.downlink,
+            self.clock.now,
+            self.deployment.state.get("endpoint", ""),
         )
+        self.deployment.state.put("endpoint", self.stations.endpoint)
         self.deployment.link.answer = self.stations.answer
         self._poller.register(self.stations.socket, zmq.POLLIN)
         self.deployment.start(self.clock.now())

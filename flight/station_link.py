@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import zmq
 
@@ -16,7 +17,11 @@ RECEIVE_LIMIT = 128
 class StationLink:
     """Moves link messages between the socket, the uplink and the downlink; never waits."""
 
-    def __init__(self, endpoint: str, downlink: Downlink, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, endpoint: str, downlink: Downlink, clock: Callable[[], int], last: str = ""
+    ) -> None:
+        """Bind to `endpoint`; where it leaves the port open, to `last` if that is still free, so
+        that stations find a restarted executive where they left it."""
         self._downlink = downlink
         self._clock = clock
         self._context = zmq.Context()
@@ -29,8 +34,16 @@ class StationLink:
             (zmq.MAXMSGSIZE, LARGEST),
         ):
             self.socket.setsockopt(option, value)
-        self.socket.bind(endpoint)
+        self._bind(endpoint, last)
         self.endpoint = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def _bind(self, endpoint: str, last: str) -> None:
+        host, _, port = endpoint.rpartition(":")
+        if port in ("*", "0") and last.startswith(host + ":"):
+            with suppress(zmq.ZMQError):
+                self.socket.bind(last)
+                return
+        self.socket.bind(endpoint)
 
     def receive(self, ground: GroundLink) -> None:
         """Give what arrived to the payload's side of the link."""
