@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import select
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from sim_hw.board import EmulatedBoard
@@ -38,3 +41,11 @@ class SteppedBoard:
     def close(self) -> None:
         self.world.close()
         self.emulated.close()
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
+    """Return once the condition is true; fail when it stays false for `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not true within {timeout_s} s"
+        select.select([], [], [], 0.005)
