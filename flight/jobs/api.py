@@ -108,6 +108,7 @@ class LocalJob:
     on_beat: Callable[[], None] | None = None
     on_log: Callable[[str], None] | None = None
     on_progress: Callable[[LocalJob], None] | None = None
+    device: ComputeDevice | None = None
     step: int = 0
     total: int = 0
     done: int = 0
@@ -118,16 +119,15 @@ class LocalJob:
     messages: list[str] = field(default_factory=list)
     _arrays: dict[str, Array] | None = None
     _drafts: Path | None = None
-    _device: ComputeDevice | None = None
 
     @property
     def compute(self) -> ComputeDevice:
-        """The host's processor as a device; no board watches it."""
-        if self._device is None:
+        """`device`, or else the host's processor, which no board watches."""
+        if self.device is None:
             from hal.compute import open_device  # a job that only reads files needs no device
 
-            self._device = open_device("host", None)
-        return self._device
+            self.device = open_device("host", None)
+        return self.device
 
     def input(self, field: str) -> Path:
         """The file given for parameter `field`."""
@@ -209,6 +209,6 @@ class LocalJob:
         if self._drafts is not None:
             shutil.rmtree(self._drafts, ignore_errors=True)
             self._drafts = None
-        if self._device is not None:
-            self._device.close()
-            self._device = None
+        if self.device is not None:
+            self.device.close()
+            self.device = None

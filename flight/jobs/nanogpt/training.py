@@ -148,7 +148,10 @@ class Training:
         report = {
             "format": 1,
             "model": asdict(self.shape) | {"weights": self.size},
-            "curve": [dict(zip(CURVE, row, strict=True)) for row in self.curve.tolist()],
+            "curve": [
+                dict(zip(CURVE, (int(row[0]), *row[1:]), strict=True))
+                for row in self.curve.tolist()
+            ],
             "weights_sha256": hashlib.sha256(self.state[: self.size].tobytes()).hexdigest(),
             "pinned": self.pinned,
         }

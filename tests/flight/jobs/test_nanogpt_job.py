@@ -14,7 +14,9 @@ import pytest
 
 from flight.jobs.api import Commit, InputError, JobCancelled, LocalJob
 from flight.jobs.nanogpt import JOB, text
-from flight.jobs.nanogpt.training import run
+from flight.jobs.nanogpt.model import Shape, count
+from flight.jobs.nanogpt.training import SHARDS, SIZES, run
+from hal.compute_host import HostDevice
 from tests.flight.jobs.plain_gpt import hamlet, plain_loss
 
 MakeJob = Callable[..., LocalJob]
@@ -70,6 +72,44 @@ def test_the_weights_are_of_use_with_numpy_alone(
     weights = {name: array for name, array in arrays.items() if name.startswith("transformer.")}
     loss = plain_loss(weights, sizes[1], numbers)
     assert 2.5 < loss < math.log(len(vocabulary)), "it has learnt a little"
+
+
+def test_the_page_on_jobs_reads_the_weights_and_tells_the_sizes(
+    make_job: MakeJob,
+    finish: Finish,
+    play: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "jobs.md").read_text("utf-8")
+    job = make_job(JOB, SHORT, play)
+    finish(job)
+    monkeypatch.chdir(job.folder)
+    names: dict[str, Any] = {}
+    exec(page.split("```python\n")[1].split("```")[0], names)
+    assert names["weights"]["transformer.wte.weight"].shape == (len(names["characters"]), 32)
+    assert names["sizes"]["block_size"] == 32
+    for configuration, size in SIZES.items():
+        row = (*size, f"{count(Shape(*size, 65)):,}", SHARDS[configuration])
+        assert f"| `{configuration.name.lower()}` | {' | '.join(map(str, row))} |" in page
+
+
+def test_every_piece_of_work_is_a_launch_that_is_waited_for(
+    make_job: MakeJob, finish: Finish, play: dict[str, Path]
+) -> None:
+    class Device(HostDevice):
+        calls = ""
+
+        def launch(self, function: Any, *arguments: Any) -> Any:
+            self.calls += "l"
+            return super().launch(function, *arguments)
+
+        def synchronise(self) -> None:
+            self.calls += "s"
+            super().synchronise()
+
+    device = Device()
+    finish(make_job(JOB, SHORT, play, device=device))
+    assert device.calls == "ls" * (12 + 3 + 1), "twelve steps, three validations, one sample"
 
 
 @pytest.mark.verifies("VA-JOB-04")
