@@ -10,6 +10,7 @@ The launcher is a `Worker`. The runner sends it
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,6 +50,11 @@ class JobStatus(Protocol):
     def start_time(self) -> int: ...
     @property
     def phase(self) -> int: ...
+    @property
+    def is_unconfined(self) -> bool:
+        """The kernel could not shut it into its folder."""
+        ...
+
     @property
     def heartbeat(self) -> int:
         """Any number that changes while the job is alive."""
@@ -108,15 +114,8 @@ class StatusPages(Protocol):
         ...
 
 
-class FileNames(Protocol):
-    """The file store's names."""
-
-    def path(self, name: str) -> str:
-        """The storage path (`state/files/…`) of a file-store name.
-
-        Raises ValueError with a sentence when the name could leave the store.
-        """
-        ...
+FileNames = Callable[[str], str]
+"""The storage path (`state/files/…`) of a file-store name; raises Refused when it is none."""
 
 
 @dataclass(frozen=True)

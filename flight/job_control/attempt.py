@@ -138,6 +138,8 @@ class Attempts:
         if record.phase is P.STARTING and status.phase != PagePhase.STARTING:
             self._move(record, P.RUNNING, f"attempt {record.attempt}")
             self._tell("job_started", record.id, record.pid, record.attempt, status.step)
+            if status.is_unconfined:
+                self._tell("job_unconfined", record.id)
         if record.phase is P.RUNNING and status.phase == PagePhase.PAUSED:
             self._move(record, P.PAUSED, record.reason)
         elif record.phase is P.PAUSED and status.phase != PagePhase.PAUSED:

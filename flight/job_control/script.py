@@ -58,8 +58,8 @@ def tolerate(operation: str, *errors: str, **arguments: Any) -> Script[Any]:
 def perform(
     storage: Storage,
     script: Script[T],
-    done: Callable[[T], None],
-    failed: Callable[[StorageFailed], None],
+    done: Callable[[T], object],
+    failed: Callable[[StorageFailed], object],
 ) -> None:
     """Step a script with the storage's answers, then call `done` with what it returns.
 

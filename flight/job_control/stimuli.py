@@ -44,9 +44,8 @@ class Stored(About):
     """The new row is durable."""
 
 
-@dataclass(frozen=True)
 class NotStored(About):
-    reason: str
+    """The new row could not be stored: the submission is withdrawn."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,416 @@
+"""Runs jobs: takes them from ground, starts and watches their processes, publishes their products.
+
+What is to be done is decided in `job_runner_lifecycle`; this file does it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated
+
+from flight.component import Component, Pending, Port, Refused, Severity, command, event, report
+from flight.components.job_runner_lifecycle import JobLifecycle
+from flight.job_control import messages
+from flight.job_control import stimuli as s
+from flight.job_control.declared import (
+    COUNTER_OF,
+    JobId,
+    JobsHousekeeping,
+    JobsParameters,
+    Listed,
+    Priority,
+    Submitted,
+)
+from flight.job_control.display import Display, count_jobs
+from flight.job_control.hands import Hands
+from flight.job_control.keeper import TableKeeper
+from flight.job_control.records import SECOND, WITH_PROCESS, JobPhase
+from flight.job_control.script import StorageFailed, perform
+from flight.job_control.submission import checked
+from flight.job_control.table import Table, encode, read_table
+from flight.job_ports import MOST_METRICS, FileNames, JobSettings, StatusPages
+from flight.jobs.declaration import JobDeclaration
+from flight.ports import Storage, Worker, WorkerMessage
+from icd.failures import FailureCode
+from icd.fields import U8, U16, U32, U64, Count, OctetsLimit, Text64, Text160, Unit, Wire
+
+POLL_NS = SECOND // 10
+SHOW_NS = SECOND // 4
+AGAIN_NS = SECOND
+LOG_LENGTH = 1024
+CALM = (0.0,) * MOST_METRICS
+
+
+class JobRunner(Component[JobsHousekeeping, JobsParameters]):
+    """Runs jobs in processes of their own, one after the other, through whatever happens."""
+
+    def __init__(
+        self,
+        port: Port,
+        storage: Storage,
+        launcher: Worker,
+        pages: StatusPages,
+        jobs: Mapping[int, JobDeclaration],
+        files: FileNames,
+        settings: JobSettings,
+    ) -> None:
+        super().__init__(port)
+        self._storage = storage
+        self._launcher = launcher
+        self._declarations = jobs
+        self._files = files
+        self._most_jobs = settings.most_jobs
+        self.core = JobLifecycle(self.parameters.policy(self._most_jobs), deque(maxlen=LOG_LENGTH))
+        self._hands = Hands(
+            storage, launcher, pages, jobs, files, settings, self.core.jobs, self._step
+        )
+        self._keeper = TableKeeper(
+            storage,
+            lambda: encode(self.core.jobs.values(), self.core.next_id),
+            self._storage_failed,
+            port.clock,
+        )
+        self._display = Display(self.core, self.status, port.clock)
+        self._stimuli: deque[s.Stimulus] = deque()
+        self._is_stepping = False
+        self._early_table: s.LauncherTable | None = None
+        self._read_at: int | None = None
+
+    # ------------------------------------------------------------ telecommands
+
+    @command(1, timeout_s=30.0)
+    def submit(
+        self,
+        kind: Annotated[U16, "number of the kind of job"],
+        fragment: Annotated[U32, "hash of its parameters' declaration"],
+        priority: Priority,
+        wall_s: Annotated[U32, "longest run; 0: as declared", Unit("s")],
+        memory_mb: Annotated[U32, "most memory; 0: as declared", Unit("MiB")],
+        arguments: Annotated[bytes, OctetsLimit(1024), "its parameters, packed"],
+    ) -> Pending[Submitted]:
+        """Queue a job; completed once it is durable."""
+        asked = s.Submit(kind, priority, wall_s, memory_mb, arguments)
+        try:
+            asked = checked(self._declarations, self._files, asked, fragment)
+        except Refused:
+            self.hk.refused += 1
+            raise
+        job = self._order(asked)
+        pending = self.defer()
+        self._keeper.when_durable(
+            lambda: self._stored(job, pending),
+            lambda failure: self._not_stored(job, pending, failure),
+        )
+        return pending
+
+    @command(2)
+    def cancel(self, job: JobId) -> None:
+        """End a job: politely at first, after the grace time firmly."""
+        self._order(s.Cancel(job))
+
+    @command(3)
+    def pause(self, job: JobId) -> None:
+        """Keep a job from running until it is resumed; its slot goes to others."""
+        self._order(s.Pause(job))
+
+    @command(4)
+    def resume(self, job: JobId) -> None:
+        """Let a paused job run again; end the wait of one that would try again later."""
+        self._order(s.Resume(job))
+
+    @command(5)
+    def list(self) -> Listed:
+        """Report the status of every job in the table."""
+        self.port.wake()
+        return Listed(self._display.all())
+
+    @command(6)
+    def set_priority(self, job: JobId, priority: Priority) -> None:
+        """Change a job's priority; a running job gives way to a higher one."""
+        self._order(s.SetPriority(job, priority))
+
+    @command(7)
+    def forget(self, job: JobId) -> None:
+        """Remove a finished job from the table, with its commits but not its products."""
+        self._order(s.Forget(job))
+
+    # ------------------------------------------------------------ events and reports
+
+    @event(1, Severity.INFO)
+    def job_queued(self, job: U32, reason: Text160) -> None:
+        """Job {job} is queued: {reason}."""
+
+    @event(2, Severity.INFO)
+    def job_waiting(self, job: U32, reason: Text160) -> None:
+        """Job {job} waits: {reason}."""
+
+    @event(3, Severity.INFO)
+    def job_starting(self, job: U32, reason: Text160) -> None:
+        """Job {job} is being started: {reason}."""
+
+    @event(4, Severity.INFO)
+    def job_started(self, job: U32, pid: U32, attempt: U8, step: U64) -> None:
+        """Job {job} runs as process {pid} from step {step} on, attempt {attempt}."""
+
+    @event(5, Severity.INFO)
+    def job_paused(self, job: U32, reason: Text160) -> None:
+        """Job {job} is paused: {reason}."""
+
+    @event(6, Severity.INFO)
+    def job_resumed(self, job: U32, step: U64) -> None:
+        """Job {job} goes on at step {step}."""
+
+    @event(7, Severity.INFO)
+    def job_ending(self, job: U32, reason: Text160) -> None:
+        """Job {job} is told to end: {reason}."""
+
+    @event(8, Severity.INFO)
+    def job_finishing(self, job: U32, reason: Text160) -> None:
+        """Job {job} ended well: {reason}."""
+
+    @event(9, Severity.INFO)
+    def job_done(self, job: U32, products: U16, octets: U64) -> None:
+        """Job {job} is done: {products} products of {octets} octets in products/job-{job}."""
+
+    @event(10, Severity.HIGH)
+    def job_failed(self, job: U32, step: U64, reason: Text160) -> None:
+        """Job {job} failed at step {step}: {reason}."""
+
+    @event(11, Severity.LOW)
+    def job_cancelled(self, job: U32, reason: Text160) -> None:
+        """Job {job} is cancelled: {reason}."""
+
+    @event(12, Severity.MEDIUM)
+    def job_expired(self, job: U32, reason: Text160) -> None:
+        """Job {job} ran out of time: {reason}."""
+
+    @event(13, Severity.MEDIUM)
+    def job_interrupted(self, job: U32, reason: Text160) -> None:
+        """Job {job} was interrupted: {reason}."""
+
+    @event(14, Severity.MEDIUM)
+    def job_retried(self, job: U32, attempt: U8, step: U64, reason: Text160) -> None:
+        """Attempt {attempt} of job {job} failed at step {step}: {reason}; it will try again."""
+
+    @event(15, Severity.MEDIUM)
+    def job_fell_back(self, job: U32, step: U64, commit: U64) -> None:
+        """Job {job} keeps failing at step {step}; it goes back to the commit of step {commit}."""
+
+    @event(16, Severity.LOW)
+    def job_readopted(self, job: U32, pid: U32) -> None:
+        """Job {job} still runs as process {pid} and is taken up again."""
+
+    @event(17, Severity.HIGH)
+    def job_unkillable(self, job: U32, pid: U32) -> None:
+        """Process {pid} of job {job} does not end when killed."""
+
+    @event(18, Severity.LOW)
+    def job_unconfined(self, job: U32) -> None:
+        """Job {job} is unconfined: the kernel cannot shut it into its folder."""
+
+    @event(19, Severity.INFO)
+    def job_forgotten(self, job: U32) -> None:
+        """Job {job} is forgotten."""
+
+    @event(20, Severity.MEDIUM)
+    def commit_lost(self, job: U32, step: U64) -> None:
+        """The commit of step {step} of job {job} reads back wrong; an older one is used, if any."""
+
+    @event(21, Severity.MEDIUM)
+    def stray_ended(self, job: U32, pid: U32) -> None:
+        """Process {pid} says that it is job {job}, which has no such process; it is killed."""
+
+    @event(22, Severity.MEDIUM)
+    def storage_refused(self, job: U32, reason: Text160) -> None:
+        """Storage did not do what job {job} needs (0: the table): {reason}; it is tried again."""
+
+    @event(23, Severity.MEDIUM)
+    def message_refused(self, kind: Text64, reason: Text160) -> None:
+        """A message '{kind}' of the launcher made no sense: {reason}."""
+
+    @event(24, Severity.MEDIUM)
+    def page_refused(self, job: U32) -> None:
+        """The status page of job {job} makes no sense."""
+
+    @event(25, Severity.HIGH)
+    def table_damaged(self, jobs: U16, next_job: U32, reason: Text160) -> None:
+        """The job table was damaged ({reason}); {jobs} jobs are left, the next is {next_job}."""
+
+    @report(1)
+    def status(  # type: ignore[empty-body]
+        self,
+        job: U32,
+        kind: U16,
+        phase: JobPhase,
+        priority: U8,
+        attempt: U8,
+        pid: U32,
+        step: U64,
+        total: U64,
+        commit_step: Annotated[U64, "step of the newest commit on disk"],
+        metrics: Annotated[tuple[float, ...], Wire("d"), Count(8), "as the kind declares them"],
+        reason: Annotated[Text64, "why it is in its phase, or what it last said"],
+    ) -> bool:
+        """How a job stands."""
+
+    # ------------------------------------------------------------ stepping
+
+    def start(self, now: int) -> None:
+        """Read the job table; ask the launcher for its own."""
+        self._launcher.on_message(self._message)
+        self._read_at = now
+        self._read(now)
+        self._launcher.send("hello", {})
+
+    def run(self, now: int) -> int | None:
+        """Look at every running job; decide what time brings. Next due: sooner while jobs run."""
+        self._read(now)
+        self._keeper.run(now)
+        running = [r for r in self.core.jobs.values() if r.phase in WITH_PROCESS]
+        for record in running:
+            if record.pid and (status := self._hands.look(record)):
+                self._step(s.Seen(record.id, status))
+                self._display.changed(record.id, status)
+        self._step(s.Tick())
+        is_behind = self._display.go_on()
+        self._count()
+        return self._next_due(now, is_behind)
+
+    def parameters_changed(self) -> None:
+        """Decide by the new parameters from now on."""
+        self._step(s.SetPolicy(self.parameters.policy(self._most_jobs)))
+
+    def hold(self, reason: str) -> None:
+        """Let no job run, for a reason that ground will see; running ones pause."""
+        self._step(s.HoldAll(reason))
+        self.port.wake()
+
+    def release(self) -> None:
+        """Let jobs run again."""
+        self._step(s.ReleaseAll())
+        self.port.wake()
+
+    def _next_due(self, now: int, is_behind: bool) -> int | None:
+        if is_behind or any(r.phase in WITH_PROCESS for r in self.core.jobs.values()):
+            return now + POLL_NS
+        times = [self._read_at, self._keeper.retry_at, self.core.next_due()]
+        return min((max(time, now + 1) for time in times if time is not None), default=None)
+
+    # ------------------------------------------------------------ the job table
+
+    def _read(self, now: int) -> None:
+        if self._read_at is None or now < self._read_at:
+            return
+        self._read_at = None
+        perform(self._storage, read_table(), self._table_read, self._table_not_read)
+
+    def _table_read(self, table: Table) -> None:
+        self._step(s.Restore(table.records, table.next_id))
+        if table.damage:
+            self.table_damaged(len(table.records), self.core.next_id, table.damage)
+        if self._early_table is not None:
+            self._compare(self._early_table)
+        self.port.wake()
+
+    def _table_not_read(self, failure: StorageFailed) -> None:
+        self._read_at = self.port.clock() + AGAIN_NS
+        self._storage_failed(failure)
+
+    def _stored(self, job: int, pending: Pending[Submitted]) -> None:
+        pending.complete(Submitted(job))
+        self._step(s.Stored(job))
+        self.port.wake()
+
+    def _not_stored(self, job: int, pending: Pending[Submitted], failure: StorageFailed) -> None:
+        code = FailureCode.NO_SPACE if failure.error == "ENOSPC" else FailureCode.STORAGE_FAILED
+        pending.fail(f"the job could not be stored: {failure.reason}", code)
+        self._step(s.NotStored(job))
+
+    def _storage_failed(self, failure: StorageFailed) -> None:
+        self._tell(s.Tell("storage_refused", (0, failure.reason)))
+        self.port.wake()
+
+    # ------------------------------------------------------------ the launcher
+
+    def _message(self, message: WorkerMessage) -> None:
+        try:
+            stimulus = messages.understood(message)
+        except messages.MessageError as error:
+            self.hk.messages_refused += 1
+            self.message_refused(message.kind, str(error))
+            return
+        if isinstance(stimulus, s.LauncherTable):
+            self._compare(stimulus)
+        elif isinstance(stimulus, s.Exited):
+            self._step(self._hands.with_page(stimulus))
+        else:
+            self._step(stimulus)
+        self.port.wake()
+
+    def _compare(self, table: s.LauncherTable) -> None:
+        if not self.core.is_restored:
+            self._early_table = table
+            return
+        self._early_table = None
+        exited = tuple(self._hands.with_page(one) for one in table.exited)
+        self._step(replace(table, exited=exited, pages=self._hands.look_at_all()))
+
+    # ------------------------------------------------------------ deciding and doing
+
+    def _order(self, stimulus: s.Stimulus) -> int:
+        """Step a telecommand; the id of an accepted job, or 0. Raises Refused."""
+        accepted = 0
+        for instruction in self._step(stimulus):
+            if isinstance(instruction, s.Refusal):
+                self.hk.refused += 1
+                raise Refused(instruction.reason, instruction.code)
+            if isinstance(instruction, s.Accepted):
+                accepted = instruction.job
+        self.port.wake()
+        return accepted
+
+    def _step(self, stimulus: s.Stimulus) -> tuple[s.Instruction, ...]:
+        """Give the core a stimulus and do what it says; what that brings at once comes next."""
+        self._stimuli.append(stimulus)
+        if self._is_stepping:
+            return ()
+        self._is_stepping = True
+        first: tuple[s.Instruction, ...] = ()
+        try:
+            while self._stimuli:
+                out = self.core.step(self.port.clock(), self._stimuli.popleft())
+                first = first or out
+                for instruction in out:
+                    self._do(instruction)
+        finally:
+            self._is_stepping = False
+        return first
+
+    def _do(self, instruction: s.Instruction) -> None:
+        match instruction:
+            case s.Save():
+                self._keeper.request()
+            case s.Tell():
+                self._tell(instruction)
+            case s.Show():
+                self._display.show(instruction.job)
+            case s.Accepted() | s.Refusal():
+                pass  # the telecommand's own answer
+            case _:
+                self._hands.do(instruction)
+
+    def _tell(self, told: s.Tell) -> None:
+        getattr(self, told.event)(*told.values)
+        counter = COUNTER_OF.get(told.event)
+        if counter:
+            setattr(self.hk, counter, getattr(self.hk, counter) + 1)
+
+    def _count(self) -> None:
+        hk, core = self.hk, self.core
+        count_jobs(hk, core.jobs.values())
+        hk.commits_kept, hk.commits_not_kept = self._hands.kept, self._hands.not_kept
+        hk.stale = core.stale
+        hk.is_ready = core.is_restored and core.is_synced
+        hk.is_held = bool(core.held)

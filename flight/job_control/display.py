@@ -1,0 +1,94 @@
+"""Status reports of jobs: at each transition, and while one runs as often as it is of use."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from flight.job_control.attempt import Attempts
+from flight.job_control.declared import JobsHousekeeping
+from flight.job_control.records import SECOND, WITH_PROCESS, JobPhase, JobRecord
+from flight.job_ports import MOST_METRICS, JobStatus
+
+SHOW_NS = SECOND // 4
+"""Shortest time between two reports of one running job that changed no phase."""
+NO_METRICS = (0.0,) * MOST_METRICS
+
+
+class Display:
+    """Sends status reports through `send`, which is False when there is no room for now."""
+
+    def __init__(self, core: Attempts, send: Callable[..., bool], clock: Callable[[], int]) -> None:
+        self._core = core
+        self._send = send
+        self._clock = clock
+        self._shown: dict[int, tuple[int, object]] = {}
+        self._behind: deque[int] = deque()
+
+    def all(self) -> int:
+        """Have every job reported, as there is room; how many."""
+        self._behind = deque(sorted(self._core.jobs))
+        return len(self._behind)
+
+    def go_on(self) -> bool:
+        """Report those that wait; True when some still do."""
+        while self._behind and self._report(self._behind[0]):
+            self._behind.popleft()
+        return bool(self._behind)
+
+    def show(self, job: int) -> None:
+        """Report one job; if there is no room, later."""
+        if not self._report(job) and job not in self._behind:
+            self._behind.append(job)
+
+    def changed(self, job: int, status: JobStatus) -> None:
+        """Report a running job if its page changed, but not too often."""
+        at, before = self._shown.get(job, (-SHOW_NS, None))
+        if self._clock() - at >= SHOW_NS and _picture(status) != before:
+            self.show(job)
+
+    def _report(self, job: int) -> bool:
+        record = self._core.jobs.get(job)
+        if record is None:
+            self._shown.pop(job, None)
+            return True
+        last = self._core.runs[job].status
+        seen = last if record.phase in WITH_PROCESS else None
+        self._shown[job] = (self._clock(), seen and _picture(seen))
+        return self._send(
+            job,
+            record.kind,
+            record.phase,
+            record.priority,
+            record.attempt,
+            record.pid,
+            record.step,
+            record.total,
+            record.commit.step if record.commit else 0,
+            last.metrics if last else NO_METRICS,
+            _latest(record, seen),
+        )
+
+
+def count_jobs(hk: JobsHousekeeping, records: Iterable[JobRecord]) -> None:
+    """Fill in the housekeeping fields that count jobs by phase and show the running one."""
+    listed = list(records)
+    phases = [record.phase for record in listed]
+    hk.queued = phases.count(JobPhase.QUEUED)
+    hk.waiting = phases.count(JobPhase.WAITING)
+    hk.paused = phases.count(JobPhase.PAUSED)
+    hk.running = sum(phase in WITH_PROCESS for phase in phases) - hk.paused
+    hk.finished = sum(record.is_finished for record in listed)
+    hk.current, hk.step, hk.total = next(
+        ((r.id, r.step, r.total) for r in listed if r.phase is JobPhase.RUNNING), (0, 0, 0)
+    )
+
+
+def _picture(status: JobStatus) -> tuple[object, ...]:
+    return status.phase, status.step, status.total, status.metrics, status.message
+
+
+def _latest(record: JobRecord, status: JobStatus | None) -> str:
+    if record.phase is JobPhase.RUNNING and status is not None and status.message:
+        return status.message
+    return record.reason
