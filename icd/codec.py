@@ -84,7 +84,9 @@ class Codec:
             if self._is_plain:
                 return self._struct.pack(*values)
             return self._pack_mixed(values)
-        except (struct.error, TypeError, AttributeError) as error:
+        except FieldError:
+            raise
+        except (struct.error, TypeError, AttributeError, OverflowError, ValueError) as error:
             raise self._unfit(values, error) from None
 
     def _pack_mixed(self, values: Sequence[Any]) -> bytes:
@@ -95,6 +97,8 @@ class Codec:
                 raw.append(_text_octets(field, value))
             elif field.is_array:
                 raw.extend(value)
+            elif field.code == "?":
+                raw.append(bool(value))
             elif field.code == "o":
                 tail = bytes(value)
                 if len(tail) > field.count:
@@ -140,15 +144,10 @@ class Codec:
                 FieldFault.LENGTH, f"{len(values)} values for {len(self.fields)} fields: {names}"
             )
         for field, value in zip(self.fields, values, strict=True):
-            if field.is_array and len(value) != field.count:
-                return FieldError(
-                    FieldFault.LENGTH, f"{field.name} needs {field.count} values, not {len(value)}"
-                )
-            if field.range and not field.is_array:
-                try:
-                    _check_one(field, value)
-                except FieldError as found:
-                    return found
+            try:
+                _check_fits(field, value)
+            except FieldError as found:
+                return found
         return FieldError(FieldFault.TYPE, str(error))
 
 
@@ -175,13 +174,39 @@ def _from_wire(field: Field, raw: Any) -> Any:
 
 
 def _text_octets(field: Field, value: str) -> bytes:
-    octets = value.encode()
+    try:
+        octets = value.encode()
+    except UnicodeEncodeError:
+        raise FieldError(FieldFault.TYPE, f"{field.name} = {value!r}; give Unicode text") from None
     if len(octets) > field.count:
         raise FieldError(
             FieldFault.LENGTH,
             f"{field.name} takes {len(octets)} octets as UTF-8; give at most {field.count}",
         )
     return octets
+
+
+def _check_fits(field: Field, value: Any) -> None:
+    if field.code == "s":
+        if not isinstance(value, str):
+            raise FieldError(FieldFault.TYPE, f"{field.name} = {value!r}; give a text")
+        _text_octets(field, value)
+    elif field.code == "o":
+        if not isinstance(value, bytes | bytearray | memoryview):
+            raise FieldError(FieldFault.TYPE, f"{field.name} = {value!r}; give octets")
+    elif field.is_array:
+        if not isinstance(value, Sequence):
+            raise FieldError(
+                FieldFault.TYPE, f"{field.name} = {value!r}; give {field.count} values"
+            )
+        if len(value) != field.count:
+            raise FieldError(
+                FieldFault.LENGTH, f"{field.name} needs {field.count} values, not {len(value)}"
+            )
+        for element in value:
+            _check_one(field, element)
+    else:
+        _check_one(field, value)
 
 
 def _check_one(field: Field, value: Any) -> None:
@@ -210,7 +235,8 @@ def _show(value: float) -> str:
 def saturate(field: Field, value: Any) -> Any:
     """The nearest value that the field's type can hold."""
     if field.code == "s":
-        return value.encode()[: field.count].decode(errors="ignore")
+        octets = value.encode(errors="replace")  # surrogates: names of files that are no UTF-8
+        return octets[: field.count].decode(errors="ignore")
     if field.code == "o":
         return bytes(value)[: field.count]
     if field.is_array:
@@ -219,9 +245,7 @@ def saturate(field: Field, value: Any) -> Any:
 
 
 def _nearest(field: Field, value: Any) -> Any:
-    if field.code == "d":
-        return value
-    if field.code == "f":
-        return value if not math.isfinite(value) else max(-3.4028234e38, min(3.4028234e38, value))
     low, high = Field(field.name, field.code).range or (0, 0)
+    if field.code in "fd":
+        return value if not math.isfinite(value) else max(low, min(high, value))
     return int(max(low, min(high, value)))

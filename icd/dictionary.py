@@ -167,10 +167,11 @@ class Dictionary:
                 tuple(_component(c) for c in plain["components"]),
                 tuple(_fragment(j) for j in plain["jobs"]),
             )
+            hashes = plain["wire_hash"], plain["text_hash"]
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a dictionary file: {error!r}") from error
-        if read.text_hash != plain["text_hash"]:
-            raise ValueError("the dictionary file was altered: its text hash does not match")
+        if hashes != (read.wire_hash, read.text_hash):
+            raise ValueError("the dictionary file was altered: its hashes do not match")
         return read
 
     def _plain(self) -> dict[str, Any]:

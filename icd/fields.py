@@ -74,7 +74,8 @@ Text128 = Annotated[str, TextLength(128)]
 Text160 = Annotated[str, TextLength(160)]
 Segment = Annotated[bytes, OctetsLimit(3072)]
 
-_RANGE = {
+LARGEST_F32 = 3.4028234663852886e38
+_RANGE: dict[str, tuple[float, float]] = {
     "B": (0, 2**8 - 1),
     "H": (0, 2**16 - 1),
     "I": (0, 2**32 - 1),
@@ -84,6 +85,7 @@ _RANGE = {
     "i": (-(2**31), 2**31 - 1),
     "q": (-(2**63), 2**63 - 1),
     "?": (0, 1),
+    "f": (-LARGEST_F32, LARGEST_F32),
 }
 _NAME = {
     "B": "u8",
@@ -178,6 +180,12 @@ def _field(name: str, hint: Any, owner: str) -> Field:
     if isinstance(python_type, type) and issubclass(python_type, enum.IntEnum):
         notes.setdefault(Wire, Wire("B"))
         labels = tuple((member.value, member.name) for member in python_type)
+        low, high = _RANGE[notes[Wire].code]
+        if beyond := [label for number, label in labels if not low <= number <= high]:
+            raise DeclarationError(
+                f"{owner}: {beyond[0]} of field '{name}' does not fit {_NAME[notes[Wire].code]}; "
+                f"give numbers {low} … {high}, or a wider type"
+            )
     code, count, is_array = _wire(name, hint, python_type, notes, owner)
     limits = notes.get(Limits, Limits())
     return Field(

@@ -61,6 +61,7 @@ _U8 = struct.Struct(">B")
 _U16 = struct.Struct(">H")
 _U32 = struct.Struct(">I")
 _FAILURE = struct.Struct(">HB")
+REQUEST_ID_SIZE = 4
 LONGEST_REASON = 200
 
 
@@ -81,14 +82,16 @@ def verification(
     if stage in (Stage.PROGRESS, Stage.PROGRESS_FAILED):
         body += _U16.pack(step & 0xFFFF)
     if stage.is_failure:
-        text = reason.encode()[:LONGEST_REASON].decode(errors="ignore").encode()
+        text = reason.encode(errors="replace")[:LONGEST_REASON].decode(errors="ignore").encode()
         body += _FAILURE.pack(code, len(text)) + text
     return body
 
 
 def parse_verification(stage: Stage, body: bytes) -> Verification:
     """Take a PUS 1 body apart; raises ValueError when it is cut short."""
-    request_id, rest = body[:4], body[4:]
+    if len(body) < REQUEST_ID_SIZE:
+        raise ValueError("verification report cut short: no request id")
+    request_id, rest = body[:REQUEST_ID_SIZE], body[REQUEST_ID_SIZE:]
     try:
         step = code = 0
         reason = ""
@@ -98,6 +101,8 @@ def parse_verification(stage: Stage, body: bytes) -> Verification:
         if stage.is_failure:
             code, length = _FAILURE.unpack_from(rest)
             reason = rest[3 : 3 + length].decode(errors="replace")
+            if len(rest) < 3 + length:
+                raise ValueError("verification report cut short: reason incomplete")
     except struct.error as error:
         raise ValueError(f"verification report cut short: {error}") from None
     return Verification(request_id, step, code, reason)

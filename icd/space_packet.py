@@ -52,8 +52,11 @@ def build(
 ) -> bytes:
     """A whole packet around `data` (secondary header first): header, data, CRC.
 
-    Raises ValueError when the packet would be empty or larger than this link carries.
+    Raises ValueError for an APID beyond 11 bits, and when the packet would be empty or larger
+    than this link carries.
     """
+    if not 0 <= apid <= APID_LAST:
+        raise ValueError(f"APID {apid}; give 0 … {APID_LAST}")
     length = len(data) + CRC.size
     if not data or length + HEADER.size > LARGEST:
         raise ValueError(
