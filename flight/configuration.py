@@ -48,14 +48,6 @@ class BoardSettings:
 
 
 @dataclass(frozen=True)
-class WatchdogSettings:
-    """The hardware watchdog: none unless its device is named."""
-
-    device: str = ""
-    timeout_s: int = 30
-
-
-@dataclass(frozen=True)
 class Housekeeping:
     """Default periods of housekeeping packets, in seconds."""
 
@@ -72,7 +64,6 @@ class Configuration:
     compute: str = "host"
     link: Link = field(default_factory=Link)
     board: BoardSettings = field(default_factory=BoardSettings)
-    watchdog: WatchdogSettings = field(default_factory=WatchdogSettings)
     housekeeping: Housekeeping = field(default_factory=Housekeeping)
     stations: Mapping[str, str] = field(default_factory=lambda: {"1": "operator"})
     """Station id (which is also its key slot) → its role."""

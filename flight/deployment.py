@@ -4,25 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from flight.component import Component
 from flight.components.command_handler import CommandHandler
 from flight.components.executive_monitor import ExecutiveMonitor, Meter, NoMeter
+from flight.components.file_store import FileStore
+from flight.components.job_runner import JobRunner
 from flight.components.telemetry import Telemetry
+from flight.components.watchdog import Watchdog
 from flight.configuration import Configuration
 from flight.downlink import Downlink
 from flight.executive import SECOND, Executive, RateGroup, Slot
 from flight.ground_link import GroundLink
+from flight.job_ports import JobSettings, StatusPages
 from flight.jobs.registry import jobs
 from flight.modes import Modes
 from flight.persistent import PersistentState
-from flight.ports import Port, Storage
+from flight.ports import (
+    HardwareWatchdog,
+    Port,
+    Refused,
+    Storage,
+    Supervisor,
+    Unpowered,
+    Work,
+    Worker,
+)
 from flight.storage_client import BoundStorage
+from flight.transfers import paths
 from icd.dictionary import Dictionary, Mode
 from icd.identity import Identity
 
 SOFTWARE = "vanallen 0.1.0"
+BULK = RateGroup("bulk", SECOND // 100)
 FAST = RateGroup("fast", SECOND // 10)
 SLOW = RateGroup("slow", SECOND)
 
@@ -32,6 +47,9 @@ COMMANDS, TELEMETRY, WATCHDOG, BOARD, JOBS, FILES, EXECUTIVE = 1, 2, 3, 4, 5, 6,
 INSTANCES: tuple[tuple[str, int, type[Component[Any, Any]]], ...] = (
     ("commands", COMMANDS, CommandHandler),
     ("telemetry", TELEMETRY, Telemetry),
+    ("watchdog", WATCHDOG, Watchdog),
+    ("jobs", JOBS, JobRunner),
+    ("files", FILES, FileStore),
     ("executive", EXECUTIVE, ExecutiveMonitor),
 )
 
@@ -44,17 +62,38 @@ def dictionary() -> Dictionary:
     )
 
 
+class OwnedWorker(Worker, Protocol):
+    """A worker whose messages can be led through the queue of the component that owns it."""
+
+    def through(self, post: Callable[[Work], Any]) -> None: ...
+
+
 @dataclass
 class Surroundings:
     """What a deployment is given from outside: real in flight, simulated in a simulation."""
 
     configuration: Configuration
     storage: Storage
+    storage_worker: OwnedWorker
+    board: OwnedWorker
+    launcher: OwnedWorker
+    supervisor: Supervisor
+    pages: StatusPages
+    job_settings: JobSettings
+    hardware: HardwareWatchdog = field(default_factory=Unpowered)
     saved: dict[str, Any] = field(default_factory=dict)
     """The persisted state of the last boot; empty at the first."""
     keys: Mapping[int, bytes] = field(default_factory=dict)
     meter: Meter = field(default_factory=NoMeter)
     reason: str = "first start"
+
+
+def file_store_path(name: str) -> str:
+    """The storage path of a file-store name, for jobs; raises ValueError with what to write."""
+    try:
+        return paths.file_path(name)
+    except Refused as verdict:
+        raise ValueError(verdict.reason) from None
 
 
 class Deployment:
@@ -99,7 +138,33 @@ class Deployment:
             FAST,
             is_critical=True,
         )
+        launched = plug(
+            "jobs",
+            lambda port: JobRunner(
+                port,
+                self._storage(port),
+                given.launcher,
+                given.pages,
+                jobs(),
+                file_store_path,
+                given.job_settings,
+            ),
+            FAST,
+        )
+        given.launcher.through(launched.post)
+        plug("files", lambda port: FileStore(port, self._storage(port)), BULK, depth=256)
         plug("executive", lambda port: ExecutiveMonitor(port, slots, given.meter, self.boots), SLOW)
+        plug(
+            "watchdog",
+            lambda port: Watchdog(
+                port,
+                [slot for slot in slots.values() if slot.apid != WATCHDOG],
+                [given.storage_worker, given.board, given.launcher],
+                given.supervisor,
+                given.hardware,
+            ),
+            FAST,
+        )
 
     def _plug(
         self,

@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,14 @@ from flight.channel import Channel
 from flight.clock import OnboardClock
 from flight.configuration import Configuration, from_mapping
 from flight.deployment import Deployment, Surroundings
+from flight.job_ports import JobSettings
 from flight.persistent import PATH, parse
 from flight.ports import StorageResult
 from flight.station_link import StationLink
 from flight.storage_client import StorageClient
 from flight.supervision import SupervisionLink
 from flight.worker_link import WorkerLink
+from flight.workers.status_page import StatusPages
 
 BOOTSTRAP_NS = 3 * clocks.SECOND
 BEAT_NS = clocks.SECOND // 2
@@ -71,8 +73,9 @@ class SupervisorLink:
 class ExecutiveProcess:
     """Everything between the operating system and the deployment."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, folders: Mapping[str, str]) -> None:
         self.configuration = configuration
+        self._folders = folders
         self._epoch = clocks.epoch()
         self._is_over = False
         self._poller = zmq.Poller()
@@ -93,16 +96,7 @@ class ExecutiveProcess:
         saved, reason = self._read_state()
         keys = self._read_keys()
         self.clock = OnboardClock(saved.get("clock", {}), self.clock.boot_id)
-        self.deployment = Deployment(
-            Surroundings(
-                self.configuration,
-                self.storage,
-                saved,
-                keys,
-                ProcessMeter(lambda: self.clock.now()),
-                reason,
-            )
-        )
+        self.deployment = Deployment(self._surroundings(saved, keys, reason))
         self.deployment.executive.beside(self.storage)
         self.stations = StationLink(
             self.configuration.link.endpoint,
@@ -118,6 +112,25 @@ class ExecutiveProcess:
         self._loop()
         self.stations.close()
         return 1 if self._ends_because() else 0
+
+    def _surroundings(
+        self, saved: dict[str, Any], keys: dict[int, bytes], reason: str
+    ) -> Surroundings:
+        run_dir = Path(self._folders["run_dir"])
+        return Surroundings(
+            configuration=self.configuration,
+            storage=self.storage,
+            storage_worker=self.workers["storage"],
+            board=self.workers["board"],
+            launcher=self.workers["launcher"],
+            supervisor=self.supervisor,
+            pages=StatusPages(run_dir),
+            job_settings=JobSettings(self._folders["state_dir"], str(run_dir)),
+            saved=saved,
+            keys=keys,
+            meter=ProcessMeter(lambda: self.clock.now()),
+            reason=reason,
+        )
 
     def _loop(self) -> None:
         executive = self.deployment.executive
@@ -227,7 +240,7 @@ def _octets(result: StorageResult) -> bytes:
 def main(argv: list[str]) -> int:
     """`python -m flight.executive_process CONFIGURATION.json`, started by the supervisor."""
     content = json.loads(Path(argv[1]).read_text())
-    return ExecutiveProcess(from_mapping(content["configuration"])).run()
+    return ExecutiveProcess(from_mapping(content["configuration"]), content).run()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Programs that use the stack as an operator would."""
