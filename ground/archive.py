@@ -53,8 +53,9 @@ CREATE TABLE IF NOT EXISTS commands (
     count INTEGER NOT NULL, name TEXT NOT NULL, queued_ns INTEGER NOT NULL,
     state TEXT NOT NULL, record TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS identities (
-    received_ns INTEGER PRIMARY KEY, payload INTEGER NOT NULL, boot_count INTEGER NOT NULL,
-    software TEXT NOT NULL, wire_hash TEXT NOT NULL, text_hash TEXT NOT NULL);
+    received_ns INTEGER NOT NULL, payload INTEGER NOT NULL, boot_count INTEGER NOT NULL,
+    software TEXT NOT NULL, wire_hash TEXT NOT NULL, text_hash TEXT NOT NULL,
+    PRIMARY KEY (received_ns, payload)) WITHOUT ROWID;
 PRAGMA user_version = {FORMAT};
 """
 

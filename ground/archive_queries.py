@@ -90,12 +90,9 @@ def packets(
             yield dict(zip(COLUMNS, row, strict=True))
 
 
-def wire_hash_at(path: Path, payload: int, received_ns: int) -> str | None:
-    """The wire hash that a payload had told last before `received_ns`."""
+def identities(path: Path) -> list[tuple[int, int, str]]:
+    """(received ns, payload id, wire hash) of what payloads told of themselves, oldest first."""
     with reading(path) as connection:
-        row = connection.execute(
-            "SELECT wire_hash FROM identities WHERE payload = ? AND received_ns <= ? "
-            "ORDER BY received_ns DESC LIMIT 1",
-            (payload, received_ns),
-        ).fetchone()
-    return row[0] if row else None
+        return connection.execute(
+            "SELECT received_ns, payload, wire_hash FROM identities ORDER BY received_ns"
+        ).fetchall()

@@ -156,10 +156,20 @@ def expect_event(
             raise TimedOut(f"no event {name} {dict(where) or ''} within {timeout_s:g} s".strip())
 
 
-def values(payload: str | None, component: str | None, after: int) -> Call[dict[str, Value]]:
+def values(
+    payload: str | None, component: str | None, after: int, wait_s: float
+) -> Call[dict[str, Value]]:
     """Current values by their full name."""
-    reply = yield Ask("values", {"payload": payload, "component": component, "after": after})
+    args = {"payload": payload, "component": component, "after": after, "wait_s": wait_s}
+    reply = yield Ask("values", args, wait_s)
     return {row["name"]: Value.of(row) for row in reply["rows"]}
+
+
+def parameters(payload: str | None, component: str) -> Call[dict[str, Value]]:
+    """A component's parameters by their full name."""
+    args = {"payload": payload, "component": component, "wait_s": POLL_S}
+    rows = yield Ask("parameters", args, 2 * POLL_S)
+    return {row["name"]: Value.of(row) for row in rows}
 
 
 def wait_value(

@@ -146,9 +146,15 @@ class Client:
         """The first such event after a cursor (None: from now on); raises TimedOut."""
         return self._run(calls.expect_event(self.payload, name, where or {}, after, timeout_s))
 
-    def values(self, component: str | None = None, *, after: int = 0) -> dict[str, Value]:
-        """Current housekeeping by full name ("board.temperature"), newer than a cursor."""
-        return self._run(calls.values(self.payload, component, after))
+    def values(
+        self, component: str | None = None, *, after: int = 0, wait_s: float = 0.0
+    ) -> dict[str, Value]:
+        """Current housekeeping by full name ("board.power"), newer than a cursor."""
+        return self._run(calls.values(self.payload, component, after, wait_s))
+
+    def parameters(self, component: str) -> dict[str, Value]:
+        """Ask a component for its parameters; set them with `cmd("COMPONENT.set", …)`."""
+        return self._run(calls.parameters(self.payload, component))
 
     def wait_value(
         self,

@@ -139,9 +139,15 @@ class AsyncClient:
         call = calls.expect_event(self.payload, name, where or {}, after, timeout_s)
         return await self._run(call)
 
-    async def values(self, component: str | None = None, *, after: int = 0) -> dict[str, Value]:
+    async def values(
+        self, component: str | None = None, *, after: int = 0, wait_s: float = 0.0
+    ) -> dict[str, Value]:
         """Current housekeeping by full name."""
-        return await self._run(calls.values(self.payload, component, after))
+        return await self._run(calls.values(self.payload, component, after, wait_s))
+
+    async def parameters(self, component: str) -> dict[str, Value]:
+        """Ask a component for its parameters; set them with `cmd("COMPONENT.set", …)`."""
+        return await self._run(calls.parameters(self.payload, component))
 
     async def wait_value(
         self,

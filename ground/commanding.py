@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from ground.errors import CommandRefused, nearest
@@ -48,10 +47,8 @@ class Known:
     subtype: int
     body: Callable[[tuple[Any, ...]], bytes]
     is_standard: bool = False
-
-    @cached_property
-    def codec(self) -> Codec:
-        return Codec(self.entry.arguments)
+    is_partial: bool = False
+    """Any of its arguments may be left out; the body is made of (index, value) pairs."""
 
 
 class Catalogue:
@@ -73,13 +70,16 @@ class Catalogue:
     def request(self, name: str, given: Mapping[str, Any]) -> Request:
         """Check a command and its values; raises CommandRefused with what to write instead."""
         known = self.find(name)
-        values = arguments(name, known.entry.arguments, given)
+        fields = known.entry.arguments
+        if known.is_partial:
+            fields = tuple(field for field in fields if field.name in given) or fields
+        values = arguments(name, known.entry.arguments, given, fields)
         try:
-            known.codec.check(values)
-            data = known.body(values)
+            Codec(fields).check(values)
+            data = known.body(_indexed(known, fields, values) if known.is_partial else values)
         except FieldError as error:
             raise CommandRefused(f"{name}: {error}") from error
-        shown = {f.name: _shown(f, v) for f, v in zip(known.entry.arguments, values, strict=True)}
+        shown = {field.name: _shown(field, v) for field, v in zip(fields, values, strict=True)}
         return Request(
             name,
             known.apid,
@@ -96,16 +96,17 @@ def arguments(
     name: str,
     fields: Sequence[Field],
     given: Mapping[str, Any],
+    wanted: Sequence[Field] | None = None,
     defaults: Sequence[Any] = (),
 ) -> tuple[Any, ...]:
-    """Values in declared order from texts or Python values; raises CommandRefused."""
+    """Values of the `wanted` fields (all) from texts or Python values; raises CommandRefused."""
     names = [field.name for field in fields]
     for wrong in given:
         if wrong not in names:
             hint = nearest(wrong, names) if names else "it takes none"
             raise CommandRefused(f"{name} has no argument '{wrong}'; {hint}")
     values = []
-    for index, field in enumerate(fields):
+    for index, field in enumerate(fields if wanted is None else wanted):
         if field.name in given:
             values.append(_value(name, field, given[field.name]))
         elif index < len(defaults) and defaults[index] is not None:
@@ -243,7 +244,7 @@ def _milliseconds(name: str) -> Field:
 
 def _standard(component: ComponentDictionary) -> list[Known]:
     """The requests that the services offer for every component."""
-    made = [_alive(component)]
+    made = [_alive(component), *_parameter_requests(component)]
     if component.housekeeping:
         hk, period = Service.HOUSEKEEPING, (_milliseconds("period_ms"),)
         change = (_milliseconds("shortest_ms"), _milliseconds("longest_ms"))
@@ -271,6 +272,31 @@ def _standard(component: ComponentDictionary) -> list[Known]:
                      reports.EVENT_DISABLE, one, reports.event_numbers),
         ]  # fmt: skip
     return made
+
+
+def _indexed(known: Known, fields: Sequence[Field], values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """(index, field, value) triples for what was given of all arguments."""
+    places = {field.name: index for index, field in enumerate(known.entry.arguments)}
+    return tuple((places[f.name], f, value) for f, value in zip(fields, values, strict=True))
+
+
+def _parameter_requests(component: ComponentDictionary) -> list[Known]:
+    if not component.parameters:
+        return []
+    get = CommandEntry(0, "parameters", "Report its parameters.")
+    set_ = CommandEntry(0, "set", "Set some of its parameters, all or none.", component.parameters)
+    service, name, apid = Service.PARAMETER, component.name, component.apid
+    ask, change = reports.PARAMETER_REPORT_REQUEST, reports.PARAMETER_SET
+    return [
+        Known(f"{name}.parameters", get, apid, service, ask, lambda _: b"", True),
+        Known(f"{name}.set", set_, apid, service, change, _changes, True, True),
+    ]
+
+
+def _changes(triples: tuple[Any, ...]) -> bytes:
+    """The body of (20, 3): a count, then a 16-bit index and the packed value each."""
+    pairs = [index.to_bytes(2, "big") + Codec([field]).pack([v]) for index, field, v in triples]
+    return bytes([len(pairs)]) + b"".join(pairs)
 
 
 def _alive(component: ComponentDictionary) -> Known:

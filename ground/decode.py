@@ -228,7 +228,7 @@ class Decoder:
             self._plans[key] = Plan(name, "housekeeping", "housekeeping", fields, 2, limits=True)
         if component.parameters:
             key = base | Service.PARAMETER << 8 | reports.PARAMETER_REPORT
-            self._plans[key] = Plan(name, "parameters", "parameters", component.parameters, 0)
+            self._plans[key] = Plan(name, "parameters", "parameters", component.parameters, 1)
         for event in component.events:
             key = base | Service.EVENT << 8 | event.severity
             plan = Plan(name, "event", event.name, event.arguments, 2, event=event)

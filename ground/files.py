@@ -49,19 +49,26 @@ class FileLink:
         self.payload = payload
         self.name = component_of(payload.dictionary).name
 
-    def send(self, command: str, timeout_s: float, **values: Any) -> CommandRecord:
+    def send(self, command: str, timeout_s: float | None, **values: Any) -> CommandRecord:
         """Send one telecommand; raises LinkDown."""
         request = self.payload.request(f"{self.name}.{command}", values)
         return self.payload.send(request, quiet=True, timeout_s=timeout_s)
 
     async def settled(self, record: CommandRecord) -> CommandRecord:
-        await self.payload.changed.wait_for(lambda: record.is_settled, SEGMENT_TIMEOUT_S * 10)
+        """Wait for its end; a payload that restarted meanwhile will not answer it any more."""
+        payload, boots = self.payload, self.payload.boots_seen
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + (record.deadline_ns - record.queued_ns) / 1e9 + STALL_S
+        while not record.is_settled and payload.boots_seen == boots and loop.time() < deadline:
+            await payload.changed.wait_for(
+                lambda: record.is_settled or payload.boots_seen != boots, STALL_S
+            )
         return record
 
     async def ask(self, command: str, **values: Any) -> CommandRecord:
         """Send one telecommand, wait for a link if need be, and for its end."""
         await self.contact()
-        return await self.settled(self.send(command, SEGMENT_TIMEOUT_S * 2, **values))
+        return await self.settled(self.send(command, None, **values))
 
     async def contact(self) -> None:
         """Wait until the payload answers; raises TransferFailed after a minute."""
@@ -116,21 +123,26 @@ async def put(payload: Payload, local: Path, remote: str, progress: Progress) ->
                 continue
             if end.state == "completed":
                 return {"remote": remote, "size": size, "crc32": crc32}
-            if end.state == "timed out":
+            if not _is_refused(end):
                 watch.see(start, end.reason)
                 continue
             raise TransferFailed(f"put {remote}: {end.reason}")
+
+
+def _is_refused(record: CommandRecord) -> bool:
+    """The payload said no; anything else than that and a completion is worth another try."""
+    return record.state in ("failed", "rejected")
 
 
 async def _put_start(link: FileLink, transaction: int, remote: str, size: int, crc32: int) -> int:
     """Where to go on: what the payload already has of this transaction, or a new beginning."""
     status = await link.ask("put_status", transaction=transaction)
     if status.state == "completed" and status.result:
-        return int(next(iter(status.result.values())))
+        return int(status.result["received"])
     begun = await link.ask(
         "put_begin", transaction=transaction, path=remote, size=size, crc32=crc32
     )
-    if begun.state not in ("completed", "timed out"):
+    if _is_refused(begun):
         raise TransferFailed(f"put {remote}: {begun.reason}")
     return 0
 
@@ -223,7 +235,7 @@ class _Download:
         begun = await self._link.ask(
             "get_begin", transaction=self._transaction, path=self._remote, offset=offset
         )
-        while begun.state == "timed out":
+        while not (begun.is_settled and (begun.result or _is_refused(begun))):
             self._watch.see(self._ranges.total, begun.reason)
             begun = await self._link.ask(
                 "get_begin", transaction=self._transaction, path=self._remote, offset=offset
@@ -279,7 +291,7 @@ class _Download:
             record = await self._link.ask(
                 "get_more", transaction=self._transaction, offset=first, length=end - first
             )
-            if record.state not in ("completed", "timed out"):
+            if _is_refused(record):
                 await self._begin(self._ranges.contiguous)
                 return
 

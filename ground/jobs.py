@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from ground.payload import Payload
 
 SUBMIT = "submit"
-STATUS = "job_status"
 DEFAULTS = {"priority": 0, "wall_s": 0, "memory_mb": 0}
 """0 leaves a limit to what the job declares."""
-ENDED = frozenset({"done", "failed", "cancelled", "interrupted"})
+ENDED = frozenset({"done", "failed", "cancelled", "expired"})
 
 
 def component_of(dictionary: Dictionary | None) -> ComponentDictionary:
@@ -27,6 +26,14 @@ def component_of(dictionary: Dictionary | None) -> ComponentDictionary:
             if command.name == SUBMIT and any(f.name == "fragment" for f in command.arguments):
                 return component
     raise CommandRefused("this payload's dictionary has no component that runs jobs")
+
+
+def status_of(component: ComponentDictionary) -> str:
+    """The full name of the report that says how one job stands."""
+    for report in component.reports:
+        if {"job", "phase"} <= {field.name for field in report.fields}:
+            return f"{component.name}.{report.name}"
+    raise CommandRefused(f"the dictionary of '{component.name}' has no report on jobs")
 
 
 def fragment_of(dictionary: Dictionary | None, name: str) -> JobFragment:
@@ -44,7 +51,7 @@ def submit_request(
     component = component_of(payload.dictionary)
     fragment = fragment_of(payload.dictionary, name)
     codec = Codec(fragment.parameters)
-    values = arguments(name, fragment.parameters, given, fragment.defaults)
+    values = arguments(name, fragment.parameters, given, defaults=fragment.defaults)
     try:
         codec.check(values)
         packed = codec.pack(values)
@@ -78,7 +85,7 @@ def rows(payload: Payload, after: int = 0) -> list[dict[str, Any]]:
     """The latest status of each job that changed after a cursor, by job id, with the names of its
     kind and of its metrics."""
     component = component_of(payload.dictionary)
-    found = payload.table(f"{component.name}.{STATUS}", after)
+    found = payload.table(status_of(component), after)
     fragments = {job.number: job for job in payload.dictionary.jobs} if payload.dictionary else {}
     for row in found:
         fragment = fragments.get(row.get("kind", -1))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ground import archive_queries, jobs
 from ground.api import Method
-from ground.errors import Forgotten, GroundError, nearest
+from ground.errors import CommandFailed, Forgotten, GroundError, nearest
 from ground.payload import Payload
 from ground.tracking import WAITABLE, CommandRecord
 from ground.transfers import Transfers
@@ -40,6 +40,7 @@ class Methods:
             self.send,
             self.command,
             self.values,
+            self.parameters,
             self.events,
             self.reports,
             self.history,
@@ -139,6 +140,19 @@ class Methods:
             _bounded(wait_s),
         )
         return {"rows": of.values(component, after), "cursor": self._server.numbers.cursor - 1}
+
+    async def parameters(
+        self, component: str, payload: str | None = None, wait_s: float = LONGEST_WAIT_S
+    ) -> list[dict[str, Any]]:
+        """Ask a component for its parameters; their values."""
+        of = self._payload(payload)
+        record = of.send(of.request(f"{component}.parameters", {}))
+        await _reached(of, record, "completed", wait_s)
+        if record.state != "completed":
+            raise CommandFailed(f"{record.name}: {record.reason}", _shown(record))
+        after = record.cursor
+        await of.changed.wait_for(lambda: bool(of.parameter_values(component, after)), wait_s)
+        return of.parameter_values(component, after)
 
     async def events(
         self,

@@ -11,7 +11,7 @@ from typing import Any
 from ground import archive as tables
 from ground.archive import Archive, Row
 from ground.commanding import Catalogue, Request
-from ground.decode import Decoded, Decoder, Quality, body_of
+from ground.decode import Decoded, Decoder, Plan, Quality, body_of
 from ground.dictionaries import DictionaryStore
 from ground.errors import CommandRefused
 from ground.gaps import ApidGaps
@@ -78,6 +78,7 @@ class Payload:
         self.gaps = ApidGaps()
         self.changed = Signal()
         self.housekeeping: dict[str, Latest] = {}
+        self.parameters: dict[str, Latest] = {}
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
         self.reports: deque[tuple[int, int, Decoded]] = deque(maxlen=REPORTS_KEPT)
         self.tables: dict[str, dict[Any, tuple[int, Decoded]]] = {}
@@ -166,8 +167,12 @@ class Payload:
             found = self.decoder.result(body_of(packet))
             if found is not None:
                 self.tracker.take_result(found[0], decoded.destination, found[1])
-        elif service == _REPORT and decoded.plan is not None:
-            self._take_report(cursor, decoded)
+        elif decoded.plan is None:
+            return
+        elif service == _REPORT:
+            self._take_report(cursor, decoded.plan, decoded)
+        elif decoded.plan.kind == "parameters":
+            self.parameters[decoded.plan.component] = Latest(cursor, received_ns, decoded)
 
     def _take_verification(self, decoded: Decoded, packet: bytes, received_ns: int) -> None:
         stage = _STAGES.get(decoded.subtype)
@@ -202,11 +207,10 @@ class Payload:
         self._archive.add(tables.EVENTS, [row])
         self._published(self.name, "event", event)
 
-    def _take_report(self, cursor: int, decoded: Decoded) -> None:
-        assert decoded.plan is not None
-        name = f"{decoded.plan.component}.{decoded.plan.name}"
+    def _take_report(self, cursor: int, plan: Plan, decoded: Decoded) -> None:
+        name = f"{plan.component}.{plan.name}"
         self.reports.append((cursor, decoded.destination, decoded))
-        if decoded.values and not any(f.code == "o" for f in decoded.plan.fields):
+        if decoded.values and not any(f.code == "o" for f in plan.fields):
             table = self.tables.setdefault(name, {})
             table.pop(decoded.values[0], None)
             table[decoded.values[0]] = (cursor, decoded)
@@ -217,9 +221,18 @@ class Payload:
 
     def values(self, component: str | None = None, after: int = 0) -> list[dict[str, Any]]:
         """Current housekeeping values, of one component or all, newer than the cursor `after`."""
+        return self._rows(self.housekeeping, component, after)
+
+    def parameter_values(self, component: str, after: int = 0) -> list[dict[str, Any]]:
+        """A component's parameters as it last reported them, if that was after the cursor."""
+        return self._rows(self.parameters, component, after)
+
+    def _rows(
+        self, kept: dict[str, Latest], component: str | None, after: int
+    ) -> list[dict[str, Any]]:
         is_alive = self.link is not None and self.link.is_alive
         rows = []
-        for name, latest in sorted(self.housekeeping.items()):
+        for name, latest in sorted(kept.items()):
             if component in (None, name) and latest.cursor > after:
                 about = {
                     "time_ns": latest.decoded.time_ns,

@@ -1,4 +1,4 @@
-"""A payload for tests: a ROUTER that verifies telecommands and answers them, made from icd alone."""
+"""A payload for tests, made from icd alone: a ROUTER that verifies telecommands and answers."""
 
 from __future__ import annotations
 

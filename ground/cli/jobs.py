@@ -1,0 +1,129 @@
+"""`ground jobs`: list, submit, watch and control the jobs of a payload."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ground.cli.common import Failure, client_options, connected, pairs, shown
+from ground.cli.completion import complete_job, complete_job_argument
+from ground.cli.send import Ticker, conclude
+
+if TYPE_CHECKING:
+    from ground.client import Client
+
+BAR = 30
+
+
+def line(row: dict[str, Any]) -> str:
+    """One job: id, kind, phase, a bar, metrics, reason."""
+    step, total = int(row.get("step", 0)), int(row.get("total", 0))
+    share = step / total if total else 0.0
+    filled = round(share * BAR)
+    bar = "█" * filled + "·" * (BAR - filled)
+    progress = f"{bar} {step}/{total}" if total else f"{bar} {step}"
+    metrics = " ".join(f"{name}={shown(value)}" for name, value in row["metrics"].items())
+    phase = str(row.get("phase", "?")).lower()
+    parts = [f"job {row['job']:<4} {row['name']:<10} {phase:<11} {progress}", metrics]
+    return "  ".join(part for part in [*parts, str(row.get("reason", ""))] if part)
+
+
+@click.group(invoke_without_command=True)
+@client_options
+@click.pass_context
+def jobs(context: click.Context, server: str | None, payload: str | None) -> None:
+    """List jobs; with a subcommand, submit, watch or control them."""
+    about = context.find_root().obj
+    if about is not None:
+        about["server"] = server or about.get("server")
+        about["payload"] = payload or about.get("payload")
+    if context.invoked_subcommand is None:
+        with connected(server, payload) as client:
+            rows = client.jobs()
+            for row in rows:
+                click.echo(line(row))
+            if not rows:
+                click.echo("no jobs; submit one: ground jobs submit NAME ARG=VALUE…")
+
+
+@jobs.command()
+@click.argument("name", shell_complete=complete_job)
+@click.argument("arguments", nargs=-1, metavar="[ARG=VALUE]…", shell_complete=complete_job_argument)
+@click.option("--priority", type=int, help="A higher number goes first.")
+@click.option("--wall", "wall_s", type=int, metavar="S", help="Longest run.")
+@click.option("--memory", "memory_mb", type=int, metavar="MIB", help="Most memory.")
+@click.option("--watch", "is_watched", is_flag=True, help="Watch it to its end.")
+@client_options
+def submit(
+    name: str,
+    arguments: tuple[str, ...],
+    priority: int | None,
+    wall_s: int | None,
+    memory_mb: int | None,
+    is_watched: bool,
+    server: str | None,
+    payload: str | None,
+) -> None:
+    """Submit a job, such as: ground jobs submit matmul size=512"""
+    given = pairs(arguments)
+    with connected(server, payload) as client:
+        result = client.submit(
+            name, given, priority=priority, wall_s=wall_s, memory_mb=memory_mb, check=False
+        )
+        Ticker()(result)
+        conclude(result)
+        if is_watched:
+            _watch(client, int(result.result["job"]))
+
+
+@jobs.command()
+@click.argument("job", type=int)
+@client_options
+def watch(job: int, server: str | None, payload: str | None) -> None:
+    """Watch a job to its end; exit code 0 only when it is done."""
+    with connected(server, payload) as client:
+        _watch(client, job)
+
+
+def _watch(client: Client, job: int) -> None:
+    moves = sys.stdout.isatty()
+    after, last = 0, ""
+    while True:
+        rows = client.jobs(after=after, wait_s=5.0)
+        row = next((row for row in rows if row["job"] == job), None)
+        after = max([after, *(row["cursor"] for row in rows)])
+        if row is not None and (text := line(row)) != last:
+            last = text
+            click.echo(f"\r\x1b[K{text}" if moves else text, nl=not moves)
+            sys.stdout.flush()
+        if row is not None and row["ended"]:
+            if moves:
+                click.echo()
+            if str(row["phase"]).lower() != "done":
+                raise click.exceptions.Exit(1)
+            return
+
+
+def _control(name: str, help_text: str) -> None:
+    """One subcommand that names a telecommand of the component which runs jobs."""
+
+    @jobs.command(name, help=help_text)
+    @click.argument("job", type=int)
+    @client_options
+    def control(job: int, server: str | None, payload: str | None) -> None:
+        from ground.jobs import component_of
+
+        with connected(server, payload) as client:
+            component = component_of(client.dictionary(wait_s=5.0))
+            known = [command.name for command in component.commands]
+            if name not in known:
+                raise Failure(f"'{component.name}' has no command {name}; it has {known}")
+            command = f"{component.name}.{name}"
+            conclude(client.send(command, {"job": job}, check=False, on_stage=Ticker()))
+
+
+_control("pause", "Pause a job at its next safe point.")
+_control("resume", "Let a paused job go on.")
+_control("cancel", "Cancel a job, politely and then firmly.")
