@@ -60,7 +60,12 @@ class CudaDevice:
         self.close()
 
     def allocate(self, shape: tuple[int, ...] | int, dtype: DTypeLike) -> Any:
-        return self.copy_in(np.zeros(shape, dtype))
+        try:
+            with _door():
+                zeros = np.zeros(shape, dtype)
+        except ValueError as error:
+            raise ComputeError(f"no array of shape {shape}: {error}") from error
+        return self.copy_in(zeros)
 
     def copy_in(self, source: NDArray[Any], target: Any = None) -> Any:
         self._check()

@@ -16,7 +16,7 @@ from sim_hw.thermal import ThermalProfile
 MODELS: dict[str, tuple[GpuProfile, ThermalProfile]] = {"h100": (model.H100, ThermalProfile())}
 
 BUSY_PERIOD_S = 0.05
-IDLE_PERIOD_S = 0.25
+IDLE_PERIOD_S = 0.5
 _SWEEP_S = 1.0
 _LONGEST_STEP_S = 5.0
 _USE_AVERAGE_S = 0.2

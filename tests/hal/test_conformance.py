@@ -1,4 +1,4 @@
-"""What every board promises; `pytest tests/hal/test_conformance.py --board NAME` asks a real one."""
+"""What every board promises; with `--board nvml` the GPUs of this machine are asked."""
 
 from __future__ import annotations
 

@@ -1,0 +1,56 @@
+"""The table of boards: what is known, what each needs, and how a wrong name is answered."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from hal import boards
+from hal.errors import DriverMissing, UnknownBoard
+
+
+def test_an_unknown_board_is_answered_with_the_known_ones_and_the_nearest() -> None:
+    with pytest.raises(UnknownBoard, match=r"emulated-h100, nvml; did you mean 'emulated-h100'"):
+        boards.row("emulated-h10")
+
+
+def test_an_emulated_board_names_its_companion_and_where_its_files_are(tmp_path: Path) -> None:
+    row = boards.row("emulated-h100")
+    companion = row.companion(tmp_path)
+    assert companion is not None
+    assert companion[:4] == [sys.executable, "-m", "sim_hw", "board"]
+    assert str(tmp_path / "board") in companion
+    assert row.ready_file(tmp_path) == tmp_path / "board" / "ready"
+    environment = row.environment(tmp_path, {"LD_LIBRARY_PATH": "/mine"})
+    assert environment["LD_LIBRARY_PATH"] == f"{tmp_path}/board/lib:/mine"
+    assert environment["VANALLEN_NVML_STATE"] == f"{tmp_path}/board/nvml.state"
+
+
+def test_a_real_board_needs_neither_companion_nor_environment(tmp_path: Path) -> None:
+    row = boards.row("nvml")
+    assert row.companion(tmp_path) is None
+    assert row.ready_file(tmp_path) is None
+    assert row.environment(tmp_path) == {}
+
+
+def test_an_emulated_board_without_its_environment_says_how_to_start_it() -> None:
+    with pytest.raises(DriverMissing, match="flight run --board emulated-h100"):
+        boards.open_board("emulated-h100", {})
+
+
+def test_a_library_that_does_not_load_is_named(tmp_path: Path) -> None:
+    wrong = tmp_path / "libnvidia-ml.so.1"
+    wrong.write_text("not a library")
+    with pytest.raises(DriverMissing, match="does not load"):
+        boards.open_board("nvml", {"VANALLEN_NVML_LIBRARY": str(wrong)})
+
+
+def test_allowing_a_control_that_no_board_has_is_refused() -> None:
+    with pytest.raises(ValueError, match="'self_destruct'; allow any of power_limit_w"):
+        boards.open_board("nvml", {}, allow_control=frozenset({"self_destruct"}))
+
+
+def test_every_row_describes_itself() -> None:
+    assert all(boards.row(name).description for name in boards.names())
