@@ -56,6 +56,14 @@ class Session:
         )
         return self.ready()
 
+    def adopt(self, endpoint: str, keys: Path) -> None:
+        """Use a payload that runs already, at that endpoint and with those keys."""
+        self.state.mkdir(mode=0o700)
+        self.run.mkdir(mode=0o700)
+        shutil.copy(keys, self.state / "keys.json")
+        ready = {"endpoint": endpoint, "payload_id": self.payload_id}
+        (self.run / "ready.json").write_text(json.dumps(ready))
+
     def ready(self, *, after_pid: int = 0) -> dict[str, Any]:
         """The ready file, once it names an executive other than `after_pid`."""
         path = self.run / "ready.json"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from flight.component import Component
+from flight.components.board_monitor import BoardMonitor
 from flight.components.command_handler import CommandHandler
 from flight.components.executive_monitor import ExecutiveMonitor, Meter, NoMeter
 from flight.components.file_store import FileStore
@@ -48,6 +49,7 @@ INSTANCES: tuple[tuple[str, int, type[Component[Any, Any]]], ...] = (
     ("commands", COMMANDS, CommandHandler),
     ("telemetry", TELEMETRY, Telemetry),
     ("watchdog", WATCHDOG, Watchdog),
+    ("board", BOARD, BoardMonitor),
     ("jobs", JOBS, JobRunner),
     ("files", FILES, FileStore),
     ("executive", EXECUTIVE, ExecutiveMonitor),
@@ -138,6 +140,8 @@ class Deployment:
             FAST,
             is_critical=True,
         )
+        watched = plug("board", lambda port: BoardMonitor(port, given.board), FAST)
+        given.board.through(watched.post)
         launched = plug(
             "jobs",
             lambda port: JobRunner(

@@ -68,7 +68,12 @@ def _plan(configuration: Configuration, state_dir: Path, run_dir: Path) -> dict[
     folders = {"state_dir": str(state_dir), "run_dir": str(run_dir)}
     contents: dict[str, dict[str, Any]] = {
         "storage": folders,
-        "board": {**folders, "board": dataclasses.asdict(configuration.board)},
+        "board": {
+            **folders,
+            "board": configuration.board.name,
+            "period_s": configuration.board.period_s,
+            "allow_control": list(configuration.board.allow_control),
+        },
         "launcher": {**folders, "compute": configuration.compute},
         "executive": {**folders, "configuration": dataclasses.asdict(configuration)},
     }
