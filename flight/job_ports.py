@@ -1,10 +1,11 @@
 """What the job runner is plugged into besides its port: the launcher, status pages and file names.
 
 The launcher is a `Worker`. The runner sends it
-`hello {}`, `launch {id, job_id, entry, parameters, folder, inputs, limits, resume}`,
+`hello {}`, `launch {id, job_id, kind, entry, parameters, folder, inputs, limits, resume}`,
 `kill {job_id, signal}` and `acknowledge {job_id}`; it answers
 `launched {id, job_id, pid, start_time}`, `refused {id, job_id, text}`,
-`exited {job_id, pid, status, signal, rss_peak}` and `table {jobs, exited}`.
+`exited {job_id, pid, status, signal, rss_peak, reason}`, `unkillable {job_id, pid}` and
+`table {jobs: [[job id, pid, start time]…], exited: [exited…]}`. Octets where it is memory.
 """
 
 from __future__ import annotations

@@ -345,7 +345,7 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters]):
             self._compare(stimulus)
         elif isinstance(stimulus, s.Exited):
             self._step(self._hands.with_page(stimulus))
-        else:
+        elif stimulus is not None:
             self._step(stimulus)
         self.port.wake()
 

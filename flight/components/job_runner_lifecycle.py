@@ -46,6 +46,7 @@ _ALIVE: Mapping[type[s.About], str] = {
     s.Seen: "_seen",
     s.CommitKept: "_commit_kept",
     s.CommitNotKept: "_commit_not_kept",
+    s.Unkillable: "_unkillable",
 }
 _IDLE: Mapping[type[s.About], str] = {
     s.Cancel: "_cancel_now",
@@ -81,6 +82,7 @@ TABLE: Mapping[JobPhase, Mapping[type[s.About], str]] = {
         s.Seen: "_seen",
         s.CommitKept: "_commit_kept",
         s.CommitNotKept: "_commit_not_kept",
+        s.Unkillable: "_unkillable",
         s.Due: "_due_ending",
     },
     P.FINISHING: {
@@ -178,9 +180,9 @@ class JobLifecycle(Attempts):
         self.is_restored = True
         for record in map(replace, stimulus.records):  # the log keeps what was restored
             self.jobs[record.id] = record
-            self.runs[record.id] = Run(
-                since=self._now, heartbeat_at=self._now, counted_at=self._now
-            )
+            now = self._now
+            # Whether a predecessor's launch was sent is unknown: the launcher's table will tell.
+            self.runs[record.id] = Run(since=now, is_sent=True, heartbeat_at=now, counted_at=now)
             if record.phase in (P.SUBMITTED, P.INTERRUPTED):
                 self._move(record, P.QUEUED, "taken up after a restart")
             elif record.phase is P.FINISHING:

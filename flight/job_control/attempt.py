@@ -16,8 +16,6 @@ P = JobPhase
 SIGTERM, SIGKILL = 15, 9
 MOST_TORN = 3
 """Torn copies in a row after which a job is paused while its commit is kept."""
-UNKILLABLE = 5
-"""SIGKILLs after which a process is reported as unkillable."""
 
 
 class Attempts:
@@ -163,8 +161,12 @@ class Attempts:
         self._count_time(record)
         if record.spent_ns > record.wall_s * SECOND:
             self._end(record, Ending.EXPIRE, f"used up its {record.wall_s} s")
-        elif self._now - self.runs[record.id].heartbeat_at > self.policy.hang:
-            self._end(record, Ending.HANG, f"no heartbeat for {_seconds(self.policy.hang)}")
+            return
+        run = self.runs[record.id]
+        # Before its first beat a job may be compiling.
+        limit = self.policy.hang if run.heartbeat > 0 else self.policy.start
+        if self._now - run.heartbeat_at > limit:
+            self._end(record, Ending.HANG, f"no heartbeat for {_seconds(limit)}")
 
     # ------------------------------------------------------------ commits
 
@@ -231,10 +233,11 @@ class Attempts:
         if self._now - run.asked_at < grace:
             return
         run.asked_at = self._now
-        run.urgency += 1
+        run.urgency = min(run.urgency + 1, 2)
         self._out.append(s.Kill(record.id, SIGTERM if run.urgency == 1 else SIGKILL))
-        if run.urgency == UNKILLABLE:
-            self._tell("job_unkillable", record.id, record.pid)
+
+    def _unkillable(self, record: JobRecord, stimulus: s.Unkillable) -> None:
+        self._tell("job_unkillable", record.id, stimulus.pid)
 
     def _exited(self, record: JobRecord, stimulus: s.Exited) -> None:
         if record.pid not in (0, stimulus.pid) or self._is_unsent(record):

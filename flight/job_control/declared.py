@@ -56,7 +56,9 @@ class JobsParameters:
     retries: Annotated[U8, "attempts again without a further commit", Limits(0, 100)] = 2
     back_off_s: Annotated[F32, "first wait between attempts", Unit("s"), Limits(0.1, 60)] = 1.0
     hang_s: Annotated[F32, "longest silence of a running job", Unit("s"), Limits(1, 3600)] = 30.0
-    start_s: Annotated[F32, "longest start of a job", Unit("s"), Limits(1, 3600)] = 60.0
+    start_s: Annotated[
+        F32, "longest time to a job's first heartbeat", Unit("s"), Limits(1, 3600)
+    ] = 120.0
     cancel_grace_s: Annotated[
         F32, "time a cancelled job has before SIGTERM", Unit("s"), Limits(0, 600)
     ] = 5.0

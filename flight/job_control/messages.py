@@ -14,6 +14,7 @@ from icd.fields import Field
 
 MIB = 1 << 20
 MOST_ROWS = 1024
+LIMITS = ("memory", "wall", "cpu")
 _U32 = (1, 2**32 - 1)
 _U63 = (0, 2**63 - 1)
 
@@ -22,12 +23,13 @@ class MessageError(ValueError):
     """A message that is not what was agreed; the sentence says where."""
 
 
-def understood(message: WorkerMessage) -> s.Launched | s.NotLaunched | s.Exited | s.LauncherTable:
-    """What a message says; raises MessageError. Pages are still to be read."""
+def understood(message: WorkerMessage) -> s.Stimulus | None:
+    """What a message says, if it matters; raises MessageError. Pages are still to be read."""
     read = _READERS.get(message.kind)
     if read is None:
         raise MessageError(f"known are {', '.join(_READERS)}")
-    return read(message.body)
+    stimulus: s.Stimulus | None = read(message.body)
+    return stimulus
 
 
 def launched(body: Mapping[str, Any]) -> s.Launched:
@@ -48,11 +50,20 @@ def exited(body: Mapping[str, Any]) -> s.Exited:
     return s.Exited(
         _job(body),
         _number(body, "pid", *_U32),
-        _number(body, "status", -255, 255, optional=True),
-        _number(body, "signal", 0, 127, optional=True),
-        _number(body, "rss_peak", *_U63, optional=True) // MIB,
-        None,
+        None if body.get("status") is None else _number(body, "status", -255, 255),
+        0 if body.get("signal") is None else _number(body, "signal", 0, 127),
+        _number(body, "rss_peak", *_U63) // MIB,
+        reason if (reason := body.get("reason")) in LIMITS else "",
     )
+
+
+def unkillable(body: Mapping[str, Any]) -> s.Unkillable:
+    """Read `unkillable`; raises MessageError."""
+    return s.Unkillable(_job(body), _number(body, "pid", *_U32))
+
+
+def warm(_: Mapping[str, Any]) -> None:
+    """The launcher has imported what jobs need; nothing to do."""
 
 
 def table(body: Mapping[str, Any]) -> s.LauncherTable:
@@ -85,12 +96,8 @@ def _job(body: Mapping[str, Any]) -> int:
     return _number(body, "job_id", *_U32)
 
 
-def _number(
-    body: Mapping[str, Any], key: str, low: int, high: int, *, optional: bool = False
-) -> int:
+def _number(body: Mapping[str, Any], key: str, low: int, high: int) -> int:
     value = body.get(key)
-    if value is None and optional:
-        return 0
     if type(value) is not int or not low <= value <= high:
         raise MessageError(f"{key} is no whole number from {low} to {high}")
     return value
@@ -101,6 +108,8 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "refused": refused,
     "exited": exited,
     "table": table,
+    "unkillable": unkillable,
+    "warm": warm,
 }
 
 
@@ -124,11 +133,8 @@ def launch_body(
         "parameters": record.arguments,
         "folder": settings.absolute(f"run/jobs/{record.id}"),
         "inputs": {field: settings.absolute(path) for field, (_, path) in inputs.items()},
-        "limits": {
-            "memory_mb": record.memory_mb,
-            "wall_s": record.wall_s,
-            "cpu_s": declaration.cpu_s,
-        },
+        # Wall time is counted by the lifecycle, which leaves out pauses.
+        "limits": {"memory_mb": record.memory_mb, "wall_s": 0, "cpu_s": declaration.cpu_s},
         "resume": None if resume is None else settings.absolute(resume),
     }
 

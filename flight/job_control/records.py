@@ -115,7 +115,7 @@ class Policy:
     retries: int = 2
     back_off: int = 1 * SECOND
     hang: int = 30 * SECOND
-    start: int = 60 * SECOND
+    start: int = 120 * SECOND
     cancel_grace: int = 5 * SECOND
     kill_grace: int = 2 * SECOND
     disk_interval: int = 10 * SECOND

@@ -9,7 +9,7 @@ from flight.job_control.records import JobRecord, Policy
 from flight.job_control.stimuli import Exited
 from flight.job_ports import JobStatus, PagePhase
 
-USAGE = 64
+USAGE = 2
 """Exit status of a job that cannot use its parameters or inputs: the same again would not help."""
 
 
@@ -53,23 +53,27 @@ def back_off(record: JobRecord, policy: Policy) -> int:
 
 
 def ended_well(exited: Exited) -> bool:
-    """Both the process and its page say so."""
-    is_clean = exited.exit_status == 0 and exited.signal == 0
+    """Both the process, if its exit status is known, and its page say so."""
+    is_clean = exited.exit_status in (0, None) and exited.signal == 0
     return is_clean and exited.status is not None and exited.status.phase == PagePhase.DONE
 
 
 def why(exited: Exited, record: JobRecord) -> tuple[str, bool]:
     """A sentence for the end of a process, and whether trying again is of no use."""
-    if exited.signal == signal.SIGXCPU:
+    if exited.limit == "cpu" or exited.signal == signal.SIGXCPU:
         return "used up its processor time", True
-    if exited.signal == signal.SIGKILL and exited.rss_peak_mb >= record.memory_mb:
+    if exited.limit == "memory" or (
+        exited.signal == signal.SIGKILL and exited.rss_peak_mb >= record.memory_mb
+    ):
         return f"went over its memory limit of {record.memory_mb} MiB", True
+    if exited.limit == "wall":
+        return "used up its wall time", True
     if exited.signal:
         return f"ended by signal {exited.signal} ({_signal_name(exited.signal)})", False
     status = exited.status
     if status is not None and status.phase == PagePhase.FAILED:
         return status.message or "failed without saying why", exited.exit_status == USAGE
-    if exited.exit_status == 0:
+    if exited.exit_status in (0, None):
         return "ended without saying that it is done", False
     return f"ended with exit status {exited.exit_status}", exited.exit_status == USAGE
 

@@ -88,10 +88,14 @@ class Exited(About):
     """Its process ended; `status` is the last state of its page."""
 
     pid: int
-    exit_status: int
+    exit_status: int | None
+    """None: unknown, or it was ended by a signal."""
     signal: int
+    """0: none, or unknown."""
     rss_peak_mb: int
-    status: JobStatus | None
+    limit: str = ""
+    """The limit for which the launcher ended it: memory, wall or cpu."""
+    status: JobStatus | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,13 @@ class NotPublished(About):
     reason: str
     is_lost: bool
     """The outputs are gone or wrong; otherwise trying again may help."""
+
+
+@dataclass(frozen=True)
+class Unkillable(About):
+    """The launcher killed its process, and it lives on."""
+
+    pid: int
 
 
 class Due(About):
