@@ -116,7 +116,8 @@ class StatusPages(Protocol):
 
 
 FileNames = Callable[[str], str]
-"""The storage path (`state/files/…`) of a file-store name; raises Refused when it is none."""
+"""The storage path (`state/files/…`) of a file-store name; raises ValueError or
+Refused, with what to write instead, for a name that is none."""
 
 
 @dataclass(frozen=True)

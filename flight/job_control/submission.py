@@ -73,8 +73,8 @@ def inputs_of(declaration: JobDeclaration, arguments: bytes, files: FileNames) -
 def _path(field: str, name: str, files: FileNames) -> str:
     try:
         return files(name)
-    except Refused as refused:
-        raise Refused(f"{field}: {refused.reason}", refused.code) from None
+    except (Refused, ValueError) as error:
+        raise Refused(f"{field}: {error}", FailureCode.ARGUMENT_RANGE) from None
 
 
 def _limit(name: str, asked: int, declared: int, unit: str) -> int:
