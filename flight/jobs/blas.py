@@ -10,6 +10,8 @@ import ctypes
 from pathlib import Path
 from typing import Any
 
+import numpy  # noqa: F401  (it brings the library that is looked for here)
+
 _AFFIXES = (
     ("scipy_openblas_", "64_"),
     ("scipy_openblas_", ""),
@@ -35,8 +37,7 @@ def core_type() -> str:
 
 
 def _function(name: str) -> Any:
-    for path in _loaded():
-        library = ctypes.CDLL(path)
+    for library in _LIBRARIES:
         for before, after in _AFFIXES:
             function = getattr(library, f"{before}{name}{after}", None)
             if function is not None:
@@ -44,8 +45,12 @@ def _function(name: str) -> Any:
     return None
 
 
-def _loaded() -> list[str]:
-    """Shared libraries in this process whose name says OpenBLAS."""
+def _loaded() -> tuple[ctypes.CDLL, ...]:
+    """The shared libraries in this process whose name says OpenBLAS."""
     lines = Path("/proc/self/maps").read_text().splitlines()
     paths = {line.split(maxsplit=5)[5] for line in lines if "openblas" in line}
-    return sorted(path for path in paths if ".so" in path)
+    return tuple(ctypes.CDLL(path) for path in sorted(paths) if ".so" in path)
+
+
+# looked up at import, before the job is confined to its folder and to what it may read
+_LIBRARIES = _loaded()

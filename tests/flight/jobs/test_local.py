@@ -85,7 +85,7 @@ def test_blas_says_its_kernels_and_keeps_to_one_thread() -> None:
 
 
 def test_without_openblas_the_core_type_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blas, "_loaded", list)
+    monkeypatch.setattr(blas, "_LIBRARIES", ())
     blas.limit_to_one_thread()
     assert blas.core_type() == "unknown"
 
