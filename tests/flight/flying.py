@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 EXECUTIVE = """
 import json, os, select, sys, time
+from flight.channel import Channel
 from flight.supervision import SupervisionLink
 folder = sys.argv[1]
 link = SupervisionLink.from_fd(int(os.environ["VANALLEN_SUPERVISOR_FD"]))
@@ -27,23 +28,41 @@ def note(kind, body, fds=0):
     notes.write(json.dumps([os.getpid(), time.monotonic(), kind, body, fds]) + "\\n")
 note("born", {"channels": json.loads(os.environ["VANALLEN_CHANNELS"]),
               "workers": json.loads(os.environ["VANALLEN_WORKERS"])})
+workers = {}
+def attach(name, fd):
+    workers[name] = Channel.from_fd(fd, epoch=os.getpid(), only_epoch=True)
+    workers[name].send("hello", {})
+for name, fd in json.loads(os.environ["VANALLEN_CHANNELS"]).items():
+    attach(name, fd)
 link.send("ready", {"endpoint": "tcp://127.0.0.1:5"})
 while True:
     link.send("beat", {})
     poll = select.poll()
-    for fd in (link.fileno(), lease, orders):
+    for fd in (link.fileno(), lease, orders, *(c.fileno() for c in workers.values())):
         poll.register(fd, select.POLLIN)
     ready = {fd for fd, _ in poll.poll(100)}
+    for name, channel in list(workers.items()):
+        for message in channel.receive():
+            if message.kind != "beat":
+                note(name + " " + message.kind, message.body)
+        if channel.closed:
+            del workers[name]
     if lease in ready:
         break
     for message in link.receive():
         note(message.kind, message.body, len(message.descriptors))
+        for fd in message.descriptors:
+            attach(message.body["name"], fd)
     if link.closed:
         break
     if orders in ready:
         for line in os.read(orders, 65536).decode().splitlines():
             kind, body = json.loads(line)
-            link.send(kind, body)
+            if kind in workers:
+                octets = {"parameters": bytes.fromhex(body["body"].get("parameters", ""))}
+                workers[kind].send(body["kind"], {**body["body"], **octets})
+            else:
+                link.send(kind, body)
 """
 
 WORKER = """
@@ -128,8 +147,8 @@ class Payload:
         path = self.run / "ready.json"
         return json.loads(path.read_text()) if path.exists() else None
 
-    def order(self, kind: str, **body: Any) -> None:
-        """Let the executive double send a note to the supervisor."""
+    def order(self, kind: str, /, **body: Any) -> None:
+        """Let the executive double send a note to the supervisor, or to the worker ``kind``."""
         os.write(self._orders, (json.dumps([kind, body]) + "\n").encode())
 
     def notes(self, kind: str) -> list[list[Any]]:
