@@ -26,7 +26,7 @@ help: ## Show this list.
 	@echo '  Variables: ARGS="..." (passed on), PYTHON=python3.12 (else found), VENV=.venv, WORKERS=logical (test processes)'
 
 run: $(VENV)/.run ## Fly the first pass: an emulated H100 payload trains a small GPT on an uplinked text.
-	@$(PY) examples/first_pass.py $(ARGS)
+	@$(PY) -m examples.first_pass $(ARGS)
 
 ifeq ($(strip $(ARGS)),)
 test: $(VENV)/.dev ## Run every suite and hold branch coverage to its ratchet; with ARGS, pytest with just these.

@@ -16,6 +16,7 @@ from pathlib import Path
 from examples.session import Session
 from examples.texts import shakespeare_or_prose
 from ground.client import Client
+from ground.errors import CommandFailed, LinkDown
 
 DONE = {"DONE", "FAILED", "CANCELLED", "EXPIRED"}
 
@@ -122,11 +123,22 @@ def _kill(session: Session, payload: Client) -> None:
     began = time.monotonic()
     pid = session.kill_executive()
     after = session.ready(after_pid=pid)
-    payload.cmd("commands.no_operation", timeout_s=10.0)
+    _command_again(payload, began)
     print(
         f"  executive {pid} is dead, {after['executive_pid']} takes telecommands "
         f"{time.monotonic() - began:.2f} s later"
     )
+
+
+def _command_again(payload: Client, began: float) -> None:
+    while True:
+        try:
+            payload.cmd("commands.no_operation", timeout_s=1.0)
+            return
+        except (LinkDown, CommandFailed):
+            if time.monotonic() - began > 10:
+                raise
+            time.sleep(0.02)
 
 
 def _downlink(payload: Client, job: int, out: Path) -> None:
