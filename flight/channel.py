@@ -3,7 +3,7 @@
 A channel is an AF_UNIX ``SOCK_SEQPACKET`` pair: packets keep their borders, the kernel bounds the
 queue, nothing has a name in the file system, and the end of the peer is visible. Packets are
 msgpack lists ``[1, epoch, sequence, kind, body]`` of at most 64 KiB. Why not ZeroMQ here:
-docs/decisions/0002-seqpacket-between-processes.md.
+docs/decisions/0004-seqpacket-between-processes.md.
 """
 
 from __future__ import annotations

@@ -25,7 +25,9 @@ _COPIES_AT = (1024, 2048)
 _TEXT = 160
 _BODY = struct.Struct(f"<QIIQBBQQQQBQQI{MOST_METRICS}d{_TEXT}s")
 _CRC = struct.Struct("<I")
+_WHOLE = _BODY.size + _CRC.size
 _ATTEMPTS = 4
+_PHASES = frozenset(int(phase) for phase in PagePhase)
 
 
 class JobStatus(NamedTuple):
@@ -112,8 +114,9 @@ class StatusPage:
     def read(self) -> JobStatus | None:
         """The page as it stands; None when neither copy is whole or its phase is none."""
         for _ in range(_ATTEMPTS):
-            page = os.pread(self._fd, SIZE, 0)
-            found = [copy for at in _COPIES_AT if (copy := _unpack(page, at)) is not None]
+            page = os.pread(self._fd, _COPIES_AT[1] - _COPIES_AT[0] + _WHOLE, _COPIES_AT[0])
+            copies = (_unpack(page, at - _COPIES_AT[0]) for at in _COPIES_AT)
+            found = [copy for copy in copies if copy is not None]
             if found:
                 return max(found)[1]
         return None
@@ -152,12 +155,12 @@ def _pack(sequence: int, status: JobStatus) -> bytes:
 
 
 def _unpack(page: bytes, at: int) -> tuple[int, JobStatus] | None:
-    body, crc = page[at : at + _BODY.size], page[at + _BODY.size : at + _BODY.size + _CRC.size]
+    body, crc = page[at : at + _BODY.size], page[at + _BODY.size : at + _WHOLE]
     if len(crc) != _CRC.size or _CRC.unpack(crc)[0] != zlib.crc32(body):
         return None
     sequence, *values, text = _BODY.unpack(body)
     head, metrics = values[:-MOST_METRICS], tuple(values[-MOST_METRICS:])
-    if sequence == 0 or head[3] not in PagePhase.__members__.values():
+    if sequence == 0 or head[3] not in _PHASES:
         return None
     head[4] = bool(head[4])
     message = text.rstrip(b"\0").decode(errors="replace")
