@@ -1,0 +1,413 @@
+"""The board monitor: readings and faults of the board as telemetry, and its power limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from flight.board_readings import (
+    FIELDS,
+    MOST_DEVICES,
+    MOST_ROWS,
+    Fault,
+    Row,
+    Wanted,
+    decode_fault,
+    decode_row,
+    decode_text,
+    xid_severity,
+)
+from flight.component import (
+    Component,
+    FailureCode,
+    Pending,
+    Port,
+    Refused,
+    Severity,
+    command,
+    event,
+    report,
+)
+from flight.components.board_monitor_lifecycle import Bounds, Gpu, Telling
+from flight.ports import Worker, WorkerMessage
+from hal.device import FaultKind
+from hal.reading import Validity
+from icd.fields import (
+    F32,
+    F64,
+    U8,
+    U16,
+    U32,
+    U64,
+    Count,
+    Limits,
+    Text16,
+    Text32,
+    Text64,
+    Text128,
+    Unit,
+    Wire,
+)
+
+SECOND = 1_000_000_000
+MOST_PENDING = 8
+Device = Annotated[U8, "number of the GPU, from 0"]
+
+
+@dataclass(frozen=True)
+class PowerLimit:
+    """What the board says its limit now is."""
+
+    limit: Annotated[F32, "power limit read back", Unit("W")]
+
+
+@dataclass(frozen=True)
+class Readings:
+    """How many readings there are."""
+
+    rows: Annotated[U16, "reports named reading that follow"]
+
+
+@dataclass
+class BoardHousekeeping:
+    device: Annotated[U8, "the GPU these fields are of: a lost one, else the hottest"] = 0
+    devices: Annotated[U8, "GPUs on the board"] = 0
+    power_w: Annotated[F32, "power drawn", Unit("W")] = 0.0
+    power_limit_w: Annotated[F32, "power limit in force", Unit("W")] = 0.0
+    temperature_c: Annotated[F32, "GPU temperature", Unit("°C"), Limits(-40, 83)] = 0.0
+    memory_temperature_c: Annotated[F32, "memory temperature", Unit("°C"), Limits(-40, 95)] = 0.0
+    sm_clock_mhz: Annotated[F32, "clock of the processors", Unit("MHz")] = 0.0
+    utilisation_percent: Annotated[F32, "time with a kernel running", Unit("%")] = 0.0
+    memory_used_mib: Annotated[F32, "device memory in use", Unit("MiB")] = 0.0
+    memory_total_mib: Annotated[F32, "device memory", Unit("MiB")] = 0.0
+    energy_j: Annotated[F64, "energy used since the driver started", Unit("J")] = 0.0
+    throttle_reasons: Annotated[U64, "why the clock is held down: NVML's bits"] = 0
+    ecc_corrected: Annotated[U64, "corrected memory errors since the driver started"] = 0
+    ecc_uncorrected: Annotated[
+        U64, "uncorrected memory errors since the driver started", Limits(0, 0)
+    ] = 0
+    remapped_rows: Annotated[U32, "memory rows replaced by spare ones"] = 0
+    pcie_replays: Annotated[U32, "bus packets sent again"] = 0
+    processes: Annotated[U16, "processes computing on it"] = 0
+    validity: Annotated[
+        tuple[int, ...],
+        Wire("B"),
+        Count(15),
+        "of each field from power_w to processes: 0 valid, 1 stale, 2 unsupported, 3 error, "
+        "4 out of range, 5 lost",
+    ] = (1,) * 15
+    readings_age_ms: Annotated[U32, "since the last readings came", Unit("ms")] = 0
+    messages: Annotated[U32, "messages of readings taken"] = 0
+    malformed: Annotated[U32, "messages or rows refused"] = 0
+    stale_answers: Annotated[U32, "answers to nothing that was asked, or too late"] = 0
+    faults: Annotated[U32, "faults reported by the driver"] = 0
+    faults_lost: Annotated[U32, "faults that the board server could not keep"] = 0
+    last_xid: Annotated[U32, "code of the last XID; 0 before the first"] = 0
+
+
+@dataclass(frozen=True)
+class BoardParameters:
+    stale_s: Annotated[F32, "age at which readings are stale", Unit("s"), Limits(0.5, 3600)] = 2.0
+    warning_c: Annotated[F32, "GPU temperature that warns", Unit("°C"), Limits(0, 120)] = 83.0
+    hysteresis_c: Annotated[F32, "how far below it is well again", Unit("°C"), Limits(0, 30)] = 3.0
+    calm_s: Annotated[F32, "without throttling until it is over", Unit("s"), Limits(0, 600)] = 5.0
+
+
+class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
+    """Watches the GPUs: keeps their readings with validity, tells what changes, sets the limit."""
+
+    def __init__(self, port: Port, board: Worker) -> None:
+        super().__init__(port)
+        self._board = board
+        self._gpus: dict[int, Gpu] = {}
+        self._received_ns: int | None = None
+        self._stamp = -1
+        self._pid = 0
+        self._is_stale = True
+        self._next_id = 0
+        self._controls: dict[int, Pending[Any]] = {}
+        self._readers: list[Pending[Any]] = []
+        self._bounds = self._bounds_now()
+        board.on_message(self._take)
+
+    @command(1, critical=True)
+    def set_power_limit(
+        self,
+        device: Device,
+        watts: Annotated[F32, "the new limit", Unit("W"), Limits(1, 2000)],
+    ) -> Pending[PowerLimit]:
+        """Cap the power of one GPU, if the configuration allows the payload to control it."""
+        if self._gpus and device not in self._gpus:
+            known = ", ".join(map(str, sorted(self._gpus)))
+            raise Refused(f"no GPU {device}; there is {known}", FailureCode.NOT_FOUND)
+        pending = self.defer()
+        self._next_id += 1
+        request = {
+            "id": self._next_id,
+            "action": "power_limit_w",
+            "device": device,
+            "value": watts,
+        }
+        self._send("control", request)
+        if len(self._controls) >= MOST_PENDING:
+            oldest = self._controls.pop(min(self._controls))
+            oldest.fail("too many requests wait for the board", FailureCode.TOO_MANY_PENDING)
+        self._controls[self._next_id] = pending
+        return pending
+
+    @command(2)
+    def read_now(self) -> Pending[None]:
+        """Read every sensor once; completed when the readings have come."""
+        if len(self._readers) >= MOST_PENDING:
+            raise Refused("readings were asked for already; wait for their answer")
+        pending = self.defer()
+        self._send("read", {})
+        self._readers.append(pending)
+        return pending
+
+    @command(3)
+    def list_readings(self) -> Pending[Readings]:
+        """Report every reading to the station that asks: reports named reading."""
+        pending = self.defer()
+        rows = [row for _, gpu in sorted(self._gpus.items()) for row in gpu.rows.values()]
+        if self.port.telemetry.bulk_room(pending.source) < len(rows):
+            raise Refused("the downlink has no room for the rows; send it again")
+        for row in rows:
+            value = 0.0 if row.value is None else row.value
+            validity = self._validity_of(row)
+            self.reading(  # type: ignore[call-arg]
+                row.device, row.quantity, value, validity, row.unit, station=pending.source
+            )
+        pending.complete(Readings(len(rows)))
+        return pending
+
+    @event(1, Severity.INFO)
+    def board_identified(
+        self, board: Text32, driver: Text32, version: Text32, devices: U8, first: Text64
+    ) -> None:
+        """Board {board}: {devices} GPU(s), the first {first}; driver {driver} {version}."""
+
+    @event(2, Severity.MEDIUM)
+    def readings_stale(self, age: Annotated[F32, Unit("s")]) -> None:
+        """No readings of the board for {age:.1f} s: all are stale."""
+
+    @event(3, Severity.INFO)
+    def readings_back(self) -> None:
+        """Readings of the board come again."""
+
+    @event(4, Severity.LOW)
+    def throttled(self, device: Device, reasons: U64, labels: Text64) -> None:
+        """GPU {device} is slowed down: {labels} ({reasons:#x})."""
+
+    @event(5, Severity.INFO)
+    def throttle_cleared(self, device: Device) -> None:
+        """GPU {device} runs at full speed again."""
+
+    @event(6, Severity.HIGH)
+    def device_lost(self, device: Device, reason: Text64) -> None:
+        """GPU {device} is lost: {reason}."""
+
+    @event(7, Severity.INFO)
+    def device_back(self, device: Device) -> None:
+        """GPU {device} answers again."""
+
+    @event(8, Severity.LOW)
+    def xid_minor(self, device: Device, code: U32, text: Text64) -> None:
+        """GPU {device}: XID {code}, for the record: {text}."""
+
+    @event(9, Severity.MEDIUM)
+    def xid(self, device: Device, code: U32, text: Text64) -> None:
+        """GPU {device}: XID {code}, a job was hit: {text}."""
+
+    @event(10, Severity.HIGH)
+    def xid_fatal(self, device: Device, code: U32, text: Text64) -> None:
+        """GPU {device}: XID {code}, it needs a reset or more: {text}."""
+
+    @event(11, Severity.MEDIUM)
+    def fault(self, device: Device, code: U32, text: Text64) -> None:
+        """GPU {device}: {text} (driver event {code:#x})."""
+
+    @event(12, Severity.MEDIUM)
+    def temperature_warning(self, device: Device, temperature: Annotated[F32, Unit("°C")]) -> None:
+        """GPU {device} is at {temperature:.1f} °C, above its warning limit."""
+
+    @event(13, Severity.INFO)
+    def temperature_normal(self, device: Device, temperature: Annotated[F32, Unit("°C")]) -> None:
+        """GPU {device} is back at {temperature:.1f} °C."""
+
+    @event(14, Severity.MEDIUM)
+    def board_unavailable(self, reason: Text128) -> None:
+        """The board cannot be opened: {reason}."""
+
+    @report(1)
+    def reading(  # type: ignore[empty-body]
+        self,
+        device: Device,
+        name: Text32,
+        value: Annotated[F64, "0 where nothing was ever measured: see validity"],
+        validity: Validity,
+        unit: Text16,
+    ) -> bool:
+        """One reading of one GPU."""
+
+    def run(self, now: int) -> int | None:
+        """Notice readings that stay away. On-board ns in, next due time out."""
+        if self._is_stale or self._received_ns is None:
+            return None
+        due = self._received_ns + int(self.parameters.stale_s * SECOND)
+        if now < due:
+            return due
+        self._is_stale = True
+        self.readings_stale((now - self._received_ns) / SECOND)
+        return None
+
+    def parameters_changed(self) -> None:
+        """The next step looks at the age of the readings with the new limit."""
+        self._bounds = self._bounds_now()
+        self.port.wake()
+
+    def housekeeping(self) -> bytes:
+        """The fields of the worst GPU, packed."""
+        self.refresh()
+        return super().housekeeping()
+
+    def refresh(self) -> None:
+        """Bring `hk` up to date; only done when somebody looks."""
+        hk, received = self.hk, self._received_ns
+        hk.devices = len(self._gpus)
+        if received is None:
+            return
+        hk.readings_age_ms = (self.port.clock() - received) // 1_000_000
+        worst = max(self._gpus.values(), key=lambda gpu: gpu.badness, default=Gpu(0))
+        hk.device = worst.device
+        hk.validity = tuple(self._show(worst, wanted) for wanted in FIELDS)
+
+    def _show(self, gpu: Gpu, wanted: Wanted) -> Validity:
+        """Set one field from its readings; how far it can be believed."""
+        rows = [gpu.rows.get(quantity) for quantity in wanted.quantities]
+        known = [row for row in rows if row is not None]
+        if len(known) < len(rows):
+            return Validity.UNSUPPORTED
+        value = sum(row.value or 0.0 for row in known) * wanted.scale
+        setattr(self.hk, wanted.field, int(value) if wanted.is_whole else value)
+        return max(self._validity_of(row) for row in known)
+
+    def _validity_of(self, row: Row) -> Validity:
+        is_old = self._is_stale and row.validity is Validity.VALID
+        return Validity.STALE if is_old else row.validity
+
+    def _take(self, message: WorkerMessage) -> None:
+        """One message of the board server: checked, because it is not our process."""
+        take = {
+            "readings": self._take_readings,
+            "identity": self._take_identity,
+            "faults": self._take_faults,
+            "done": self._take_done,
+            "unavailable": self._take_unavailable,
+        }.get(message.kind)
+        if take is None:
+            self.hk.malformed += 1
+            return
+        take(message.body)
+
+    def _take_readings(self, body: Mapping[str, Any]) -> None:
+        stamp, rows = body.get("time"), body.get("rows")
+        if self._board.pid != self._pid:
+            self._pid, self._stamp = self._board.pid, -1
+        is_list = isinstance(rows, list | tuple) and len(rows) <= MOST_ROWS
+        if not isinstance(stamp, int) or stamp < self._stamp or rows is None or not is_list:
+            self.hk.malformed += 1
+            return
+        now = self.port.clock()
+        self._stamp = stamp
+        for plain in rows:
+            row = decode_row(plain)
+            if row is None:
+                self.hk.malformed += 1
+                continue
+            gpu = self._gpus.get(row.device) or self._gpu(row.device)
+            gpu.take(row)
+        self.hk.messages += 1
+        self._fresh(now)
+        for gpu in self._gpus.values():
+            self._tell(gpu.look(now, self._bounds))
+        self.port.wake()
+
+    def _fresh(self, now: int) -> None:
+        if self._is_stale and self._received_ns is not None:
+            self.readings_back()
+        self._is_stale, self._received_ns = False, now
+        readers, self._readers = self._readers, []
+        for reader in readers:
+            reader.complete()
+
+    def _take_identity(self, body: Mapping[str, Any]) -> None:
+        devices = body.get("devices")
+        if not isinstance(devices, list | tuple) or len(devices) > MOST_DEVICES:
+            self.hk.malformed += 1
+            return
+        first = devices[0] if devices else {}
+        name = decode_text(first, "name") if isinstance(first, Mapping) else ""
+        board, driver = decode_text(body, "board"), decode_text(body, "driver")
+        version = decode_text(body, "driver_version")
+        self.board_identified(board, driver, version, len(devices), name)
+
+    def _take_unavailable(self, body: Mapping[str, Any]) -> None:
+        self.board_unavailable(decode_text(body, "text"))
+
+    def _take_faults(self, body: Mapping[str, Any]) -> None:
+        rows = body.get("faults")
+        if not isinstance(rows, list | tuple):
+            self.hk.malformed += 1
+            return
+        lost = body.get("lost")
+        self.hk.faults_lost = lost if isinstance(lost, int) else self.hk.faults_lost
+        for plain in rows[:MOST_ROWS]:
+            found = decode_fault(plain)
+            if found is None:
+                self.hk.malformed += 1
+                continue
+            self.hk.faults += 1
+            self._tell_fault(found)
+
+    def _tell_fault(self, found: Fault) -> None:
+        device, code, text = max(0, found.device), max(0, found.code), found.text
+        if found.kind is FaultKind.XID:
+            self.hk.last_xid = code
+            tell = {Severity.LOW: self.xid_minor, Severity.HIGH: self.xid_fatal}
+            tell.get(xid_severity(code), self.xid)(device, code, text)
+        elif found.kind is FaultKind.LOST:
+            self._tell(self._gpu(device).lose(text))
+        elif found.kind is not FaultKind.ECC_CORRECTED:  # those are counted by the driver
+            self.fault(device, code, text)
+
+    def _take_done(self, body: Mapping[str, Any]) -> None:
+        number = body.get("id")
+        pending = self._controls.pop(number, None) if isinstance(number, int) else None
+        if pending is None:
+            self.hk.stale_answers += 1
+            return
+        value, text = body.get("value"), decode_text(body, "text")
+        if body.get("ok") is True and isinstance(value, int | float):
+            pending.complete(PowerLimit(float(value)))
+        else:
+            pending.fail(text or "the board did not do it, and did not say why")
+
+    def _gpu(self, device: int) -> Gpu:
+        return self._gpus.setdefault(device, Gpu(device))
+
+    def _tell(self, tellings: Iterable[Telling]) -> None:
+        for name, arguments in tellings:
+            getattr(self, name)(*arguments)
+
+    def _bounds_now(self) -> Bounds:
+        chosen = self.parameters
+        return Bounds(chosen.warning_c, chosen.hysteresis_c, int(chosen.calm_s * SECOND))
+
+    def _send(self, kind: str, body: Mapping[str, Any]) -> None:
+        if not self._board.send(kind, body):
+            raise Refused(
+                "the board server takes no request now; send it again",
+                FailureCode.WORKER_UNAVAILABLE,
+            )

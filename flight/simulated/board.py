@@ -1,0 +1,119 @@
+"""A board server that is none: one GPU whose readings are what a test or a simulation sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flight.simulated.worker import SimulatedWorker
+from hal.device import FaultKind
+from hal.reading import Validity
+
+SECOND = 1_000_000_000
+
+IDLE = {
+    "power_w": (52.0, "W"),
+    "power_limit_w": (350.0, "W"),
+    "energy_j": (0.0, "J"),
+    "temperature_c": (34.0, "°C"),
+    "temperature_memory_c": (38.0, "°C"),
+    "clock_sm_mhz": (345.0, "MHz"),
+    "utilization_percent": (0.0, "%"),
+    "memory_used_bytes": (512.0 * 2**20, "B"),
+    "memory_total_bytes": (81559.0 * 2**20, "B"),
+    "throttle_reasons": (1.0, "bits"),
+    "ecc_corrected_volatile": (0.0, "errors"),
+    "ecc_uncorrected_volatile": (0.0, "errors"),
+    "remapped_rows_corrected": (0.0, "rows"),
+    "remapped_rows_uncorrected": (0.0, "rows"),
+    "pcie_replays": (0.0, "packets"),
+    "processes": (0.0, "processes"),
+}
+"""An H100 PCIe with nothing to do."""
+
+
+class SimulatedBoard(SimulatedWorker):
+    """Sends readings each `period_ns` when stepped, and obeys what it is allowed to."""
+
+    def __init__(
+        self,
+        clock: Callable[[], int],
+        period_ns: int = SECOND // 2,
+        allow_control: frozenset[str] = frozenset(),
+        devices: int = 1,
+    ) -> None:
+        super().__init__("board", clock)
+        self.period_ns = period_ns
+        self.allow_control = allow_control
+        self.values = [dict(IDLE) for _ in range(devices)]
+        self.validity: dict[tuple[int, str], tuple[Validity, str]] = {}
+        """Readings that cannot be believed, by device and quantity."""
+        self.lost: dict[int, str] = {}
+        """Devices off the bus, and the reason."""
+        self._due = 0
+        self._is_identified = False
+
+    def set(self, quantity: str, value: float, device: int = 0) -> None:
+        """Change what a sensor shows."""
+        self.values[device][quantity] = value, self.values[device][quantity][1]
+
+    def run(self, now: int) -> int | None:
+        """Answer requests, and send readings when they are due. On-board ns in, next due out."""
+        if self.is_hung or self.is_gone:
+            return None
+        for kind, body in self.sent:
+            if kind == "control":
+                self.say("done", {"id": body["id"], **self._control(body)})
+            elif kind == "read":
+                self._due = now
+        self.sent.clear()
+        if not self._is_identified:
+            self._is_identified = True
+            self.say("identity", self.identity())
+        if now >= self._due:
+            self._due = now + self.period_ns
+            self.say("readings", {"time": now, "rows": self.rows()})
+        return self._due
+
+    def identity(self) -> dict[str, Any]:
+        """What it says of itself."""
+        return {
+            "board": "simulated-h100",
+            "driver": "simulated",
+            "driver_version": "1",
+            "library_version": "",
+            "cuda_version": "",
+            "devices": [{"index": i, "name": "NVIDIA H100 PCIe"} for i in range(len(self.values))],
+        }
+
+    def rows(self) -> list[list[Any]]:
+        """Every reading, in the form of the board server."""
+        return [
+            self._row(device, quantity, value, unit)
+            for device, values in enumerate(self.values)
+            for quantity, (value, unit) in values.items()
+        ]
+
+    def fault(self, kind: FaultKind, code: int, text: str = "", device: int = 0) -> None:
+        """Let the driver report a fault."""
+        self.say("faults", {"faults": [[self._clock(), device, int(kind), code, text]], "lost": 0})
+
+    def replaced(self) -> None:
+        """Another board server has started in its place."""
+        super().replaced()
+        self._is_identified, self._due = False, 0
+
+    def _row(self, device: int, quantity: str, value: float, unit: str) -> list[Any]:
+        validity, reason = self.validity.get((device, quantity), (Validity.VALID, ""))
+        if device in self.lost:
+            validity, reason = Validity.LOST, self.lost[device]
+        shown = value if validity is Validity.VALID else None
+        return [f"gpu{device}.{quantity}", shown, int(validity), reason, unit]
+
+    def _control(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        action, value = body["action"], body["value"]
+        if action not in self.allow_control:
+            text = f"the board is read-only; allow {action} by name"
+            return {"ok": False, "value": None, "text": text}
+        self.set(action, value, body["device"])
+        return {"ok": True, "value": value, "text": "done"}
