@@ -10,6 +10,7 @@ from typing import Any
 
 from hal import nvml_door, xid
 from hal.device import (
+    Board,
     BoardIdentity,
     ControlRequest,
     ControlResult,
@@ -45,7 +46,7 @@ def open_board(
     *,
     allow_control: frozenset[str] = frozenset(),
     clock: Callable[[], int] | None = None,
-) -> NvmlBoard:
+) -> Board:
     """Load NVML and open every GPU it shows. Raises BoardError."""
     nvml_door.prepare(environment)
     return NvmlBoard(name, allow_control, clock or tai_now)

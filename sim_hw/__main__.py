@@ -14,6 +14,7 @@ import click
 
 from icd.board_state import BoardStateError
 from sim_hw.board import MODELS, EmulatedBoard
+from sim_hw.constants import provenance
 from sim_hw.inject import World
 from sim_hw.nvml_library import build
 from sim_hw.nvml_library.state import GPUS, StateError
@@ -87,6 +88,15 @@ def _until_told() -> Iterator[Wait]:
         signal.set_wakeup_fd(before)
         os.close(told)
         os.close(teller)
+
+
+@main.command()
+@click.option("--model", type=click.Choice(sorted(MODELS)), default="h100", show_default=True)
+def constants(model: str) -> None:
+    """Print every constant of a model: value, unit, and where it comes from."""
+    for profile in MODELS[model]:
+        for name, (value, unit, source) in provenance(profile).items():
+            click.echo(f"{name:30} {value:>14g} {unit:12} {source}")
 
 
 @main.group()

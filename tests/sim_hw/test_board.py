@@ -225,6 +225,13 @@ def test_a_wrong_injection_is_answered_with_what_is_right(
     assert said in output
 
 
+def test_the_constants_of_a_model_are_printed_with_their_sources() -> None:
+    result = CliRunner().invoke(main, ["constants"])
+    assert result.exit_code == 0
+    assert "max_power_w                               350 W" in result.output
+    assert "PB-11133" in result.output
+
+
 def test_injecting_without_a_board_says_how_to_start_one(tmp_path: Path) -> None:
     status, output = inject(tmp_path, "lost")
     assert status == 1

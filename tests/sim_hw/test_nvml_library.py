@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import ctypes
+import importlib.util
 import os
 import re
 import shutil
@@ -181,7 +182,7 @@ def test_a_machine_without_a_c_compiler_builds_with_zig(monkeypatch: pytest.Monk
     pytest.importorskip("ziglang")
     monkeypatch.setattr(shutil, "which", lambda _name: None)
     assert build._compiler()[1:] == ["-m", "ziglang", "cc"]
-    monkeypatch.setattr(build.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(build.BuildError, match="apt install gcc, or pip install ziglang"):
         build._compiler()
 
