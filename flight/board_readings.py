@@ -151,7 +151,7 @@ def _is_whole(value: Any) -> bool:
 def _is_number(value: Any) -> bool:
     """Whether it is None or a finite number; the comparison is false for what is not a number."""
     if type(value) in (float, int):
-        return -_LARGEST < value < _LARGEST
+        return bool(-_LARGEST < value < _LARGEST)
     return value is None
 
 
