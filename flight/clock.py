@@ -26,7 +26,7 @@ class OnboardClock:
         self.boot_id = boot_id
         uptime = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         offset, ceiling = saved.get("offset"), saved.get("ceiling")
-        if saved.get("boot_id") == boot_id and isinstance(offset, int):
+        if boot_id and saved.get("boot_id") == boot_id and isinstance(offset, int):
             self._offset = offset
         elif isinstance(ceiling, int):
             self._offset = ceiling - uptime

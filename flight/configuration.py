@@ -96,7 +96,7 @@ def from_mapping(content: Mapping[str, Any]) -> Configuration:
     if configuration.compute not in ("host", "cuda"):
         raise ConfigurationError(f"compute = {configuration.compute!r}; give 'host' or 'cuda'")
     for station, role in configuration.stations.items():
-        if not station.isdigit() or not 0 < int(station) < 65536:
+        if not station.isdecimal() or station != str(int(station)) or not 0 < int(station) < 65536:
             raise ConfigurationError(f"station {station!r}; give a number 1 … 65535")
         if role not in {r.value for r in Role}:
             raise ConfigurationError(f"stations.{station} = {role!r}; give operator or observer")

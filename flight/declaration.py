@@ -201,12 +201,12 @@ def declare(cls: type) -> Declaration:
     events = [_event_entry(mark, m) for mark, m in marked if mark.what == "event"]
     reports = [_report_entry(mark, m) for mark, m in marked if mark.what == "report"]
     requests = {mark.number: m.__name__ for mark, m in marked if mark.what == "request"}
-    for what, numbers in (
-        ("opcode", [plan.entry.opcode for plan in commands]),
-        ("event number", [entry.number for entry in events]),
-        ("report number", [entry.number for entry in reports]),
+    for what, highest, numbers in (
+        ("opcode", 255, [plan.entry.opcode for plan in commands]),
+        ("event number", 65535, [entry.number for entry in events]),
+        ("report number", 65535, [entry.number for entry in reports]),
     ):
-        _refuse_twice(cls, what, numbers)
+        _check_numbers(cls, what, highest, numbers)
     declaration = Declaration(
         cls.__name__,
         _described(cls),
@@ -288,7 +288,7 @@ def _is_enum(python_type: Any) -> bool:
 
 def _results(method: Callable[..., Any]) -> tuple[Field, ...]:
     returned = get_type_hints(method, include_extras=True).get("return")
-    if typing.get_origin(returned) is not None:
+    if typing.get_origin(returned) is not None and len(get_args(returned)) == 1:
         (returned,) = get_args(returned)
     if returned is None or returned is type(None):
         return ()
@@ -304,10 +304,13 @@ def _event_entry(mark: _Mark, method: Callable[..., Any]) -> EventEntry:
     template = _described(method)
     inner = getattr(method, "__wrapped__", method)
     arguments = _arguments(inner)
-    shown = {name for _, name, _, _ in string.Formatter().parse(template) if name}
+    try:
+        shown = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+    except ValueError as error:
+        raise DeclarationError(f"{method.__qualname__}: its text is no template: {error}") from None
     if unknown := shown - {argument.name for argument in arguments}:
         raise DeclarationError(
-            f"{method.__qualname__}: its text shows {', '.join(sorted(unknown))}, "
+            f"{method.__qualname__}: its text shows {{{', '.join(sorted(unknown))}}}, "
             "which is not an argument"
         )
     return EventEntry(mark.number, method.__name__, mark.options["severity"], template, arguments)
@@ -324,7 +327,10 @@ def _described(thing: Any) -> str:
     return inspect.cleandoc(thing.__doc__)
 
 
-def _refuse_twice(cls: type, what: str, numbers: list[int]) -> None:
+def _check_numbers(cls: type, what: str, highest: int, numbers: list[int]) -> None:
+    beyond = [number for number in numbers if not 0 <= number <= highest]
+    if beyond:
+        raise DeclarationError(f"{cls.__name__}: {what} {beyond[0]}; give 0 … {highest}")
     twice = {number for number in numbers if numbers.count(number) > 1}
     if twice:
         raise DeclarationError(

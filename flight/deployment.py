@@ -120,7 +120,6 @@ class Deployment:
         self.executive.start(now)
         monitor = self.executive.slots[EXECUTIVE].component
         if isinstance(monitor, ExecutiveMonitor):
-            self.executive.observer = monitor
             monitor.booted(self.boots, self.given.reason)
 
     def _plug_components(self) -> None:
@@ -157,7 +156,7 @@ class Deployment:
         )
         given.launcher.through(launched.post)
         plug("files", lambda port: FileStore(port, self._storage(port)), BULK, depth=256)
-        plug("executive", lambda port: ExecutiveMonitor(port, slots, given.meter, self.boots), SLOW)
+        plug("executive", self._monitor, SLOW)
         plug(
             "watchdog",
             lambda port: Watchdog(
@@ -169,6 +168,11 @@ class Deployment:
             ),
             FAST,
         )
+
+    def _monitor(self, port: Port) -> ExecutiveMonitor:
+        monitor = ExecutiveMonitor(port, self.executive.slots, self.given.meter, self.boots)
+        self.executive.observer = monitor  # after a rebuild, the new one
+        return monitor
 
     def _plug(
         self,

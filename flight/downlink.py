@@ -227,7 +227,9 @@ class Downlink:
         gone = [s for s in self.stations.values() if now - s.heard > FORGET_STATION]
         for station in gone:
             del self.stations[station.number]
-            if not self.stations:
+            if self.stations:
+                self.dropped += len(station.queue)
+            else:
                 self._backlog = station.queue
         return [station.number for station in gone]
 
@@ -250,6 +252,13 @@ class Downlink:
                 )
                 station.sent += 1
                 yield station, packet, link.pack(message)
+
+    def not_sent(self, station: Station, packet: bytes) -> None:
+        """The transport did not take it: it goes first after the station's next heartbeat, and
+        until then nothing else goes there, so that a station that is gone holds up no other."""
+        station.sent -= 1
+        station.window = 0
+        station.queue.put_back(packet)
 
     def identity_message(self, who: Identity) -> bytes:
         """The link message that answers a heartbeat."""

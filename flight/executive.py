@@ -182,7 +182,9 @@ class Executive:
         self.now = now
         self.steps += 1
         if self._beside and now >= self._beside_due:
-            self._beside_due = min((b.run(now) or NEVER for b in self._beside), default=NEVER)
+            self._beside_due = NEVER
+            due = min(b.run(now) or NEVER for b in self._beside)
+            self._beside_due = min(self._beside_due, due)  # one may have woken another
         left = self.drain()
         for group in self._groups.values():
             if now >= group.due:

@@ -58,6 +58,8 @@ class GroundLink:
             return
         station = None if message.key_slot == link.CLEAR else message.key_slot
         self._with_handler(lambda handler: handler.take(message.body, station))
+        # Carried out before the next is looked at: an arming holds for the command behind it.
+        self._executive.drain()
 
     def _take_heartbeat(self, routing: bytes, message: LinkMessage) -> None:
         try:

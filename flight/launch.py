@@ -12,6 +12,7 @@ from typing import Any
 
 from flight.configuration import Configuration, ConfigurationError
 from hal import boards
+from icd.link import KEY_SIZE
 
 KEYS = "keys.json"
 LONGEST_RUN_PATH = 80
@@ -41,20 +42,32 @@ def prepare(configuration: Configuration, state_dir: Path, run_dir: Path) -> Pat
 def make_keys(path: Path, slots: list[int]) -> bool:
     """Make a key for each slot that has none yet, readable by the owner only; True if any.
 
-    Raises ConfigurationError when the file is not a keys file.
+    Raises ConfigurationError when the file is not a keys file, or others can read it.
     """
-    try:
-        content = json.loads(path.read_text()) if path.exists() else {"slots": {}}
-        missing = [slot for slot in slots if str(slot) not in content["slots"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(f"{path} is not a keys file: {error!r}; move it away") from None
+    keys = _read_keys(path) if path.exists() else {}
+    missing = {str(slot): secrets.token_hex(KEY_SIZE) for slot in slots if str(slot) not in keys}
     if missing:
-        content["slots"].update({str(slot): secrets.token_hex(32) for slot in missing})
         temporary = path.with_suffix(".new")
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(content, file, indent=1)
+        temporary.unlink(missing_ok=True)
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump({"slots": keys | missing}, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     return bool(missing)
+
+
+def _read_keys(path: Path) -> dict[str, str]:
+    if path.stat().st_mode & 0o077:
+        raise ConfigurationError(f"others can read the keys in {path}; chmod 600 it")
+    try:
+        keys: dict[str, str] = json.loads(path.read_text())["slots"]
+        for slot, key in keys.items():
+            if not 0 < int(slot) < 65536 or len(bytes.fromhex(key)) != KEY_SIZE:
+                raise ValueError(f"slot {slot} is no key of {KEY_SIZE} octets")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigurationError(f"{path} is not a keys file: {error!r}; move it away") from None
+    return keys
 
 
 def become_supervisor(plan: Path) -> None:

@@ -13,7 +13,7 @@ Result = TypeVar("Result", covariant=True)
 Work = Callable[[], None]
 
 
-class Refused(Exception):  # noqa: N818 - a verdict, not an error of ours
+class Refused(Exception):
     """The telecommand is well formed, but the component will not carry it out now.
 
     The reason says what to do instead; ground sees it with the failure code.

@@ -62,9 +62,7 @@ class StationLink:
         """Send what stations have credit for."""
         for station, packet, message in self._downlink.outgoing(self._clock()):
             if not self._send(station.routing, message):
-                station.sent -= 1
-                station.queue.put_back(packet)
-                return
+                self._downlink.not_sent(station, packet)
 
     def _send(self, routing: bytes, message: bytes) -> bool:
         try:

@@ -53,7 +53,8 @@ class StorageClient:
 
     def _answered(self, message: WorkerMessage) -> None:
         body = message.body
-        waiting = self._pending.pop(body.get("id", -1), None) if message.kind == "done" else None
+        number = body.get("id") if message.kind == "done" else None
+        waiting = self._pending.pop(number, None) if isinstance(number, int) else None
         if waiting is None:
             self.refused += 1
             return

@@ -87,7 +87,7 @@ class Replies(Protocol):
     def answer(self, apid: int, service: int, subtype: int, body: bytes, station: int) -> None: ...
 
 
-class _Rejected(Exception):  # noqa: N818 - a verdict
+class _Rejected(Exception):
     def __init__(self, code: FailureCode, reason: str) -> None:
         super().__init__(reason)
         self.code = code
@@ -156,7 +156,11 @@ class CommandHandler(Component[CommandHousekeeping, CommandParameters]):
         self._requests: dict[int, tuple[Target, str]] = {}
 
     def start(self, now: int) -> None:  # noqa: ARG002
-        """Learn which component carries out which standard request."""
+        """Learn which component carries out which standard request; what a former instance left
+        unanswered is answered now, for its time-outs are lost with it."""
+        for target in self._targets.values():
+            for invocation in list(target.pending):
+                invocation.abandon()
         self._requests = {
             key: (target, method)
             for target in self._targets.values()
@@ -204,6 +208,7 @@ class CommandHandler(Component[CommandHousekeeping, CommandParameters]):
         self.link_message_rejected(why)
 
     def _accept(self, tc: Telecommand, station: int | None) -> _Call:
+        armed, self._armed = self._armed, None
         target = self._targets.get(tc.apid)
         if target is None:
             raise _Rejected(
@@ -221,7 +226,6 @@ class CommandHandler(Component[CommandHousekeeping, CommandParameters]):
                 FailureCode.SOURCE_REFUSED,
                 f"station {tc.source} only observes; it may not command",
             )
-        armed, self._armed = self._armed, None
         if kind == _FUNCTION:
             return self._accept_function(tc, target, armed)
         owner, method = self._requests.get(tc.service << 8 | tc.subtype, (None, ""))
@@ -410,11 +414,27 @@ class CommandHandler(Component[CommandHousekeeping, CommandParameters]):
         self._replies.answer(apid, Service.PARAMETER, reports.PARAMETER_REPORT, packed, source)
 
     @request(Service.PARAMETER, reports.PARAMETER_SET)
-    def set_component_parameters(self, apid: int, body: bytes) -> None:
-        """Set parameters of a component, all that are named or none (20,3)."""
-        component = self._targets[apid].component
-        component.set_parameters(unpack_changes(component, body))
-        self.parameters_set(apid, body[0] if body else 0)
+    def set_component_parameters(self, apid: int, body: bytes) -> Pending[None]:
+        """Set parameters of a component, all that are named or none (20,3), in its own turn."""
+        target = self._targets[apid]
+        changes = unpack_changes(target.component, body)
+        pending = self.defer()
+
+        def change() -> None:
+            try:
+                target.component.set_parameters(changes)
+            except FieldError as error:
+                pending.fail(str(error), _FIELD_CODE[error.fault])
+            except Exception as error:  # the owner's mistake, contained as the owner's
+                pending.fail(f"{type(error).__name__}: {error}", FailureCode.RAISED)
+                raise
+            else:
+                self.parameters_set(apid, len(changes))
+                pending.complete()
+
+        if not target.post(change):
+            raise Refused(f"{target.name} takes no work", FailureCode.QUEUE_FULL)
+        return pending
 
     def _own_invocation(self) -> Invocation:
         invocation = self._targets[self.port.apid].current

@@ -10,7 +10,7 @@ from flight.component import Component, Port, Refused, Severity, event, request
 from flight.events import EventFilter
 from icd import reports
 from icd.failures import FailureCode
-from icd.fields import U8, U16, U32
+from icd.fields import U8, U16, U32, Limits, Text128
 from icd.reports import Service
 
 SECOND = 1_000_000_000
@@ -72,7 +72,7 @@ class TelemetryHousekeeping:
 
 @dataclass(frozen=True)
 class TelemetryParameters:
-    time_exponent: Annotated[U8, "a time report every 2**n seconds"] = 4
+    time_exponent: Annotated[U8, "a time report every 2**n seconds", Limits(0, 8)] = 4
 
 
 class Telemetry(Component[TelemetryHousekeeping, TelemetryParameters]):
@@ -90,7 +90,6 @@ class Telemetry(Component[TelemetryHousekeeping, TelemetryParameters]):
         self._outlet = outlet
         self._period_of = period_of
         self._structures: dict[int, _Structure] = {}
-        self._time_exponent = self.parameters.time_exponent
         self._time_due = 0
         self._suppressed_due = 0
 
@@ -107,11 +106,16 @@ class Telemetry(Component[TelemetryHousekeeping, TelemetryParameters]):
         for structure in self._structures.values():
             due = min(due, self._step(structure, now))
         if now >= self._time_due:
-            self._outlet.send_time(self._time_exponent)
-            self._time_due = now + (SECOND << self._time_exponent)
+            self._outlet.send_time(self.parameters.time_exponent)
+            self._time_due = now + (SECOND << self.parameters.time_exponent)
         if now >= self._suppressed_due:
             self._account(now)
         return min(due, self._time_due, self._suppressed_due)
+
+    def parameters_changed(self) -> None:
+        """Report time at once, and then at the new rate."""
+        self._time_due = 0
+        self.port.wake()
 
     def _step(self, structure: _Structure, now: int) -> int:
         if structure.target.is_stopped:
@@ -127,7 +131,7 @@ class Telemetry(Component[TelemetryHousekeeping, TelemetryParameters]):
         return due
 
     def _step_on_change(self, structure: _Structure, now: int) -> int:
-        packed = structure.target.component.housekeeping()
+        packed = self._packed(structure)
         age = now - structure.sent_at
         changed = packed != structure.last and age >= structure.shortest
         if changed or age >= structure.longest:
@@ -137,9 +141,19 @@ class Telemetry(Component[TelemetryHousekeeping, TelemetryParameters]):
     def _send(self, structure: _Structure, now: int) -> None:
         if structure.target.apid == self.port.apid:
             self._refresh(now)
-        structure.last = structure.target.component.housekeeping()
+        packed = self._packed(structure)
         structure.sent_at = now
-        self._outlet.housekeeping(structure.target.apid, structure.last)
+        if packed is not None:
+            structure.last = packed
+            self._outlet.housekeeping(structure.target.apid, packed)
+
+    def _packed(self, structure: _Structure) -> bytes | None:
+        try:
+            return structure.target.component.housekeeping()
+        except Exception as error:  # another component's mistake must not cost all telemetry
+            structure.is_enabled, structure.longest = False, 0
+            self.housekeeping_held(structure.target.apid, f"{type(error).__name__}: {error}")
+            return None
 
     def _refresh(self, now: int) -> None:
         outlet = self._outlet
@@ -231,15 +245,17 @@ class Telemetry(Component[TelemetryHousekeeping, TelemetryParameters]):
     @request(Service.TIME, reports.TIME_SET_RATE)
     def set_time_rate(self, apid: int, body: bytes) -> None:  # noqa: ARG002
         """Send a time report every 2**n seconds (9,1), n from 0 to 8."""
-        if len(body) != 1 or body[0] > 8:
-            raise Refused("give one octet, the exponent 0 … 8", FailureCode.ARGUMENT_RANGE)
-        self._time_exponent = body[0]
-        self._time_due = 0
-        self.port.wake()
+        if len(body) != 1:
+            raise Refused("give one octet, the exponent 0 … 8", FailureCode.ARGUMENT_LENGTH)
+        self.set_parameters([(0, body[0])])
 
     @event(1, Severity.LOW)
     def events_suppressed(self, apid: U16, number: U16, count: U32) -> None:
         """{count} events {number} of APID {apid} were held back."""
+
+    @event(3, Severity.MEDIUM)
+    def housekeeping_held(self, apid: U16, error: Text128) -> None:
+        """Housekeeping of APID {apid} cannot be packed and is disabled: {error}."""
 
     @event(2, Severity.INFO)
     def station_forgotten(self, station: U16) -> None:
