@@ -1,9 +1,9 @@
 """The launcher: a warm process that forks job workers, watches them and reports their ends.
 
 It has imported what jobs need, so that a job's first step is a fork away. It has one thread, or a
-fork would copy locks that nobody unlocks. Configuration: ``{"run_dir": …, "warm": [modules],
-"cache_dir": …|null, "compute": "host"|"cuda"}``. A launcher that takes over from one that died
-adopts the jobs that still run.
+fork would copy locks that nobody unlocks. A launcher that takes over from one that died adopts the
+jobs that still run. Configuration: ``{"run_dir": …, "warm": [modules]|null, "cache_dir": …|null,
+"compute": "host"|"cuda"}``; without ``warm`` it imports what the installed jobs need.
 """
 
 from __future__ import annotations
@@ -46,14 +46,15 @@ class Launcher:
         lifeline: Lifeline,
         run_dir: Path,
         *,
-        warm: tuple[str, ...] = (),
+        warm: tuple[str, ...] | None = None,
         cache_dir: Path | None = None,
         compute: str = "host",
         processes: Processes | None = None,
     ) -> None:
         self._lifeline = lifeline
         self._jobs_dir = run_dir.absolute() / "jobs"
-        self._cold = [*WARM_FIRST, *warm]
+        self._cold = [*WARM_FIRST, *(warm or ())]
+        self._warms_all = warm is None
         self._cache_dir = cache_dir
         self._compute = compute
         self._processes = processes or Processes()
@@ -234,6 +235,9 @@ class Launcher:
                 importlib.import_module(name)
             except Exception as error:  # a job that needs it will say so itself
                 sys.stderr.write(f"launcher: cannot warm {name}: {error!r}\n")
+        if not self._cold and self._warms_all:
+            self._warms_all = False
+            self._cold = ["numba", *_entry_modules()]
         if not self._cold:
             # What is warm is not walked by the collector again, so children keep sharing it.
             gc.collect()
@@ -275,6 +279,12 @@ def _beats_by_timer(lifeline: Lifeline) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+def _entry_modules() -> list[str]:
+    from flight.jobs.registry import jobs
+
+    return [job.entry.partition(":")[0] for job in jobs().values()]
+
+
 def _paths(resume: Any) -> tuple[Path, ...]:
     if resume is None:
         return ()
@@ -296,6 +306,7 @@ def main(argv: list[str]) -> int:
     except (WorkerError, KeyError) as error:
         sys.stderr.write(f"launcher: {error}\n")
         return 2
+    warm = configuration.get("warm")
     cache_dir = Path(configuration.get("cache_dir") or _default_cache())
     cache_dir.mkdir(parents=True, exist_ok=True)
     # Before the first import of numpy and numba: no thread may exist when a job is forked, and
@@ -305,7 +316,7 @@ def main(argv: list[str]) -> int:
     Launcher(
         lifeline,
         run_dir,
-        warm=tuple(configuration.get("warm") or ()),
+        warm=None if warm is None else tuple(warm),
         cache_dir=cache_dir,
         compute=str(configuration.get("compute") or "host"),
     ).run()

@@ -357,3 +357,14 @@ def test_a_job_that_survives_its_kill_is_reported_once(tmp_path: Path) -> None:
         end.close()
     for fd in lease:
         os.close(fd)
+
+
+def test_without_a_list_it_warms_every_installed_job_in_one_thread(tmp_path: Path) -> None:
+    bench = WorkerBench("flight.workers.launcher", tmp_path, {"run_dir": str(tmp_path)})
+    try:
+        bench.hello()
+        assert bench.expect("warm", timeout_s=100.0).body == {"threads": 1}
+        maps = Path(f"/proc/{bench.process.pid}/maps").read_text()
+        assert "llvmlite" in maps
+    finally:
+        bench.close()
