@@ -30,17 +30,17 @@ from flight.job_control.records import SECOND, WITH_PROCESS, JobPhase
 from flight.job_control.script import StorageFailed, perform
 from flight.job_control.submission import checked
 from flight.job_control.table import Table, encode, read_table
-from flight.job_ports import MOST_METRICS, FileNames, JobSettings, StatusPages
+from flight.job_ports import FileNames, JobSettings, StatusPages
 from flight.jobs.declaration import JobDeclaration
 from flight.ports import Storage, Worker, WorkerMessage
 from icd.failures import FailureCode
 from icd.fields import U8, U16, U32, U64, Count, OctetsLimit, Text64, Text160, Unit, Wire
 
 POLL_NS = SECOND // 10
-SHOW_NS = SECOND // 4
 AGAIN_NS = SECOND
 LOG_LENGTH = 1024
-CALM = (0.0,) * MOST_METRICS
+EARLY = 1024
+"""Most messages of the launcher that are kept until the job table is read."""
 
 
 class JobRunner(Component[JobsHousekeeping, JobsParameters]):
@@ -75,7 +75,7 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters]):
         self._display = Display(self.core, self.status, port.clock)
         self._stimuli: deque[s.Stimulus] = deque()
         self._is_stepping = False
-        self._early_table: s.LauncherTable | None = None
+        self._early: deque[s.Stimulus | None] = deque(maxlen=EARLY)
         self._read_at: int | None = None
 
     # ------------------------------------------------------------ telecommands
@@ -310,8 +310,8 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters]):
         self._step(s.Restore(table.records, table.next_id))
         if table.damage:
             self.table_damaged(len(table.records), self.core.next_id, table.damage)
-        if self._early_table is not None:
-            self._compare(self._early_table)
+        while self._early:
+            self._heed(self._early.popleft())
         self.port.wake()
 
     def _table_not_read(self, failure: StorageFailed) -> None:
@@ -341,21 +341,21 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters]):
             self.hk.messages_refused += 1
             self.message_refused(message.kind, str(error))
             return
+        if self.core.is_restored:
+            self._heed(stimulus)
+        else:
+            self.hk.messages_refused += len(self._early) == EARLY
+            self._early.append(stimulus)
+        self.port.wake()
+
+    def _heed(self, stimulus: s.Stimulus | None) -> None:
         if isinstance(stimulus, s.LauncherTable):
-            self._compare(stimulus)
+            exited = tuple(map(self._hands.with_page, stimulus.exited))
+            self._step(replace(stimulus, exited=exited, pages=self._hands.look_at_all()))
         elif isinstance(stimulus, s.Exited):
             self._step(self._hands.with_page(stimulus))
         elif stimulus is not None:
             self._step(stimulus)
-        self.port.wake()
-
-    def _compare(self, table: s.LauncherTable) -> None:
-        if not self.core.is_restored:
-            self._early_table = table
-            return
-        self._early_table = None
-        exited = tuple(self._hands.with_page(one) for one in table.exited)
-        self._step(replace(table, exited=exited, pages=self._hands.look_at_all()))
 
     # ------------------------------------------------------------ deciding and doing
 

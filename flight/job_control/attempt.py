@@ -214,6 +214,7 @@ class Attempts:
 
     def _end(self, record: JobRecord, ending: Ending, reason: str) -> None:
         record.ending = ending
+        self.runs[record.id].is_fresh = False
         self._move(record, P.ENDING, reason)
         self._ask_to_end(record)
 
@@ -233,6 +234,8 @@ class Attempts:
         if self._now - run.asked_at < grace:
             return
         run.asked_at = self._now
+        if run.urgency == 2:
+            self._out.append(s.AskLauncher())
         run.urgency = min(run.urgency + 1, 2)
         self._out.append(s.Kill(record.id, SIGTERM if run.urgency == 1 else SIGKILL))
 
@@ -246,7 +249,7 @@ class Attempts:
         record.pid = stimulus.pid
         status = self._own(record, stimulus.status)
         well = status is not None and retry.ended_well(stimulus)
-        if record.phase is P.ENDING and not (well and record.ending is Ending.EXPIRE):
+        if record.phase is P.ENDING and not (well and record.ending is not Ending.CANCEL):
             self._ended(record, status)
         elif well:
             self._publish(record)

@@ -80,6 +80,8 @@ class Hands:
             case s.Kill():
                 body = {"job_id": instruction.job, "signal": instruction.signal}
                 self._launcher.send("kill", body)
+            case s.AskLauncher():
+                self._launcher.send("hello", {})
             case s.Acknowledge():
                 self._launcher.send("acknowledge", {"job_id": instruction.job})
             case s.KeepCommit():

@@ -261,6 +261,11 @@ class Kill:
 
 
 @dataclass(frozen=True)
+class AskLauncher:
+    """Have the launcher send its table: an end may have been missed."""
+
+
+@dataclass(frozen=True)
 class Acknowledge:
     job: int
 
@@ -303,6 +308,7 @@ Instruction = (
     | Launch
     | SetControl
     | Kill
+    | AskLauncher
     | Acknowledge
     | KeepCommit
     | Publish
