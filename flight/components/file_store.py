@@ -116,10 +116,10 @@ class FileStore(Component[FileStoreHousekeeping, FileStoreParameters]):
             lambda asker, now: self._uplinks.segment(asker, now, transaction, offset, data)
         )
 
-    @command(3)
+    @command(3, timeout_s=30.0)
     def put_status(self, transaction: Transaction) -> Pending[PutStatus]:
         """Tell how far a transfer is, and the first part that is missing."""
-        return self._ask(lambda asker, now: [Answer(asker, self._uplinks.status(now, transaction))])
+        return self._ask(lambda asker, now: self._uplinks.status(asker, now, transaction))
 
     @command(4, timeout_s=120.0)
     def put_end(self, transaction: Transaction) -> Pending[None]:

@@ -31,6 +31,7 @@ from icd.fields import U64, Flag, Unit
 MOST_OPEN = 16
 MOST_RANGES = 256
 MOST_WAITING = 8
+_UNKNOWN = "no transfer {} is open; send put_begin"
 
 
 @enum.unique
@@ -161,20 +162,21 @@ class Uplinks:
         arguments = {"path": put.part, "offset": offset, "data": data}
         return [Submit("write_at", arguments, partial(self._segment_stored, put, asker, span))]
 
-    def status(self, now: int, transaction: int) -> PutStatus:
+    def status(self, asker: Any, now: int, transaction: int) -> Instructions:
         """How far a transfer is; raises Refused for one that is not known."""
         done = self._finished.get(transaction)
         if done is not None:
-            return PutStatus(done.size, done.size, 0, True)
+            return self._look_again(done, asker, PutStatus(done.size, done.size, 0, True))
         put = self._open(transaction)
         put.active_ns = now
         start, end = put.received.first_gap(put.size) or (put.size, put.size)
-        return PutStatus(put.received.contiguous, start, end - start, put.is_whole)
+        return [Answer(asker, PutStatus(put.received.contiguous, start, end - start, put.is_whole))]
 
     def end(self, asker: Any, now: int, transaction: int) -> Instructions:
         """Check the file and put it in its place; raises Refused."""
-        if transaction in self._finished:
-            return [Answer(asker)]
+        done = self._finished.get(transaction)
+        if done is not None:
+            return self._look_again(done, asker, None)
         put = self._open(transaction)
         put.active_ns = now
         if put.phase in (Phase.CHECKING, Phase.MOVING):
@@ -225,6 +227,17 @@ class Uplinks:
             full = StorageResult(False, error="ENOSPC")
             return self._tell_space(put, full) + self._give_up(put, *failure_of(full))
         return self._next(put, step)
+
+    def _look_again(self, put: Put, asker: Any, result: PutStatus | None) -> Instructions:
+        """Answer for a finished transfer as before, if its file is still the one it brought."""
+
+        def looked(found: StorageResult) -> Instructions:
+            if digest_of(found) == (put.size, put.crc32):
+                return [Answer(asker, result)]
+            self._finished.pop(put.transaction, None)
+            return [Refuse(asker, _UNKNOWN.format(put.transaction), FailureCode.NOT_FOUND)]
+
+        return [Submit("digest", {"path": paths.file_path(put.path)}, looked)]
 
     def _segment_stored(
         self, put: Put, asker: Any, span: Range, result: StorageResult
@@ -313,9 +326,7 @@ class Uplinks:
         try:
             return self.puts[transaction]
         except KeyError:
-            raise Refused(
-                f"no transfer {transaction} is open; send put_begin", FailureCode.NOT_FOUND
-            ) from None
+            raise Refused(_UNKNOWN.format(transaction), FailureCode.NOT_FOUND) from None
 
 
 def _arguments(put: Put, step: Step) -> Mapping[str, Any]:

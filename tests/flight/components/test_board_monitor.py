@@ -77,6 +77,7 @@ def test_readings_become_housekeeping_in_its_units(scene: Scene) -> None:
     ]
 
 
+@pytest.mark.verifies("VA-TLM-02", "VA-BRD-01")
 def test_a_reading_without_a_value_keeps_the_last_one_and_says_why(scene: Scene) -> None:
     scene.board.set("power_w", 300.0)
     scene.live()
@@ -93,6 +94,7 @@ def test_a_board_that_has_no_such_sensor_says_unsupported(scene: Scene) -> None:
     assert scene.validity("memory_temperature_c") == Validity.UNSUPPORTED
 
 
+@pytest.mark.verifies("VA-BRD-02")
 def test_readings_that_stay_away_become_stale_once_and_are_told_when_back(scene: Scene) -> None:
     scene.live(2)
     scene.board.is_hung = True
@@ -154,6 +156,7 @@ def test_an_idle_gpu_is_not_throttled(scene: Scene) -> None:
     assert scene.bench.events("throttled") == []
 
 
+@pytest.mark.verifies("VA-BRD-05")
 def test_a_temperature_at_its_limit_warns_once_until_it_is_well_below(scene: Scene) -> None:
     for temperature in (82.0, 84.0, 82.0, 84.0, 79.0, 84.0):
         scene.board.set("temperature_c", temperature)
@@ -204,6 +207,7 @@ def test_the_power_limit_is_set_where_that_is_allowed_and_read_back() -> None:
     assert scene.hk.power_limit_w == 250.0
 
 
+@pytest.mark.verifies("VA-BRD-04")
 def test_a_read_only_board_refuses_and_says_what_to_allow(scene: Scene) -> None:
     scene.live()
     asker = scene.bench.do("set_power_limit", 0, 250.0)
@@ -357,6 +361,7 @@ kinds = st.sampled_from(["readings", "identity", "faults", "done", "unavailable"
 keys = st.sampled_from(["time", "rows", "devices", "faults", "lost", "id", "ok", "value", "text"])
 
 
+@pytest.mark.verifies("VA-SEC-05")
 @given(kinds, st.dictionaries(keys, anything))
 def test_nothing_a_board_server_says_does_worse_than_be_counted(
     kind: str, body: dict[str, Any]

@@ -65,6 +65,7 @@ def test_a_file_comes_down_whole_to_the_station_that_asked(store: Store) -> None
     assert store.bench.component.hk.open_gets == 0
 
 
+@pytest.mark.verifies("VA-FIL-03")
 def test_a_file_goes_on_from_an_offset(store: Store) -> None:
     store.do("get_begin", 1, "out/data.bin", 50 * SEGMENT)
     store.flow()
@@ -80,6 +81,7 @@ def test_a_part_that_was_lost_is_sent_again(store: Store) -> None:
     assert sum(len(octets) for _, _, octets in store.bench.reports("segment")) == 4000
 
 
+@pytest.mark.verifies("VA-FIL-02")
 def test_nothing_is_lost_when_the_link_has_no_room(store: Store) -> None:
     store.bench.room = 0
     store.do("get_begin", 1, "out/data.bin", 0)

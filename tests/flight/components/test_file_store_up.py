@@ -67,6 +67,7 @@ def test_a_file_sent_in_order_is_put_in_its_place_and_announced(store: Store) ->
     assert not any("incoming" in name for name in store.storage.files)
 
 
+@pytest.mark.verifies("VA-FIL-01")
 def test_segments_may_come_in_any_order_and_twice(store: Store) -> None:
     order = OFFSETS * 2
     Random(1).shuffle(order)
@@ -83,6 +84,7 @@ def test_an_empty_file_needs_no_segment(store: Store) -> None:
     assert store.file("in/text.txt") == b""
 
 
+@pytest.mark.verifies("VA-STO-01")
 def test_a_segment_is_completed_only_once_storage_has_made_it_durable(store: Store) -> None:
     store.begin()
     asker = store.bench.do("put_segment", 7, 0, TEXT[:SEGMENT])
@@ -113,6 +115,7 @@ def test_an_incomplete_file_cannot_be_ended(store: Store) -> None:
     assert asker.reason == "3072 octets from 0 on are missing; send them first"
 
 
+@pytest.mark.verifies("VA-FIL-02")
 def test_a_wrong_checksum_is_told_and_every_octet_asked_for_again(store: Store) -> None:
     store.do("put_begin", 7, "in/text.txt", len(TEXT), CRC ^ 1)
     store.send(OFFSETS)
@@ -124,6 +127,7 @@ def test_a_wrong_checksum_is_told_and_every_octet_asked_for_again(store: Store) 
     assert store.do("put_status", 7).result.received == 0
 
 
+@pytest.mark.verifies("VA-STO-02")
 def test_an_existing_file_stays_whole_until_the_new_one_is_right(store: Store) -> None:
     store.storage.perform("make_dir", path="state/files/in")
     store.storage.perform("write", path="state/files/in/text.txt", data=b"old")
@@ -148,6 +152,17 @@ def test_a_repeated_end_or_begin_is_answered_as_the_first_one(store: Store) -> N
     assert len(store.bench.events("file_received")) == 1
 
 
+def test_a_file_deleted_since_is_asked_for_again_when_it_is_put_again(store: Store) -> None:
+    store.begin()
+    store.send(OFFSETS)
+    store.do("put_end", 7)
+    store.do("delete", "in/text.txt")
+    assert store.do("put_status", 7).code is FailureCode.NOT_FOUND
+    assert store.do("put_end", 7).code is FailureCode.NOT_FOUND
+    assert store.begin().is_done
+    assert store.do("put_status", 7).result.received == 0
+
+
 def test_a_number_in_use_for_another_file_is_refused_with_what_to_do(store: Store) -> None:
     store.begin()
     reason = store.begin(path="in/other.txt").reason
@@ -167,6 +182,7 @@ BAD_PATHS = ["", "/etc/passwd", "../keys.json", "in/../../keys.json", "in//text"
 BAD_PATHS += ["a\nb", "a\\b", "products/job-1/weights.bin", "products"]
 
 
+@pytest.mark.verifies("VA-STO-04")
 @pytest.mark.parametrize("path", BAD_PATHS)
 def test_a_path_outside_the_store_is_refused_with_what_to_write(store: Store, path: str) -> None:
     asker = store.begin(path=path)
@@ -199,6 +215,7 @@ def test_too_many_gaps_are_refused_until_one_is_filled(store: Store) -> None:
     assert store.do("put_segment", 7, far, b"\0").is_done
 
 
+@pytest.mark.verifies("VA-FIL-03")
 def test_after_a_restart_what_is_not_known_to_be_durable_is_asked_for_again(store: Store) -> None:
     store.bench.component.parameters_changed()
     store.bench.component.set_parameters([(1, 4)])
@@ -286,6 +303,7 @@ def test_a_table_that_cannot_be_read_is_told_once_and_tried_every_second() -> No
     assert store.begin().is_done
 
 
+@pytest.mark.verifies("VA-STO-03")
 def test_a_full_disk_fails_each_segment_but_is_told_once_and_the_transfer_goes_on() -> None:
     store = Store(SimulatedStorage(capacity=len(TEXT) + 2000))
     store.begin()

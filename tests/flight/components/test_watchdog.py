@@ -139,6 +139,7 @@ def test_a_component_that_is_not_critical_never_restarts_the_executive(scene: Sc
     assert scene.strokes > 50
 
 
+@pytest.mark.verifies("VA-EXE-08")
 def test_a_silent_critical_component_keeps_the_hardware_from_being_stroked(scene: Scene) -> None:
     scene.live(3)
     scene.parts[0].is_well = False
@@ -177,6 +178,7 @@ def test_a_worker_has_its_time_to_start(scene: Scene) -> None:
     assert scene.replaced == ["board"]
 
 
+@pytest.mark.verifies("VA-BRD-02")
 def test_a_silent_worker_is_replaced_once_and_told_when_it_is_back(scene: Scene) -> None:
     scene.live(3)
     scene.board.is_well = False
@@ -229,6 +231,7 @@ def test_a_worker_given_up_is_replaced_again_when_ground_asks(scene: Scene) -> N
     assert "storage, board" in asker.reason
 
 
+@pytest.mark.verifies("VA-EXE-08")
 def test_a_silent_critical_worker_withholds_the_stroke_and_another_does_not(scene: Scene) -> None:
     scene.live(3)
     scene.board.is_well = False
