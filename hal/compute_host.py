@@ -94,7 +94,7 @@ class HostDevice:
             return
         left_ns = worked_ns * (1.0 - self._board.scale())
         if left_ns >= 1.0:
-            self._stretch(left_ns)
+            self._stretch(self._board, left_ns)
 
     def close(self) -> None:
         if not self._open:
@@ -103,20 +103,19 @@ class HostDevice:
         if self._board is not None:
             self._board.leave()
 
-    def _stretch(self, left_ns: float) -> None:
+    def _stretch(self, board: _Seat, left_ns: float) -> None:
         """Stay busy for the work that a device at the board's clock would not have done yet."""
-        assert self._board is not None
         while left_ns >= 1.0:
-            scale = self._board.scale()
+            scale = board.scale()
             nap_s = min(_SLICE_S, left_ns / scale / 1e9)
             start = self._clock()
-            mark_running(self._board.row, start)
+            mark_running(board.row, start)
             try:
                 self._sleep(nap_s)
             finally:
-                mark_idle(self._board.row, self._clock() - start)
+                mark_idle(board.row, self._clock() - start)
             left_ns -= nap_s * 1e9 * scale
-            self._board.check()
+            board.check()
 
     def _copy(self, source: NDArray[Any], target: NDArray[Any]) -> NDArray[Any]:
         self._check()
@@ -181,12 +180,12 @@ class _Seat:
 
     def need(self, size: int) -> None:
         """Raise OutOfMemory when the device cannot hold `size` bytes of ours beside the others'."""
+        mine = (self.row.device, self.row.generation)
         others = sum(
             row.memory_bytes
             for row in self._state.contexts
-            if row.pid and row.device == self.row.device and row.start_time != 0
+            if row.pid and row is not self.row and (row.device, row.generation) == mine
         )
-        others -= self.row.memory_bytes
         room = self._device.memory_bytes - self._device.reserved_bytes - others
         if self._device.memory_bytes and size > room:
             raise OutOfMemory(f"the device has {max(0, room)} bytes for us, {size} are asked for")

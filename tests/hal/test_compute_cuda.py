@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from hal.compute import open_device
 from hal.compute_cuda import translate
 from hal.errors import ComputeError, DeviceLost, OutOfMemory
 from hal.kernels.matmul import MATMUL
@@ -85,6 +86,82 @@ def test_the_host_form_of_matmul_agrees_with_its_reference() -> None:
 )
 def test_a_cuda_error_becomes_ours_by_its_code(code: int, kind: type[ComputeError]) -> None:
     assert type(translate(CudaAPIError(code))) is kind
+
+
+class BrokenCuda:
+    """numba.cuda with one GPU, whose every call fails with one error once it is open."""
+
+    gpus = ("gpu",)
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+
+    def is_available(self) -> bool:
+        return True
+
+    def _fail(self, *_arguments: object) -> None:
+        if self.error is not None:
+            raise self.error
+
+    select_device = to_device = synchronize = close = copy_to_host = _fail
+    shape, dtype = (3,), np.dtype(np.uint8)
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> BrokenCuda:
+    double = BrokenCuda()
+    monkeypatch.setitem(sys.modules, "numba.cuda", double)
+    return double
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (CudaAPIError(700), DeviceLost),
+        (CudaAPIError(2), OutOfMemory),
+        (CudaAPIError(999), ComputeError),
+        (MemoryError("host"), OutOfMemory),
+    ],
+)
+def test_no_cuda_error_of_any_call_rises_as_itself(
+    broken: BrokenCuda, error: Exception, kind: type[ComputeError]
+) -> None:
+    device = open_device("cuda")
+    broken.error = error
+    for call in (
+        lambda: device.allocate(3, np.uint8),
+        lambda: device.copy_in(np.zeros(3)),
+        lambda: device.copy_out(broken),
+        lambda: device.launch(broken.synchronize),
+        device.synchronise,
+    ):
+        with pytest.raises(ComputeError) as found:
+            call()
+        assert type(found.value) is kind
+    device.close()
+    device.close()
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_launched_functions_own_error_passes() -> None:
+    with pytest.raises(ZeroDivisionError):
+        open_device("cuda").launch(lambda: 1 // 0)
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_gpu_number_the_machine_lacks_is_refused() -> None:
+    with pytest.raises(ComputeError, match="this machine has 1"):
+        open_device("cuda", device=1)
+
+
+def test_a_machine_without_cuda_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BrokenCuda, "is_available", lambda _self: False)
+    monkeypatch.setitem(sys.modules, "numba.cuda", BrokenCuda())
+    with pytest.raises(ComputeError, match="nvidia-smi"):
+        open_device("cuda")
+    monkeypatch.setitem(sys.modules, "numba.cuda", None)
+    with pytest.raises(ComputeError, match=r"install vanallen\[cuda\]"):
+        open_device("cuda")
 
 
 def test_an_error_that_is_not_cudas_is_left_alone() -> None:

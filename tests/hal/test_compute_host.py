@@ -127,6 +127,7 @@ def test_a_device_at_full_clock_does_not_wait(world: SteppedBoard, device: HostD
     assert world.now_ns == before
 
 
+@pytest.mark.verifies("VA-SIM-02")
 def test_a_power_cap_slows_the_job_by_the_ratio_of_clocks(
     world: SteppedBoard, device: HostDevice
 ) -> None:
@@ -142,6 +143,7 @@ def test_a_power_cap_slows_the_job_by_the_ratio_of_clocks(
     assert world.world.gpu(0).utilization_percent > 95
 
 
+@pytest.mark.verifies("VA-SIM-02")
 def test_thermal_throttling_slows_the_job(world: SteppedBoard, device: HostDevice) -> None:
     def duration() -> float:
         start = world.now_ns

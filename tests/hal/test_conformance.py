@@ -7,6 +7,8 @@ import pytest
 from hal.device import CONTROLS, Board, ControlRequest
 from hal.reading import Reading, Validity, tai_now
 
+pytestmark = pytest.mark.verifies("VA-BRD-03")
+
 
 def by_name(readings: list[Reading]) -> dict[str, Reading]:
     return {reading.name: reading for reading in readings}

@@ -37,6 +37,7 @@ def load(stepped: SteppedBoard) -> HostDevice:
     return device
 
 
+@pytest.mark.verifies("VA-SIM-02")
 def test_real_load_raises_power_clock_and_utilisation(
     stepped: SteppedBoard, emulated_board: Board, load: HostDevice
 ) -> None:
@@ -86,6 +87,7 @@ def test_a_locked_clock_is_held_until_it_is_reset(
     load.close()
 
 
+@pytest.mark.verifies("VA-SIM-03")
 def test_an_xid_reaches_a_subscriber_as_a_fault_with_its_meaning(
     stepped: SteppedBoard, emulated_board: Board
 ) -> None:
@@ -129,6 +131,7 @@ def test_no_fault_comes_when_nothing_happens(emulated_board: Board) -> None:
     assert emulated_board.faults(0.001) == []
 
 
+@pytest.mark.verifies("VA-SIM-03")
 def test_ecc_errors_are_counted_reported_and_cleared(
     stepped: SteppedBoard, emulated_board: Board
 ) -> None:
@@ -143,6 +146,7 @@ def test_ecc_errors_are_counted_reported_and_cleared(
     assert value(emulated_board, "ecc_corrected_aggregate") == 5.0
 
 
+@pytest.mark.verifies("VA-SIM-03")
 def test_a_lost_gpu_makes_every_reading_lost_and_is_reported_once(
     stepped: SteppedBoard, emulated_board: Board
 ) -> None:
@@ -202,6 +206,7 @@ def test_a_reading_outside_its_range_is_told_with_its_value(
     assert (reading.value, reading.validity) == (4000.0, Validity.OUT_OF_RANGE)
 
 
+@pytest.mark.verifies("VA-BRD-01")
 @pytest.mark.parametrize("error", NVML_ERRORS)
 def test_no_nvml_error_of_any_call_rises_above_the_driver(
     stepped: SteppedBoard, emulated_board: Board, error: int
@@ -258,6 +263,7 @@ def test_a_driver_that_hangs_blocks_its_caller_until_it_goes_on(
     assert all(reading.is_valid for reading in answers[0])
 
 
+@pytest.mark.verifies("VA-BRD-04")
 def test_a_board_is_read_only_unless_a_control_is_allowed_by_name(stepped: SteppedBoard) -> None:
     board = boards.open_board("emulated-h100", allow_control=frozenset({"reset_clock"}))
     refused = board.control(ControlRequest("power_limit_w", 250.0))

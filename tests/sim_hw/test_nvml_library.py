@@ -99,6 +99,7 @@ def client(program: str, environment: dict[str, str]) -> str:
     return ended.stdout
 
 
+@pytest.mark.verifies("VA-SIM-01")
 def test_an_unmodified_client_finds_the_library_and_every_answer_agrees(
     board: SteppedBoard, environment: dict[str, str]
 ) -> None:
@@ -140,6 +141,7 @@ except pynvml.NVMLError as error:
         StateFile.attach(wrong)
 
 
+@pytest.mark.verifies("VA-SIM-01")
 def test_every_function_of_the_python_binding_is_exported() -> None:
     library = ctypes.CDLL(str(build.library()))
     wanted = set(re.findall(r'"(nvml[A-Z]\w+)"', Path(pynvml.__file__).read_text()))
