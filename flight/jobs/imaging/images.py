@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -9,11 +10,19 @@ import numpy as np
 
 from flight.jobs.api import Array, InputError
 
-_HEADER = re.compile(
-    rb"P([56])((?:\s+|#[^\n]*\n)+)(\d+)((?:\s+|#[^\n]*\n)+)(\d+)((?:\s+|#[^\n]*\n)+)(\d+)\s"
-)
-_HEADER_LIMIT = 4096
 _FORMATS = "give .npy (uint8 or uint16, bands x rows x columns) or binary PGM / PPM"
+_HEADER_LIMIT = 4096
+
+_NPY = b"\x93NUMPY"
+# Read here, because NumPy's own reader of headers raises whatever a malformed one provokes.
+_DESCR = re.compile(r"'descr'\s*:\s*'([<>|=]u[12])'")
+_ORDER = re.compile(r"'fortran_order'\s*:\s*(True|False)")
+_SHAPE = re.compile(r"'shape'\s*:\s*\(\s*(\d{1,9}(?:\s*,\s*\d{1,9})*)\s*,?\s*\)")
+
+_GAP = rb"(?:\s|#[^\n]*\n)+"
+_PNM = re.compile(
+    rb"P([56])" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})\s"
+)
 
 
 def read(path: Path, name: str) -> Array:
@@ -24,12 +33,8 @@ def read(path: Path, name: str) -> Array:
     """
     with path.open("rb") as file:
         start = file.read(_HEADER_LIMIT)
-    if start.startswith(b"\x93NUMPY"):
-        return _read_npy(path, name)
-    header = _HEADER.match(start)
-    if header is None:
-        raise InputError(f"{name}: not an image this job reads; {_FORMATS}")
-    return _read_pnm(path, name, header)
+    image = _read_npy(path, name, start) if start.startswith(_NPY) else _read_pnm(path, name, start)
+    return np.ascontiguousarray(image, np.uint16)
 
 
 def write_pgm(path: Path, grey: Array) -> None:
@@ -38,33 +43,42 @@ def write_pgm(path: Path, grey: Array) -> None:
     path.write_bytes(b"P5\n%d %d\n255\n" % (columns, rows) + grey.tobytes())
 
 
-def _read_npy(path: Path, name: str) -> Array:
-    try:
-        stored: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{name}: {error}; {_FORMATS}") from None
-    if stored.dtype.kind != "u" or stored.dtype.itemsize > 2 or stored.ndim not in (2, 3):
-        raise InputError(f"{name}: {stored.dtype} of {stored.ndim} dimensions; {_FORMATS}")
-    if 0 in stored.shape:
-        raise InputError(f"{name}: no pixels (shape {stored.shape})")
-    image = np.array(stored, np.uint16, order="C")  # kernels take no read-only map of a file
+def _read_npy(path: Path, name: str, start: bytes) -> Array:
+    version = start[len(_NPY) : len(_NPY) + 1]
+    begin = 10 if version == b"\x01" else 12
+    end = begin + int.from_bytes(start[8:begin], "little")
+    header = start[begin:end].decode("latin-1")
+    descr, order, shape = (key.search(header) for key in (_DESCR, _ORDER, _SHAPE))
+    if descr is None or order is None or shape is None or end > len(start):
+        raise InputError(f"{name}: a .npy with header {header.strip()[:100]!r}; {_FORMATS}")
+    sizes = tuple(int(size) for size in shape[1].split(","))
+    if len(sizes) not in (2, 3) or 0 in sizes:
+        raise InputError(f"{name}: pixels of shape {sizes}; {_FORMATS}")
+    pixels = _pixels(path, name, np.dtype(descr[1]), math.prod(sizes), end)
+    image = pixels.reshape(sizes, order="F" if order[1] == "True" else "C")
     return image if image.ndim == 3 else image[None]
 
 
-def _read_pnm(path: Path, name: str, header: re.Match[bytes]) -> Array:
-    kind, columns, rows, highest = (int(header[group]) for group in (1, 3, 5, 7))
+def _read_pnm(path: Path, name: str, start: bytes) -> Array:
+    header = _PNM.match(start)
+    if header is None:
+        raise InputError(f"{name}: not an image this job reads; {_FORMATS}")
+    kind, columns, rows, highest = (int(header[group]) for group in (1, 2, 3, 4))
     bands = 3 if kind == 6 else 1
     if not (columns and rows and 0 < highest < 65536):
         raise InputError(f"{name}: {columns} x {rows} pixels up to {highest}; {_FORMATS}")
     dtype = np.dtype(">u2" if highest > 255 else "u1")
-    size = rows * columns * bands * dtype.itemsize
-    present = path.stat().st_size - header.end()
+    pixels = _pixels(path, name, dtype, rows * columns * bands, header.end())
+    return pixels.reshape(rows, columns, bands).transpose(2, 0, 1)
+
+
+def _pixels(
+    path: Path, name: str, dtype: np.dtype[np.unsignedinteger], count: int, at: int
+) -> Array:
+    size, present = count * dtype.itemsize, path.stat().st_size - at
     if present < size:
         raise InputError(
             f"{name}: {present} octets of pixels where {size} should be; send it again"
         )
-    pixels = np.fromfile(path, dtype, rows * columns * bands, offset=header.end())
-    image: Array = np.ascontiguousarray(
-        pixels.reshape(rows, columns, bands).transpose(2, 0, 1), np.uint16
-    )
-    return image
+    pixels: Array = np.fromfile(path, dtype, count, offset=at)
+    return pixels

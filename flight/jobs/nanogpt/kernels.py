@@ -37,7 +37,9 @@ _EPSILON = F(1e-5)
 
 @njit("f4(f4)", **_OPTIONS)
 def exponential(x: Any) -> Any:
-    """e to the x within 3e-7 relative, -87 … 88 (beyond: clamped); a form that loops vectorise.
+    """e to the x, -87 … 88 (beyond: clamped), in a form that loops vectorise.
+
+    Within 3e-7 relative; 5e-6 at the far ends on a processor that cannot fuse n ln 2 into r.
 
     x = n ln 2 + r, |r| <= ln 2 / 2; e to the r by its Taylor series, 2 to the n by its bits.
     """

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flight.jobs.api import InputError, LocalJob
 from flight.jobs.imaging import JOB, images, kernels
@@ -146,6 +149,18 @@ def test_an_npy_of_two_dimensions_is_one_band(tmp_path: Path) -> None:
     assert images.read(path, "scene").tolist() == [[[1, 2]]]
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+@pytest.mark.parametrize("dtype", ["<u2", ">u2", "|u1"])
+def test_what_numpy_writes_is_read_in_every_order_and_version(
+    tmp_path: Path, order: Literal["C", "F"], version: tuple[int, int], dtype: str
+) -> None:
+    image = np.arange(24).reshape(2, 3, 4).astype(dtype, order=order)
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.lib.format.write_array(file, image, version)
+    assert np.array_equal(images.read(tmp_path / "a.npy", "scene"), image)
+
+
 def npy(array: Any, **options: Any) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, **options)
@@ -157,14 +172,15 @@ def npy(array: Any, **options: Any) -> bytes:
     [
         (b"", "scene: not an image this job reads; give .npy"),
         (b"GIF89a", "not an image this job reads"),
+        (b"P6" + b" " * 4000 + b"x", "not an image this job reads"),
         (b"P6\n2 2\n255\n" + bytes(11), "11 octets of pixels where 12 should be"),
         (b"P5\n0 2\n255\n", "0 x 2 pixels"),
         (b"P5\n1 2\n70000\n" + bytes(4), "up to 70000"),
-        (npy(np.zeros((2, 2))), "float64 of 2 dimensions; give .npy"),
-        (npy(np.zeros((1, 2, 2, 2), np.uint8)), "uint8 of 4 dimensions"),
-        (npy(np.zeros((2, 0, 4), np.uint8)), "no pixels"),
-        (npy(np.zeros((2, 9, 9), np.uint8))[:-1], "scene: "),
-        (npy(np.array([{}], object), allow_pickle=True), "scene: "),
+        (npy(np.zeros((2, 2))), "header .*<f8.*; give .npy"),
+        (npy(np.zeros((1, 2, 2, 2), np.uint8)), r"pixels of shape \(1, 2, 2, 2\)"),
+        (npy(np.zeros((2, 0, 4), np.uint8)), r"pixels of shape \(2, 0, 4\)"),
+        (npy(np.zeros((2, 9, 9), np.uint8))[:-1], "161 octets of pixels where 162 should be"),
+        (npy(np.array([{}], object), allow_pickle=True), r"header .*\|O"),
     ],
 )
 def test_a_file_that_is_no_such_image_is_refused(tmp_path: Path, octets: bytes, says: str) -> None:
@@ -172,6 +188,29 @@ def test_a_file_that_is_no_such_image_is_refused(tmp_path: Path, octets: bytes, 
     path.write_bytes(octets)
     with pytest.raises(InputError, match=says):
         images.read(path, "scene")
+
+
+@given(
+    header=st.one_of(
+        st.text(st.characters(max_codepoint=255), max_size=80),
+        st.builds(
+            "{{'descr': {!r}, 'fortran_order': {}, 'shape': {}, }}".format,
+            st.sampled_from(["<u2", "|u1", ">u2", "<f8", "|O", "<U5", "", "u2,u2", "(3,)u2"]),
+            st.booleans(),
+            st.lists(st.integers(-2, 2**63), max_size=4).map(tuple),
+        ),
+    ),
+    pixels=st.binary(max_size=64),
+)
+def test_no_header_of_an_npy_does_worse_than_be_refused(
+    tmp_path_factory: pytest.TempPathFactory, header: str, pixels: bytes
+) -> None:
+    octets = header.encode("latin-1")
+    start = b"\x93NUMPY\x01\x00" + len(octets).to_bytes(2, "little") + octets
+    path = tmp_path_factory.mktemp("fuzz") / "scene"
+    path.write_bytes(start + pixels)
+    with contextlib.suppress(InputError):
+        assert images.read(path, "scene").dtype == np.uint16
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,9 @@ def test_the_learning_rate_rises_and_falls() -> None:
 def test_the_exponential_is_within_a_few_roundings() -> None:
     x = np.linspace(-87, 88, 5001, dtype=np.float32)
     found = np.array([kernels.exponential(value) for value in x])
-    assert np.abs(found / np.exp(x.astype(float)) - 1).max() < 4e-7
+    error = np.abs(found / np.exp(x.astype(float)) - 1)
+    assert error.max() < 5e-6
+    assert error[np.abs(x) < 4].max() < 8e-7
 
 
 def test_gelu_and_its_derivative_agree_with_the_error_function() -> None:
