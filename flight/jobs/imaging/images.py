@@ -69,7 +69,8 @@ def _read_pnm(path: Path, name: str, start: bytes) -> Array:
         raise InputError(f"{name}: {columns} x {rows} pixels up to {highest}; {_FORMATS}")
     dtype = np.dtype(">u2" if highest > 255 else "u1")
     pixels = _pixels(path, name, dtype, rows * columns * bands, header.end())
-    return pixels.reshape(rows, columns, bands).transpose(2, 0, 1)
+    image: Array = pixels.reshape(rows, columns, bands).transpose(2, 0, 1)
+    return image
 
 
 def _pixels(

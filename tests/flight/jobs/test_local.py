@@ -79,6 +79,13 @@ def test_a_commit_is_a_copy(make_job: MakeJob) -> None:
     assert job.last_commit.arrays["a"].tolist() == [0, 0, 0]
 
 
+def test_what_a_job_says_is_kept_and_passed_on(make_job: MakeJob) -> None:
+    heard: list[str] = []
+    job = make_job(JOB, on_log=heard.append)
+    job.log("half way")
+    assert heard == job.messages == ["half way"]
+
+
 def test_blas_says_its_kernels_and_keeps_to_one_thread() -> None:
     blas.limit_to_one_thread()
     assert blas.core_type()
