@@ -33,7 +33,7 @@ from flight.workers.status_page import NAME, StatusPage, StatusWriter
 
 WATCH_S = 0.2
 WARM_FIRST = ("flight.workers.job_worker", "flight.jobs.registry")
-TIMER_S = 0.2
+TIMER_S = 0.1
 WARM_LIMIT_S = 120.0
 END_S = 2.0
 

@@ -34,6 +34,7 @@ def test_a_message_arrives_whole_with_epoch_and_sequence(ends: tuple[Channel, Ch
     assert second.sequence == 1
 
 
+@pytest.mark.verifies("VA-EXE-04")
 def test_a_full_queue_refuses_and_counts_and_takes_again_when_read(
     ends: tuple[Channel, Channel],
 ) -> None:
@@ -52,6 +53,7 @@ def test_a_packet_over_the_limit_is_the_callers_mistake(ends: tuple[Channel, Cha
         ends[0].send("data", {"data": bytes(MAX_PACKET)})
 
 
+@pytest.mark.verifies("VA-SEC-05")
 @pytest.mark.parametrize(
     "packet",
     [
@@ -101,6 +103,7 @@ def test_the_end_of_the_peer_wakes_a_poll(ends: tuple[Channel, Channel]) -> None
     assert poll.poll(1000)
 
 
+@pytest.mark.verifies("VA-SUP-07")
 def test_a_restarted_reader_discards_answers_to_its_predecessor() -> None:
     mine, theirs = pair()
     with mine, theirs:

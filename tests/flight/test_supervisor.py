@@ -31,6 +31,7 @@ def every_pid(ready: dict[str, object]) -> list[int]:
     return [ready["executive_pid"], *workers.values()]
 
 
+@pytest.mark.verifies("VA-SUP-05")
 def test_it_says_ready_once_and_leaves_nothing_behind(payload: Payload) -> None:
     ready = payload.ready()
     assert ready["payload_id"] == 9
@@ -42,6 +43,7 @@ def test_it_says_ready_once_and_leaves_nothing_behind(payload: Payload) -> None:
     assert not (payload.run / "ready.json").exists()
 
 
+@pytest.mark.verifies("VA-SUP-01")
 def test_a_killed_executive_is_back_at_once_with_its_channels(payload: Payload) -> None:
     old = payload.ready()["executive_pid"]
     before = time.monotonic()
@@ -53,6 +55,7 @@ def test_a_killed_executive_is_back_at_once_with_its_channels(payload: Payload) 
     assert payload.stop() == 0
 
 
+@pytest.mark.verifies("VA-SUP-01")
 def test_a_stopped_executive_is_silent_and_is_replaced(tmp_path: Path) -> None:
     payload = Payload(tmp_path, silence_s=0.5)
     try:
@@ -64,6 +67,7 @@ def test_a_stopped_executive_is_silent_and_is_replaced(tmp_path: Path) -> None:
         payload.close()
 
 
+@pytest.mark.verifies("VA-SUP-03")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 def test_a_killed_worker_is_back_with_a_new_channel(payload: Payload, number: int) -> None:
     pid = payload.ready()["workers"]["storage"]
@@ -75,6 +79,7 @@ def test_a_killed_worker_is_back_with_a_new_channel(payload: Payload, number: in
     assert wait_for(lambda: payload.ready()["workers"]["storage"] == told[0][3]["pid"])
 
 
+@pytest.mark.verifies("VA-SUP-03")
 def test_a_stopped_worker_is_replaced_when_the_executive_asks(payload: Payload) -> None:
     pid = payload.ready()["workers"]["board"]
     os.kill(pid, signal.SIGSTOP)
@@ -83,12 +88,14 @@ def test_a_stopped_worker_is_replaced_when_the_executive_asks(payload: Payload) 
     assert not is_alive(pid)
 
 
+@pytest.mark.verifies("VA-SUP-04")
 def test_the_death_of_the_supervisor_ends_every_process(payload: Payload) -> None:
     ready = payload.ready()
     payload.process.kill()
     wait_for(lambda: not any(is_alive(pid) for pid in every_pid(ready)))
 
 
+@pytest.mark.verifies("VA-SUP-06")
 def test_a_second_supervisor_is_refused_and_told_what_to_write(payload: Payload) -> None:
     payload.ready()
     second = payload.start()
@@ -96,6 +103,19 @@ def test_a_second_supervisor_is_refused_and_told_what_to_write(payload: Payload)
     assert second.returncode == 2
     assert f"run directory {payload.run} is in use by pid {payload.process.pid}" in error
     assert "give another --run" in error
+
+
+@pytest.mark.verifies("VA-SUP-06")
+def test_two_payloads_run_side_by_side(payload: Payload, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = Payload(tmp_path / "other")
+    try:
+        first, second = payload.ready(), other.ready()
+        assert other.stop() == 0
+        assert all(is_alive(pid) for pid in every_pid(first))
+        assert not any(is_alive(pid) for pid in every_pid(second))
+    finally:
+        other.close()
 
 
 def test_the_executive_can_stop_the_payload(payload: Payload) -> None:
@@ -114,6 +134,7 @@ def test_a_reboot_keeps_the_supervisors_pid_and_starts_all_again(payload: Payloa
     assert payload.stop() == 0
 
 
+@pytest.mark.verifies("VA-SUP-05")
 def test_orphans_of_a_worker_are_killed_and_reaped_at_the_end(tmp_path: Path) -> None:
     script = (
         "import os, signal, sys\n"

@@ -105,6 +105,7 @@ def test_the_ready_file_names_every_process(bench: Bench) -> None:
     assert publish.workers == {name: bench.pids[name] for name in ("sim_hw", "storage", "board")}
 
 
+@pytest.mark.verifies("VA-SUP-01")
 def test_a_silent_executive_is_killed_and_started_again(bench: Bench) -> None:
     assert starts(bench.pass_time(1.9, beat=False)) == []
     old = bench.pids["executive"]
@@ -131,6 +132,7 @@ def test_a_last_beat_read_after_the_end_of_the_executive_changes_nothing(bench: 
     assert starts(bench.pass_time(2.1, beat=False)) == ["executive"]
 
 
+@pytest.mark.verifies("VA-SUP-03")
 def test_a_worker_that_exits_is_started_again_and_the_executive_is_told(bench: Bench) -> None:
     pid = bench.pids["storage"]
     given = bench.give(bench.core.exited(pid, 1, bench.now))
@@ -174,6 +176,7 @@ def test_only_a_worker_can_be_replaced(bench: Bench, name: str) -> None:
     assert not any(isinstance(item, Kill | Start) for item in given)
 
 
+@pytest.mark.verifies("VA-SUP-03")
 def test_a_worker_that_survives_its_kill_is_abandoned_and_replaced_once(bench: Bench) -> None:
     first = bench.pids["board"]
     bench.immortal.add(first)

@@ -72,6 +72,7 @@ def payload(tmp_path: Path) -> Iterator[JobPayload]:
     flying.close()
 
 
+@pytest.mark.verifies("VA-SUP-02")
 def test_a_job_outlives_the_executive_and_is_in_the_table_of_the_next(payload: JobPayload) -> None:
     job = payload.launch()
     executive = payload.ready()["executive_pid"]
@@ -97,6 +98,7 @@ def test_a_job_outlives_the_launcher_and_the_supervisor_reaps_it(payload: JobPay
     assert payload.stop() == 0
 
 
+@pytest.mark.verifies("VA-SUP-04")
 def test_a_job_ends_with_the_supervisor(payload: JobPayload) -> None:
     job = payload.launch()
     payload.await_beat()

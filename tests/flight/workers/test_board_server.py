@@ -93,6 +93,7 @@ def kinds(messages: list[Message]) -> list[str]:
     return [message.kind for message in messages]
 
 
+@pytest.mark.verifies("VA-BRD-01")
 def test_it_names_the_board_and_reads_it_at_its_period(bench: Bench) -> None:
     identity, readings = bench.step(10.0)
     assert identity.body["board"] == "fake"
@@ -199,6 +200,7 @@ sys.exit(server.main(sys.argv))
 """
 
 
+@pytest.mark.verifies("VA-BRD-02")
 def test_a_driver_that_hangs_stops_the_beat_and_only_a_kill_helps(tmp_path: Path) -> None:
     (tmp_path / "hanging.py").write_text(HANGING)
     bench = WorkerBench("flight.workers.board_server", tmp_path, {"board": "x", "period_s": 0.05})

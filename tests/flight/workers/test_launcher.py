@@ -93,6 +93,7 @@ def bench(tmp_path: Path) -> Iterator[LauncherBench]:
     made.close()
 
 
+@pytest.mark.verifies("VA-JOB-06")
 def test_a_job_runs_to_its_end_and_leaves_its_product(bench: LauncherBench) -> None:
     pid = bench.launch("count")
     ended = bench.ended()
@@ -108,6 +109,7 @@ def test_a_job_runs_to_its_end_and_leaves_its_product(bench: LauncherBench) -> N
     assert bench.expect("warm").body == {"threads": 1}
 
 
+@pytest.mark.verifies("VA-JOB-03")
 def test_a_job_resumes_from_the_slot_that_is_whole(bench: LauncherBench) -> None:
     bench.launch("count", steps=6)
     bench.ended()
@@ -134,6 +136,7 @@ def test_a_job_resumes_from_the_disk_when_its_folder_is_new(
     assert (bench.folder() / "out" / "result.txt").read_text() == "5000.0"
 
 
+@pytest.mark.verifies("VA-JOB-05")
 def test_a_job_is_paused_goes_on_and_is_cancelled(bench: LauncherBench) -> None:
     bench.launch("patient")
     bench.await_phase(PagePhase.RUNNING)
@@ -178,6 +181,7 @@ def test_a_crash_is_reported_with_its_signal(bench: LauncherBench) -> None:
     assert not list(bench.folder().glob("core*"))
 
 
+@pytest.mark.verifies("VA-JOB-05")
 def test_an_endless_loop_is_killed_when_asked(bench: LauncherBench) -> None:
     pid = bench.launch("stuck")
     wait_for(lambda: bench.status().message == "stuck")
@@ -194,6 +198,7 @@ def test_a_stopped_job_is_killed_when_asked(bench: LauncherBench) -> None:
     assert bench.ended()["signal"] == signal.SIGKILL
 
 
+@pytest.mark.verifies("VA-JOB-02")
 @pytest.mark.parametrize(
     ("toy", "limits", "reason"),
     [
@@ -235,6 +240,7 @@ def test_a_job_cannot_reach_outside_or_it_says_so(bench: LauncherBench, tmp_path
         assert set(worked) <= allowed
 
 
+@pytest.mark.verifies("VA-SEC-05")
 @pytest.mark.parametrize(
     "change",
     [
@@ -280,6 +286,7 @@ def test_ends_are_kept_until_they_are_acknowledged(bench: LauncherBench) -> None
     bench.expect("table")
 
 
+@pytest.mark.verifies("VA-SUP-04")
 @pytest.mark.parametrize("toy", ["stuck", "patient"])
 def test_jobs_end_with_the_launcher_and_the_supervisor(bench: LauncherBench, toy: str) -> None:
     pid = bench.launch(toy)

@@ -88,6 +88,7 @@ def test_any_flipped_octet_is_noticed_or_harmless(
         assert status.step in (1, 2)
 
 
+@pytest.mark.verifies("VA-SEC-05")
 def test_a_page_cut_short_is_no_picture_and_no_crash(page: StatusPage, path: Path) -> None:
     os.truncate(path, 100)
     assert page.read() is None

@@ -175,6 +175,7 @@ def test_free_tells_the_octets_left(bench: Bench) -> None:
     )
 
 
+@pytest.mark.verifies("VA-STO-01")
 def test_a_batch_makes_each_distinct_file_and_folder_durable_once(bench: Bench) -> None:
     answers = bench.batch(
         *[("append", {"path": "state/log", "data": b"line\n"}) for _ in range(20)],
@@ -207,6 +208,7 @@ def test_requests_of_a_batch_see_those_before_them(bench: Bench) -> None:
     assert answers[6]["error"] == "ENOENT"
 
 
+@pytest.mark.verifies("VA-STO-03")
 def test_a_full_disk_is_an_answer_and_the_old_content_stays(bench: Bench) -> None:
     bench.ask("write", path="state/a", data=b"old a")
     bench.ask("append", path="state/log", data=b"old log")
@@ -235,6 +237,7 @@ def test_a_failing_disk_fails_every_request_that_needed_it(bench: Bench, call: s
     assert answers[2]["value"] == b"old"
 
 
+@pytest.mark.verifies("VA-STO-04")
 @pytest.mark.parametrize(
     "path",
     ["", "state/../run/x", "/etc/passwd", "etc/passwd", "state//x", "state/./x", "state/..",
@@ -245,6 +248,7 @@ def test_a_path_that_leaves_the_jail_is_refused(bench: Bench, path: object) -> N
     assert bench.refusal("write", path=path, data=b"x") == "EPERM"
 
 
+@pytest.mark.verifies("VA-STO-04")
 def test_no_symbolic_link_is_followed(bench: Bench, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.mkdir()
@@ -292,6 +296,7 @@ def test_a_request_without_an_id_is_ignored_and_the_next_one_served(bench: Bench
     assert bench.channel.receive() == []
 
 
+@pytest.mark.verifies("VA-SUP-07")
 def test_answers_carry_the_epoch_of_their_request_and_none_is_lost(bench: Bench) -> None:
     (bench.state / "a").write_bytes(bytes(MAX_READ))
     requests = [Message(n, n, "read", {"id": n, "path": "state/a"}) for n in range(40)]
@@ -346,6 +351,7 @@ def test_the_worker_ends_when_its_channel_is_given_up(worker: WorkerBench) -> No
     assert worker.process.wait(20) == 0
 
 
+@pytest.mark.verifies("VA-STO-02")
 def test_a_kill_at_any_moment_leaves_old_or_new_content(
     worker: WorkerBench, tmp_path: Path
 ) -> None:
