@@ -126,6 +126,13 @@ def test_a_lost_gpu_is_told_once_with_its_reason_and_when_it_is_back(scene: Scen
     assert scene.bench.events("device_back") == [(0,)]
 
 
+def test_a_new_staleness_limit_is_looked_at_at_once(scene: Scene) -> None:
+    scene.live()
+    scene.bench.component.set_parameters([(0, 10.0)])
+    assert scene.bench.is_woken
+    assert scene.bench.step() == scene.bench.now + 10 * SECOND
+
+
 def test_of_several_gpus_housekeeping_shows_a_lost_one_else_the_hottest() -> None:
     scene = Scene(devices=3)
     scene.board.set("temperature_c", 70.0, device=1)

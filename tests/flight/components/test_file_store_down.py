@@ -113,6 +113,40 @@ def test_two_stations_get_their_own_file_at_once(store: Store) -> None:
     assert store.received(1) == store.received(2) == DATA
 
 
+def test_a_transfer_begun_anew_while_it_is_being_opened_is_answered_once(store: Store) -> None:
+    first = store.bench.do("get_begin", 1, "out/data.bin", 0)
+    early = store.bench.do("get_more", 1, 0, 1)
+    second = store.do("get_begin", 1, "out/data.bin", 0)
+    assert "being opened" in early.reason
+    assert "begun again" in first.reason
+    assert second.is_done
+    store.flow()
+    assert store.received() == DATA
+
+
+def test_reads_that_come_after_the_end_are_let_go(store: Store) -> None:
+    store.do("get_begin", 1, "out/data.bin", 0)
+    store.bench.step(0.1)
+    assert store.bench.do("get_end", 1).is_done
+    sent = len(store.bench.reports("segment"))
+    store.flow()
+    assert len(store.bench.reports("segment")) == sent
+
+
+def test_a_report_that_the_downlink_does_not_take_is_sent_later(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store.bench, "bulk_room", lambda _station: 1)
+    store.bench.room = 0
+    store.do("get_begin", 1, "out/data.bin", 0)
+    store.do("list", "out")
+    store.bench.step(0.1)
+    assert store.bench.sent == []
+    store.flow()
+    assert store.received() == DATA
+    assert len(store.bench.reports("entry")) == 1
+
+
 def test_a_file_that_is_not_there_is_not_found(store: Store) -> None:
     assert store.do("get_begin", 1, "out/nothing", 0).code is FailureCode.NOT_FOUND
     assert store.bench.component.hk.open_gets == 0

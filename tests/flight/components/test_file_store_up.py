@@ -9,9 +9,10 @@ import pytest
 from component_bench import Asker, Bench
 
 from flight.components.file_store import FileStore
-from flight.ports import StorageResult
+from flight.ports import Refused, StorageResult
 from flight.simulated.storage import SimulatedStorage
-from flight.transfers import uplink
+from flight.transfers import paths, uplink
+from icd.codec import FieldError
 from icd.dictionary import Severity
 from icd.failures import FailureCode
 
@@ -384,6 +385,41 @@ def test_a_raising_storage_reaches_the_executive_which_contains_it(store: Store)
     store.storage.submit = raising  # type: ignore[method-assign]
     with pytest.raises(OSError, match="broken"):
         store.bench.do("put_segment", 7, 0, b"x")
+
+
+def test_what_a_transfer_cannot_do_now_is_refused_with_what_it_is_doing(store: Store) -> None:
+    opening = store.bench.do("put_begin", 7, "in/text.txt", len(TEXT), CRC)
+    again = store.bench.do("put_begin", 7, "in/text.txt", len(TEXT), CRC)
+    for command, args in (("put_segment", (0, b"x")), ("put_end", ()), ("put_abort", ())):
+        assert "being opened" in store.bench.do(command, 7, *args).reason
+    store.storage.settle()
+    assert opening.is_done
+    assert again.is_done
+    store.send(OFFSETS)
+    enders = [store.bench.do("put_end", 7) for _ in range(uplink.MOST_WAITING + 1)]
+    assert "wait for its answer" in enders[-1].reason
+    aborters = [store.bench.do("put_abort", 7) for _ in range(2)]
+    assert "being checked" in aborters[0].reason
+    store.storage.settle()
+    assert all(ender.is_done for ender in enders[:-1])
+
+
+def test_an_abort_sent_twice_is_answered_twice(store: Store) -> None:
+    store.begin()
+    askers = [store.bench.do("put_abort", 7) for _ in range(2)]
+    store.storage.settle()
+    assert all(asker.is_done for asker in askers)
+
+
+def test_a_size_that_no_file_can_have_is_refused(store: Store) -> None:
+    assert "no file can have" in store.do("put_begin", 7, "a", 2**63, 0).reason
+
+
+def test_a_long_path_is_refused_with_the_most_it_may_take(store: Store) -> None:
+    with pytest.raises(FieldError, match="at most 128"):
+        store.begin(path="é" * 65)
+    with pytest.raises(Refused, match="at most 128"):
+        paths.check("é" * 65)
 
 
 def test_a_late_answer_to_an_aborted_transfer_changes_nothing(store: Store) -> None:
