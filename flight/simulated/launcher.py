@@ -172,7 +172,7 @@ class SimulatedLauncher:
     """A `Worker` that runs simulated jobs, and their `StatusPages`.
 
     `behaviours` gives what a job does by its id, `default` what any other does. Set `is_gone` for
-    a launcher that takes no message.
+    a launcher that takes no message, `is_losing` for one that takes them and does nothing.
     """
 
     def __init__(self, storage: SimulatedStorage, default: Behaviour | None = None) -> None:
@@ -186,6 +186,7 @@ class SimulatedLauncher:
         """Every launch ever taken, for tests to look at."""
         self.kills: list[tuple[int, int]] = []
         self.is_gone = False
+        self.is_losing = False
         self.refusal = ""
         """Why launches are refused; empty: they are not."""
         self.last_beat: int | None = None
@@ -207,8 +208,9 @@ class SimulatedLauncher:
         """Take a message; it is heeded at the next step."""
         if self.is_gone:
             return False
-        self._inbox.append((kind, dict(body)))
-        self._wake()
+        if not self.is_losing:
+            self._inbox.append((kind, dict(body)))
+            self._wake()
         return True
 
     def on_message(self, handler: Callable[[WorkerMessage], None]) -> None:
