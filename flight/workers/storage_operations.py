@@ -12,7 +12,7 @@ from typing import Any
 
 from flight.workers.disk import Disk
 from flight.workers.storage_commit import Answer, Batch
-from flight.workers.storage_paths import Jail, Place
+from flight.workers.storage_paths import STAGING, Jail, Place
 
 MAX_READ = 32768
 MAX_LISTING = 40_000
@@ -185,8 +185,10 @@ class Operations:
         with self._jail.place(body.get("path")) as place:
             fd = self._disk.open_directory(place.name, place.parent)
             try:
-                names = sorted(os.listdir(fd))[_number(body, "offset", 0) :]  # noqa: PTH208
-                return _listing(fd, names)
+                names = sorted(os.listdir(fd))  # noqa: PTH208 - an open directory, not a path
+                if place.name == ".":
+                    names.remove(STAGING)
+                return _listing(fd, names[_number(body, "offset", 0) :])
             finally:
                 os.close(fd)
 

@@ -141,12 +141,12 @@ def test_a_long_listing_is_read_in_pages(bench: Bench) -> None:
     found: list[str] = []
     while rows := bench.ask("list", path="state", offset=len(found)):
         found += [row[0] for row in rows]
-    assert found == [".staging", *names]
+    assert found == names
 
 
 def test_a_name_that_is_no_text_is_listed_and_does_no_harm(bench: Bench) -> None:
     os.close(os.open(os.fsencode(bench.state) + b"/\xff\xfe", os.O_CREAT | os.O_WRONLY))
-    assert bench.ask("list", path="state")[1][0] == "\ufffd\ufffd"
+    assert bench.ask("list", path="state")[0][0] == "\ufffd\ufffd"
 
 
 def test_rename_replaces_and_remove_removes(bench: Bench) -> None:
