@@ -1,0 +1,1 @@
+"""Hardware behind contracts: boards that are read and controlled, devices that compute."""

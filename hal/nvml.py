@@ -19,7 +19,15 @@ from hal.device import (
     FaultKind,
     ProcessUse,
 )
-from hal.errors import BoardError, BoardLost, HalError, TimedOut, Unsupported, WrongRequest
+from hal.errors import (
+    BoardError,
+    BoardLost,
+    DriverMissing,
+    HalError,
+    TimedOut,
+    Unsupported,
+    WrongRequest,
+)
 from hal.nvml_door import ask
 from hal.nvml_sensors import SENSORS, VOLATILE, Sensor
 from hal.reading import Reading, Validity, invalid, tai_now
@@ -78,6 +86,7 @@ class NvmlBoard:
         self._devices: dict[int, Device] = {}
         self._events: Any = None
         self._told_lost: set[int] = set()
+        self._gone: DriverMissing | None = None
         for index in range(self._count):
             with contextlib.suppress(BoardError):
                 self._handle(index)
@@ -97,6 +106,8 @@ class NvmlBoard:
         return [self._device(index) for index in range(self._count)]
 
     def read(self) -> list[Reading]:
+        if self._gone is not None and self._open:
+            self._restart()
         return [reading for index in range(self._count) for reading in self._read(index)]
 
     def processes(self) -> list[ProcessUse]:
@@ -143,6 +154,22 @@ class NvmlBoard:
         with contextlib.suppress(BoardError):
             ask("nvmlShutdown")
 
+    def _restart(self) -> None:
+        """Start over with a driver that was unloaded; it may be back."""
+        self._unwatch()
+        self._handles = [None] * self._count
+        with contextlib.suppress(BoardError):
+            ask("nvmlShutdown")
+        try:
+            ask("nvmlInit")
+        except DriverMissing as error:
+            self._gone = error
+        except BoardError:
+            return  # asked again at the next reading
+        else:
+            self._gone = None
+            self._watch()
+
     def _handle(self, index: int) -> Any:
         """The handle of a device, asked for again after it was lost. Raises BoardError."""
         if not 0 <= index < self._count:
@@ -181,20 +208,23 @@ class NvmlBoard:
 
     def _read(self, index: int) -> Iterator[Reading]:
         time_ns = self._clock()
-        lost: BoardLost | None = None
+        ended: BoardError | None = self._gone
         for sensor in SENSORS:
-            if lost is None:  # a lost device fails every call alike, and slowly
+            failed = ended
+            if failed is None:
                 try:
                     yield from _measured(index, sensor, self._handle(index), time_ns)
                     continue
-                except BoardLost as error:
-                    lost = error
-                    self._handles[index] = None
+                except (BoardLost, DriverMissing) as error:
+                    failed = ended = error  # every further call fails alike, and slowly
                 except BoardError as error:
-                    yield from _failed(index, sensor, time_ns, error)
-                    continue
-            yield from _failed(index, sensor, time_ns, lost)
-        if lost is None:
+                    failed = error
+            yield from _failed(index, sensor, time_ns, failed)
+        if isinstance(ended, BoardLost):
+            self._handles[index] = None
+        elif isinstance(ended, DriverMissing):
+            self._gone = ended
+        else:
             self._told_lost.discard(index)
 
     def _processes(self, index: int) -> Iterator[ProcessUse]:

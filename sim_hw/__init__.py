@@ -1,0 +1,1 @@
+"""The world around the payload: emulated boards, and what happens to them."""

@@ -45,6 +45,7 @@ class EmulatedBoard:
 
     def close(self) -> None:
         """Take the board away: its state files go."""
+        self._world.nvml.retire()
         self._world.close()
         for name in ("nvml.state", "board.state"):
             (self._folder / name).unlink(missing_ok=True)

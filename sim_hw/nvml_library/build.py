@@ -106,7 +106,10 @@ def _build(made: dict[str, str], target: Path) -> None:
         sources = [*(str(_FOLDER / source) for source in SOURCES), str(folder / "stubs.c")]
         output = folder / NAME
         command = [*_compiler(), *FLAGS, f"-I{folder}", f"-I{_FOLDER}", "-o", str(output), *sources]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        zig = {"ZIG_GLOBAL_CACHE_DIR": str(folder), "ZIG_LOCAL_CACHE_DIR": str(folder)}
+        ended = subprocess.run(
+            command, capture_output=True, text=True, check=False, env={**os.environ, **zig}
+        )
         if ended.returncode != 0:
             raise BuildError(f"building {NAME} failed: {' '.join(command)}\n{ended.stderr}")
         output.rename(target)

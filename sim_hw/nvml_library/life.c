@@ -28,6 +28,7 @@ nvmlReturn_t enter(unsigned call) {
     State *state = state_of_board();
     if (!state || __atomic_load_n(&users, __ATOMIC_RELAXED) <= 0) return UNINITIALIZED;
     while (__atomic_load_n(&state->hang, __ATOMIC_ACQUIRE)) wait_on(&state->hang, 1, 1000);
+    if (__atomic_load_n(&state->magic, __ATOMIC_RELAXED) != STATE_MAGIC) return DRIVER_NOT_LOADED;
     return (nvmlReturn_t)__atomic_load_n(&state->errors[call], __ATOMIC_RELAXED);
 }
 
@@ -99,7 +100,8 @@ CALL(nvmlInitWithFlags, unsigned flags) {
 }
 
 CALL(nvmlShutdown, void) {
-    ENTER(nvmlShutdown);
+    nvmlReturn_t result = enter(CALL_nvmlShutdown);
+    if (result != OK && result != DRIVER_NOT_LOADED) return result;
     __atomic_sub_fetch(&users, 1, __ATOMIC_RELAXED);
     return OK;
 }

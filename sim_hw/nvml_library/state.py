@@ -205,6 +205,12 @@ class StateFile:
             raise StateError(f"{path} is of another version; restart the board")
         return opened
 
+    def retire(self) -> None:
+        """Tell whoever has the file open that the board is gone, as when a driver is unloaded."""
+        self.state.magic = 0
+        self.set_hang(False)
+        self.wake()
+
     def close(self) -> None:
         """Unmap and close; a second call does nothing."""
         if self._descriptor < 0:

@@ -190,6 +190,23 @@ def test_a_board_opened_while_its_gpu_is_lost_knows_it_later(stepped: SteppedBoa
     board.close()
 
 
+def test_a_driver_that_was_unloaded_is_used_again_when_it_is_back(
+    stepped: SteppedBoard, emulated_board: Board
+) -> None:
+    stepped.close()
+    for _ in range(2):
+        readings = emulated_board.read()
+        assert {reading.validity for reading in readings} == {Validity.ERROR}
+        assert "Driver Not Loaded" in readings[0].reason
+        assert emulated_board.faults(0.0) == []
+    again = SteppedBoard(stepped.folder)
+    assert emulated_board.faults(0.0) == []
+    assert all(reading.is_valid for reading in emulated_board.read())
+    again.world.xid(0, 13)
+    assert [fault.code for fault in emulated_board.faults(1.0)] == [13]
+    again.close()
+
+
 def test_heat_beyond_shutdown_takes_the_gpu_off_the_bus(
     stepped: SteppedBoard, emulated_board: Board
 ) -> None:
