@@ -1,0 +1,177 @@
+"""A whole payload on a clock that jumps: the deployed executive among simulated surroundings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Protocol
+
+from flight.configuration import Configuration
+from flight.deployment import Deployment, Surroundings
+from flight.executive import SECOND
+from flight.job_ports import JobSettings
+from flight.ports import Work, WorkerMessage
+from flight.simulated.board import SimulatedBoard
+from flight.simulated.launcher import SimulatedLauncher
+from flight.simulated.storage import SimulatedStorage
+from flight.simulated.worker import SimulatedWorker
+from icd import link
+from icd.link import Heartbeat, Kind, LinkMessage
+
+EPOCH = 2_000_000_000 * SECOND
+"""Where simulated time begins: TAI ns since 1958, in the year 2021."""
+KEY = bytes(range(32))
+STATION = 1
+WINDOW = 1 << 30
+
+
+class SimulatedSupervisor:
+    """Replaces a worker the moment it is asked to."""
+
+    def __init__(self) -> None:
+        self.workers: dict[str, Replaceable] = {}
+        self.replaced: list[str] = []
+        self.restart_reasons: list[str] = []
+
+    def replace(self, worker: str) -> None:
+        """Another process in place of that worker."""
+        self.replaced.append(worker)
+        if worker in self.workers:
+            self.workers[worker].replaced()
+
+    def restart_executive(self, reason: str) -> None:
+        """Note that the executive would be restarted."""
+        self.restart_reasons.append(reason)
+
+
+class QueuedLauncher(SimulatedLauncher):
+    """A simulated launcher that beats, and whose messages go through its owner's queue."""
+
+    def __init__(self, storage: SimulatedStorage) -> None:
+        super().__init__(storage)
+        self._post: Callable[[Work], Any] = lambda work: work()
+
+    def through(self, post: Callable[[Work], Any]) -> None:
+        """Hand messages over through this queue: the owner's."""
+        self._post = post
+
+    def on_message(self, handler: Callable[[WorkerMessage], None]) -> None:
+        """Give what it sends to `handler`."""
+        super().on_message(lambda message: self._post(partial(handler, message)))
+
+    def run(self, now: int) -> int | None:
+        """Move every job on, and beat."""
+        return min(super().run(now) or now + SECOND, now + SECOND)
+
+    def replaced(self) -> None:
+        """Its supervisor has started another one in its place."""
+        self.restart()
+
+
+class Replaceable(Protocol):
+    """A worker that can be replaced."""
+
+    def replaced(self) -> None: ...
+
+
+class SimulatedPayload:
+    """Steps the real deployment from due time to due time; nothing waits, nothing is random.
+
+    `advance(seconds)` lets time pass. `telecommand(packet)` is what a station sends; `packets`
+    are what it received since it was last cleared. `reboot()` ends the executive and starts the
+    next one on the same storage.
+    """
+
+    def __init__(self, configuration: Configuration | None = None) -> None:
+        self.configuration = configuration or Configuration()
+        self.now = EPOCH
+        self.packets: list[bytes] = []
+        self.identities = 0
+        self._sequence = 0
+        self.supervisor = SimulatedSupervisor()
+        self.storage = SimulatedStorage()
+        self._build({}, "first start")
+
+    def _build(self, saved: dict[str, Any], reason: str) -> None:
+        clock: Callable[[], int] = lambda: self.now  # noqa: E731
+        self.storage_worker = SimulatedWorker("storage", clock)
+        self.board = SimulatedBoard(clock, int(self.configuration.board.period_s * SECOND))
+        self.launcher = QueuedLauncher(self.storage)
+        self.supervisor.workers = {
+            "storage": self.storage_worker,
+            "board": self.board,
+            "launcher": self.launcher,
+        }
+        self.deployment = Deployment(
+            Surroundings(
+                configuration=self.configuration,
+                storage=self.storage,
+                storage_worker=self.storage_worker,
+                board=self.board,
+                launcher=self.launcher,
+                supervisor=self.supervisor,
+                pages=self.launcher,
+                job_settings=JobSettings("state", "run"),
+                saved=saved,
+                keys={STATION: KEY},
+                reason=reason,
+            )
+        )
+        executive = self.deployment.executive
+        for stepped in (self.storage, self.board, self.launcher):
+            executive.beside(stepped)
+        self.storage.on_work(executive.wake_beside)
+        self.launcher.on_work(executive.wake_beside)
+        self.deployment.link.answer = self._identity
+        self.deployment.start(self.now)
+
+    @property
+    def events(self) -> Iterable[bytes]:
+        """The event packets among `packets`."""
+        return (packet for packet in self.packets if packet[7] == 5)
+
+    def advance(self, seconds: float) -> int:
+        """Let time pass; how many steps that took."""
+        end = self.now + int(seconds * SECOND)
+        executive = self.deployment.executive
+        steps = 0
+        while True:
+            due = executive.step(self.now)
+            steps += 1
+            if due > end:
+                self.now = end
+                return steps
+            self.now = max(self.now, due)
+
+    def contact(self) -> None:
+        """A heartbeat of the station, and everything that waits for it."""
+        beat = link.HEARTBEAT.pack(*Heartbeat(STATION, 0, WINDOW))
+        self._send(Kind.HEARTBEAT, beat)
+        self.collect()
+
+    def collect(self) -> None:
+        """Take what the payload has for the station."""
+        for _, packet, _ in self.deployment.downlink.outgoing(self.now):
+            self.packets.append(packet)
+
+    def telecommand(self, packet: bytes) -> None:
+        """Send one telecommand packet, authenticated and in sequence."""
+        self._send(Kind.TELECOMMAND, packet)
+
+    def reboot(self, saved: dict[str, Any] | None = None) -> None:
+        """The executive ends without warning; the next one starts from what was saved."""
+        if saved is None:
+            saved = json.loads(self.storage.files.get("state/executive.json", b"{}"))
+        self._build(saved, "reboot")
+
+    def _send(self, kind: Kind, body: bytes) -> None:
+        self._sequence += 1
+        message = LinkMessage(kind, self.configuration.payload_id, STATION, self._sequence, body)
+        executive = self.deployment.executive
+        executive.now = self.now
+        self.deployment.link.receive(b"station", link.pack(message, KEY))
+        executive.drain()
+
+    def _identity(self, _routing: bytes, _message: bytes) -> None:
+        self.identities += 1
