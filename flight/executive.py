@@ -56,7 +56,7 @@ class Slot:
         self.name, self.apid, self.is_critical = name, apid, is_critical
         self.inbox = inbox
         self.current: Invocation | None = None
-        self.pending: set[Invocation] = set()
+        self.pending: dict[Invocation, None] = {}  # a set in order: runs must repeat
         self.due = 0
         self.is_stopped = False
         self.restarts: deque[int] = deque()
@@ -206,7 +206,7 @@ class Executive:
         while busy and done < DRAIN_LIMIT:
             busy = False
             for slot in self.slots.values():
-                if len(slot.inbox):
+                if slot.inbox.waiting:
                     self._guard(slot, slot.inbox.take())
                     done += 1
                     busy = True

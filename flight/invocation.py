@@ -51,7 +51,7 @@ class Invocation:
         self,
         verifier: Verifier,
         telecommand: Telecommand,
-        owner: set[Invocation],
+        owner: dict[Invocation, None],
         results: Codec | None,
         deadline: int,
     ) -> None:
@@ -119,6 +119,6 @@ class Invocation:
 
     def _settle(self, stage: Stage, *, code: int = 0, reason: str = "") -> None:
         self.is_settled = True
-        self.owner.discard(self)
+        self.owner.pop(self, None)
         self._verifier.stage(self, stage, code=code, reason=reason)
         self._verifier.settled(self)

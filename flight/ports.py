@@ -145,7 +145,7 @@ class Port:
     post: Callable[[Work], bool] = lambda _work: False
     """Put work on the component's own queue; False when it is full (counted there)."""
     wake: Callable[[], None] = lambda: None
-    """Have `run` called at the next step whatever it last returned."""
+    """Have `run` called in the next cycle of its rate group, whatever it last returned."""
     defer: Callable[[], Pending[Any]] = field(default=lambda: _refuse_defer())
     clock: Callable[[], int] = lambda: 0
     """On-board ns of the current step."""

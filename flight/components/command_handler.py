@@ -71,7 +71,7 @@ class Target(Protocol):
     apid: int
     is_stopped: bool
     current: Invocation | None
-    pending: set[Invocation]
+    pending: dict[Invocation, None]
     component: Component[Any, Any]
 
     def post(self, work: Work) -> bool: ...
@@ -276,7 +276,7 @@ class CommandHandler(Component[CommandHousekeeping, CommandParameters]):
             if target.post(lambda: self._perform(invocation, call)):
                 self.hk.accepted += 1
                 self.hk.pending += 1
-                target.pending.add(invocation)
+                target.pending[invocation] = None
                 self._number += 1
                 heapq.heappush(self._deadlines, (deadline, self._number, invocation))
                 self.port.wake()
