@@ -52,7 +52,7 @@ class Housekeeping:
     """Default periods of housekeeping packets, in seconds."""
 
     period_s: float = 10.0
-    board_period_s: float = 1.0
+    board_period_s: float = 5.0
     jobs_period_s: float = 5.0
 
 

@@ -28,33 +28,33 @@ class Inbox:
         self.when_full = when_full
         self.dropped = 0
         self.high_water = 0
-        self._work: deque[Work] = deque()
+        self.waiting: deque[Work] = deque()
 
     def __len__(self) -> int:
-        return len(self._work)
+        return len(self.waiting)
 
     def put(self, work: Work) -> bool:
         """Queue new work; False when it was rejected."""
-        if len(self._work) >= self.depth:
+        if len(self.waiting) >= self.depth:
             self.dropped += 1
             if self.when_full is WhenFull.REJECT_NEW:
                 return False
-            self._work.popleft()
+            self.waiting.popleft()
         self.put_answer(work)
         return True
 
     def put_answer(self, work: Work) -> None:
         """Queue the answer to a question of this component's own."""
-        self._work.append(work)
-        if len(self._work) > self.high_water:
-            self.high_water = len(self._work)
+        self.waiting.append(work)
+        if len(self.waiting) > self.high_water:
+            self.high_water = len(self.waiting)
 
     def take(self) -> Work:
         """The oldest work; raises IndexError when there is none."""
-        return self._work.popleft()
+        return self.waiting.popleft()
 
     def clear(self) -> int:
         """Forget everything; how much it was."""
-        count = len(self._work)
-        self._work.clear()
+        count = len(self.waiting)
+        self.waiting.clear()
         return count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -51,6 +52,8 @@ class SimulatedBoard(SimulatedWorker):
         self.lost: dict[int, str] = {}
         """Devices off the bus, and the reason."""
         self._due = 0
+        self._picture: Any = None
+        self._rows: list[list[Any]] = []
         self._is_identified = False
 
     def set(self, quantity: str, value: float, device: int = 0) -> None:
@@ -87,7 +90,14 @@ class SimulatedBoard(SimulatedWorker):
         }
 
     def rows(self) -> list[list[Any]]:
-        """Every reading, in the form of the board server."""
+        """Every reading, in the form of the board server; made anew when one has changed."""
+        picture = (self.values, self.validity, self.lost)
+        if picture != self._picture:
+            self._picture = copy.deepcopy(picture)
+            self._rows = self._made()
+        return self._rows
+
+    def _made(self) -> list[list[Any]]:
         return [
             self._row(device, quantity, value, unit)
             for device, values in enumerate(self.values)
