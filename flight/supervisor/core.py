@@ -165,9 +165,10 @@ class Core:
         self._out.append(Log(f"started {name}, pid {pid}, start {process.starts}"))
         if process is self._executive:
             self._beat_deadline = now + (process.plan.startup_s or self._plan.startup_s)
-        elif process.plan.channel:
-            body = {"name": name, "pid": pid, "restarts": process.starts - 1}
-            self._tell("worker", body, with_channel=name)
+        else:
+            if process.plan.channel:
+                body = {"name": name, "pid": pid, "restarts": process.starts - 1}
+                self._tell("worker", body, with_channel=name)
             self._publish()
         return self._drain()
 

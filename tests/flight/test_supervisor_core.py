@@ -105,6 +105,18 @@ def test_the_ready_file_names_every_process(bench: Bench) -> None:
     assert publish.workers == {name: bench.pids[name] for name in ("sim_hw", "storage", "board")}
 
 
+def test_the_ready_file_follows_every_restart(bench: Bench) -> None:
+    for name in ("sim_hw", "board"):
+        given = bench.give(bench.core.exited(bench.pids[name], 1, bench.now))
+        publish = next(item for item in given if isinstance(item, Publish))
+        assert publish.workers[name] == bench.pids[name]
+        assert not publish.first
+    assert not any(
+        isinstance(item, Publish)
+        for item in bench.give(bench.core.exited(bench.pids["executive"], 1, bench.now))
+    )
+
+
 @pytest.mark.verifies("VA-SUP-01")
 def test_a_silent_executive_is_killed_and_started_again(bench: Bench) -> None:
     assert starts(bench.pass_time(1.9, beat=False)) == []
