@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -54,7 +55,7 @@ class Session:
             *("-m", "flight", "run", "--board", self.board, "--payload-id", str(self.payload_id)),
             *("--state", str(self.state), "--run", str(self.run), *options),
         )
-        return self.ready()
+        return self.ready(of=self.pid("payload"))
 
     def adopt(self, endpoint: str, keys: Path) -> None:
         """Use a payload that runs already, at that endpoint and with those keys."""
@@ -64,15 +65,16 @@ class Session:
         ready = {"endpoint": endpoint, "payload_id": self.payload_id}
         (self.run / "ready.json").write_text(json.dumps(ready))
 
-    def ready(self, *, after_pid: int = 0) -> dict[str, Any]:
-        """The ready file, once it names an executive other than `after_pid`."""
+    def ready(self, *, after_pid: int = 0, of: int = 0) -> dict[str, Any]:
+        """The ready file, once it names an executive other than `after_pid` (and, where given,
+        was written by the supervisor `of`)."""
         path = self.run / "ready.json"
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             self._check_alive("payload")
             if path.exists():
                 ready: dict[str, Any] = json.loads(path.read_text())
-                if ready["executive_pid"] != after_pid:
+                if ready["executive_pid"] != after_pid and of in (0, ready["pid"]):
                     return ready
             self._wait_a_little("payload")
         raise TimeoutError(f"the payload was not ready within {START_S} s; see {self.run}/*.log")
@@ -85,14 +87,18 @@ class Session:
 
     # --- the ground server ---
 
-    def start_ground(self, *options: str) -> Client:
-        """`ground serve` with the payload's keys and dictionary; a client of it."""
+    def start_ground(self, *options: str, wait: bool = True) -> Client:
+        """`ground serve` with the payload's keys and dictionary; a client of it.
+
+        It knows the payload's dictionary by then, unless told not to `wait` for a payload.
+        """
         self.ground.mkdir(mode=0o700, exist_ok=True)
         dictionary = self.ground / "dictionary.json"
         if not dictionary.exists():
             subprocess.run(
                 [sys.executable, "-m", "flight", "dictionary", "--out", str(dictionary)], check=True
             )
+        (self.ground / "server.json").unlink(missing_ok=True)
         self._start(
             "ground",
             *("-m", "ground", "serve", "--state", str(self.ground)),
@@ -105,7 +111,10 @@ class Session:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the ground server did not start; see {self.root}/ground.log")
             self._wait_a_little("ground")
-        return connect(self.ground)
+        client = connect(self.ground, "payload")
+        if wait:
+            client.dictionary(wait_s=10.0)
+        return client
 
     # --- both ---
 
@@ -128,6 +137,18 @@ class Session:
         for name in list(self._processes):
             self.end(name)
         shutil.rmtree(self.root, ignore_errors=True)
+
+    def survivors(self) -> dict[int, str]:
+        """Every living process that was started with this session's folder: pid → command."""
+        found = {}
+        for process in Path("/proc").iterdir():
+            if not process.name.isdecimal():
+                continue
+            with suppress(OSError):
+                words = (process / "cmdline").read_bytes()  # empty once it is a zombie
+                if str(self.root).encode() in words:
+                    found[int(process.name)] = words.replace(b"\0", b" ").decode(errors="replace")
+        return found
 
     def _start(self, name: str, *arguments: str) -> None:
         with (self.root / f"{name}.log").open("ab") as log:

@@ -1,42 +1,94 @@
-"""Payloads to fly: one shared by the functional suite, or the running one named by --target."""
+"""Payloads to fly: one shared by each module, or the running one named by --target."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from examples.session import Session
 from ground.client import Client
+from tests.mission.station import Station
+from tests.mission.watching import until
+
+STATIONS = '[stations]\n1 = "operator"\n2 = "operator"\n3 = "observer"\n'
+"""Station 1 is the ground server, 2 and 3 are the tests' own."""
+
+
+@contextmanager
+def cleanly(board: str, payload_id: int = 1) -> Iterator[Session]:
+    """A session of which nothing may be left: no process, and no file."""
+    session = Session(board, payload_id=payload_id)
+    try:
+        yield session
+    finally:
+        session.close()
+        until(lambda: not session.survivors(), 5.0, f"end of {session.survivors()}")
+        assert not session.root.exists()
+
+
+def start(session: Session, *options: str) -> None:
+    """Start the payload with three stations."""
+    configuration = session.root / "payload.toml"
+    configuration.write_text(STATIONS)
+    session.start_payload("--config", str(configuration), *options)
 
 
 @pytest.fixture
 def session(board_name: str) -> Iterator[Session]:
     """A payload and a ground server of this test's own, not yet started."""
-    with Session(board_name) as own:
+    with cleanly(board_name) as own:
         yield own
 
 
 @pytest.fixture
 def flying(session: Session) -> Iterator[tuple[Session, Client]]:
     """The same, started."""
-    session.start_payload()
+    start(session)
     with session.start_ground() as client:
         yield session, client
 
 
 @pytest.fixture(scope="module")
-def payload(target: str | None, board_name: str) -> Iterator[Client]:
-    """A client of a payload that a whole module shares: started here, or running elsewhere.
+def shared(target: str | None, board_name: str) -> Iterator[Session]:
+    """A payload that a whole module shares: started here, or running elsewhere.
 
     With --target, $VANALLEN_KEYS names the keys file that its stations have.
     """
-    with Session(board_name) as shared:
+    with cleanly(board_name) as session:
         if target is None:
-            shared.start_payload()
+            start(session)
         else:
-            shared.adopt(target, Path(os.environ["VANALLEN_KEYS"]))
-        with shared.start_ground() as client:
-            yield client
+            session.adopt(target, Path(os.environ["VANALLEN_KEYS"]))
+        yield session
+
+
+@pytest.fixture(scope="module")
+def payload(shared: Session) -> Iterator[Client]:
+    """A client of the shared payload."""
+    with shared.start_ground() as client:
+        yield client
+
+
+@pytest.fixture
+def station(shared: Session) -> Iterator[Callable[..., Station]]:
+    """Makes stations at the shared payload, by key slot; one is skipped where it has no key."""
+    opened: list[Station] = []
+    keys = json.loads((shared.state / "keys.json").read_text())["slots"]
+    ready = json.loads((shared.run / "ready.json").read_text())
+
+    def make(slot: int = 2, key: bytes | None = None) -> Station:
+        if slot and key is None:
+            if str(slot) not in keys:
+                pytest.skip(f"the payload has no key in slot {slot}")
+            key = bytes.fromhex(keys[str(slot)])
+        opened.append(Station(ready["endpoint"], ready["payload_id"], slot, key))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.__exit__(None, None, None)

@@ -1,0 +1,109 @@
+"""A station of the tests' own: it sends what a ground server would refuse to send."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+import zmq
+
+from icd import link, reports, telecommand, telemetry
+from icd.link import Heartbeat, Kind, LinkMessage
+from icd.reports import Service, Stage, Verification
+
+WINDOW = 1000
+
+
+class Station:
+    """One key slot's voice on the link, packet by packet and octet by octet."""
+
+    def __init__(self, endpoint: str, payload_id: int, slot: int, key: bytes | None) -> None:
+        self.payload_id, self.slot, self.key = payload_id, slot, key
+        self.sequence = time.time_ns() // 1000
+        self.received = 0
+        self._count = 0
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.connect(endpoint)
+
+    def __enter__(self) -> Station:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._socket.close()
+        self._context.term()
+
+    # --- out ---
+
+    def frame(self, kind: Kind, body: bytes) -> bytes:
+        """The octets of the next link message."""
+        self.sequence += 1
+        message = LinkMessage(kind, self.payload_id, self.slot, self.sequence, body)
+        return link.pack(message, self.key)
+
+    def send_octets(self, octets: bytes) -> None:
+        """Put octets on the wire as they are."""
+        self._socket.send(octets)
+
+    def heartbeat(self) -> None:
+        """Say that this station is here, and give credit."""
+        beat = Heartbeat(self.slot or 1, self.received, WINDOW)
+        self.send_octets(self.frame(Kind.HEARTBEAT, link.HEARTBEAT.pack(*beat)))
+
+    def packet(
+        self, apid: int, service: int, subtype: int, data: bytes = b"", *, source: int | None = None
+    ) -> bytes:
+        """A whole telecommand packet of this station."""
+        self._count = (self._count + 1) & 0x3FFF
+        origin = (self.slot or 1) if source is None else source
+        return telecommand.build(apid, self._count, service, subtype, data, source=origin)
+
+    def function(self, apid: int, opcode: int, arguments: bytes = b"") -> bytes:
+        """A telecommand packet that calls a component's command."""
+        body = reports.function(opcode, arguments)
+        return self.packet(apid, Service.FUNCTION, reports.FUNCTION_PERFORM, body)
+
+    # --- and what comes back ---
+
+    def ask(self, packet: bytes, timeout_s: float = 10.0) -> tuple[Stage, Verification]:
+        """Send a telecommand packet; the stage in which it ended, and the report of it."""
+        self.heartbeat()
+        self.send_octets(self.frame(Kind.TELECOMMAND, packet))
+        deadline = time.monotonic() + timeout_s
+        while (left := deadline - time.monotonic()) > 0:
+            for report in self.telemetry(left):
+                if report.service != Service.VERIFICATION:
+                    continue
+                stage = Stage(report.subtype)
+                about = reports.parse_verification(stage, report.data)
+                if about.request_id == packet[:4] and stage.is_final:
+                    return stage, about
+        raise TimeoutError(f"no end of telecommand {packet.hex()} within {timeout_s:g} s")
+
+    def telemetry(self, timeout_s: float) -> list[telemetry.Telemetry]:
+        """Telemetry packets that come next, time reports left out."""
+        found = []
+        if self._socket.poll(int(timeout_s * 1000)):
+            message, _ = link.unpack(self._socket.recv())
+            if message.kind is Kind.TELEMETRY:
+                self.received = message.sequence
+                if message.body[:2] != b"\0\0":
+                    found.append(telemetry.parse(message.body))
+        return found
+
+    def is_answered(self, timeout_s: float = 5.0) -> bool:
+        """Whether a heartbeat is answered by the payload's identity."""
+        self.heartbeat()
+        deadline = time.monotonic() + timeout_s
+        while (left := deadline - time.monotonic()) > 0:
+            if self._socket.poll(int(left * 1000)):
+                message, _ = link.unpack(self._socket.recv())
+                if message.kind is Kind.IDENTITY:
+                    return True
+        return False

@@ -1,0 +1,122 @@
+"""How stories wait: on a process, a value or an answer, each with a deadline."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ground.client import Client
+from ground.errors import CommandFailed, GroundError, LinkDown, TimedOut
+
+T = TypeVar("T")
+ENDED = {"DONE", "FAILED", "CANCELLED", "EXPIRED"}
+
+
+def until(check: Callable[[], T], timeout_s: float, what: str) -> T:
+    """What `check` answers, once it is true; raises TimeoutError saying what was awaited."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := check()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {timeout_s:g} s")
+        select.select([], [], [], 0.02)
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and is not reaped yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def await_end(pid: int, timeout_s: float = 10.0) -> None:
+    """Wait until a process has ended; raises TimeoutError."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        if not select.select([descriptor], [], [], timeout_s)[0]:
+            raise TimeoutError(f"process {pid} lives on after {timeout_s:g} s")
+    finally:
+        os.close(descriptor)
+
+
+def kill(pid: int) -> None:
+    """kill -9, and wait until it is dead."""
+    os.kill(pid, signal.SIGKILL)
+    await_end(pid)
+
+
+def command_again(payload: Client, since: float, timeout_s: float = 15.0) -> float:
+    """Send telecommands until one completes; seconds since `since` (monotonic)."""
+    while True:
+        try:
+            payload.cmd("commands.no_operation", timeout_s=0.5)
+        except (LinkDown, CommandFailed, TimedOut):
+            if time.monotonic() - since > timeout_s:
+                raise
+            select.select([], [], [], 0.02)
+        else:
+            return time.monotonic() - since
+
+
+def job_row(payload: Client, job: int, *, after: int = 0, wait_s: float = 0.0) -> dict[str, Any]:
+    """The newest row of a job, or an empty one."""
+    rows = payload.jobs(after=after, wait_s=wait_s)
+    return next((row for row in rows if row["job"] == job), {})
+
+
+def await_job(
+    payload: Client,
+    job: int,
+    wanted: Callable[[dict[str, Any]], bool],
+    timeout_s: float = 60.0,
+) -> dict[str, Any]:
+    """The row of a job, once it is as wanted; raises TimeoutError, or AssertionError when the job
+    ended in another way."""
+    deadline = time.monotonic() + timeout_s
+    cursor, row = 0, {}
+    while time.monotonic() < deadline:
+        try:
+            row = job_row(payload, job, after=cursor, wait_s=1.0) or row
+        except GroundError:
+            select.select([], [], [], 0.05)
+            continue
+        if row and wanted(row):
+            return row
+        assert row.get("phase") not in ENDED, f"job {job} ended {row['phase']}: {row['reason']}"
+        cursor = row.get("cursor", 0)
+    raise TimeoutError(f"job {job} was not as wanted within {timeout_s:g} s; it is {row}")
+
+
+def await_done(payload: Client, job: int, timeout_s: float = 90.0) -> dict[str, Any]:
+    """The last row of a job that must end well."""
+    return await_job(payload, job, lambda row: row["phase"] == "DONE", timeout_s)
+
+
+def run(*words: str, timeout_s: float = 60.0, **options: Any) -> subprocess.CompletedProcess[str]:
+    """One of our commands as a subprocess, such as run("flight", "board", "list")."""
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+        **options,
+    )
+
+
+def inject(run_dir: Path, *words: str) -> None:
+    """Do something to the emulated board of a running payload."""
+    done = run("sim_hw", "inject", "--dir", str(run_dir / "board"), *words)
+    assert done.returncode == 0, done.stderr
