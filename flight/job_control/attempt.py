@@ -248,6 +248,9 @@ class Attempts:
             return
         record.pid = stimulus.pid
         status = self._own(record, stimulus.status)
+        if status is not None:  # its last words count: the last step may never have been seen
+            self.runs[record.id].status = status
+            record.step, record.total = status.step, status.total
         well = status is not None and retry.ended_well(stimulus)
         if record.phase is P.ENDING and not (well and record.ending is not Ending.CANCEL):
             self._ended(record, status)
