@@ -7,6 +7,7 @@ full queue or a full disk, is counted and reported, and never holds up decoding.
 from __future__ import annotations
 
 import contextlib
+import functools
 import sqlite3
 import threading
 from collections import deque
@@ -60,14 +61,15 @@ PRAGMA user_version = {FORMAT};
 """
 
 
-def _insert(table: str, columns: int, rows: int, verb: str = "INSERT OR REPLACE") -> str:
+@functools.cache
+def _insert(table: str, columns: int, rows: int) -> str:
     row = "(" + ",".join("?" * columns) + ")"
-    return f"{verb} INTO {table} VALUES " + ",".join([row] * rows)
+    return f"INSERT OR REPLACE INTO {table} VALUES " + ",".join([row] * rows)
 
 
 PACKETS, EVENTS, COMMANDS, IDENTITIES = "packets", "events", "commands", "identities"
 _WIDTH = {PACKETS: len(COLUMNS), EVENTS: 8, COMMANDS: 8, IDENTITIES: 6}
-_ROWS_AT_ONCE = 1000
+_ROWS_AT_ONCE = 512
 """Rows of one INSERT. SQLite gives up the interpreter lock once a statement: with one row each,
 the writer would queue for the lock behind a busy decoder a thousand times as often."""
 
@@ -94,7 +96,7 @@ class Archive:
         self.path = path
         self.state = ArchiveState()
         self._most_waiting = most_waiting
-        self._work: deque[tuple[str, Sequence[Row]]] = deque()
+        self._work: deque[tuple[str, list[Any]]] = deque()
         self._flushes: list[threading.Event] = []
         self._changed = threading.Condition()
         self._is_closing = False
@@ -104,18 +106,28 @@ class Archive:
             raise ConfigurationError(
                 f"{path} is not a usable archive ({error}); move it away to start a new one"
             ) from error
-        self._thread = threading.Thread(target=self._write_until_closed, name="archive")
+        self._thread = threading.Thread(
+            target=self._write_until_closed, name="archive", daemon=True
+        )
         self._thread.start()
 
     def add(self, table: str, rows: Sequence[Row]) -> bool:
         """Hand rows to the writer; False when they were dropped because too many wait."""
+        return self._add(table, [value for row in rows for value in row])
+
+    def add_packets(self, cells: list[Any]) -> bool:
+        """Hand packets to the writer, all their columns in one flat list, which is now its own."""
+        return self._add(PACKETS, cells)
+
+    def _add(self, table: str, cells: list[Any]) -> bool:
+        rows = len(cells) // _WIDTH[table]
         with self._changed:
-            if self.state.waiting + len(rows) > self._most_waiting:
-                self.state.dropped += len(rows)
-                return False
-            self._work.append((table, rows))
             before = self.state.waiting
-            self.state.waiting = before + len(rows)
+            if before + rows > self._most_waiting:
+                self.state.dropped += rows
+                return False
+            self._work.append((table, cells))
+            self.state.waiting = before + rows
             if before < BATCH <= self.state.waiting:
                 self._changed.notify()
         return True
@@ -153,14 +165,14 @@ class Archive:
     def _is_due(self) -> bool:
         return self._is_closing or bool(self._flushes) or self.state.waiting >= BATCH
 
-    def _write(self, work: list[tuple[str, Sequence[Row]]]) -> None:
+    def _write(self, work: list[tuple[str, list[Any]]]) -> None:
         if not work:
             return
-        total = sum(len(rows) for _, rows in work)
+        total = sum(len(cells) // _WIDTH[table] for table, cells in work)
         try:
             with self._writer:
-                for table, rows in _grouped(work):
-                    self._insert(table, rows)
+                for table, cells in work:
+                    self._insert(table, cells)
         except sqlite3.Error as error:
             with self._changed:
                 self.state.lost += total
@@ -173,23 +185,12 @@ class Archive:
             with self._changed:
                 self.state.waiting -= total
 
-    def _insert(self, table: str, rows: list[Row]) -> None:
+    def _insert(self, table: str, cells: list[Any]) -> None:
         width = _WIDTH[table]
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            chunk = rows[start : start + _ROWS_AT_ONCE]
-            if len(chunk) == _ROWS_AT_ONCE:
-                flat = [value for row in chunk for value in row]
-                self._writer.execute(_insert(table, width, len(chunk)), flat)
-            else:
-                self._writer.executemany(_insert(table, width, 1), chunk)
-
-
-def _grouped(work: list[tuple[str, Sequence[Row]]]) -> Iterator[tuple[str, list[Row]]]:
-    """Rows by table, each table's in the order they came."""
-    tables: dict[str, list[Row]] = {}
-    for table, rows in work:
-        tables.setdefault(table, []).extend(rows)
-    yield from tables.items()
+        most = _ROWS_AT_ONCE * width
+        for start in range(0, len(cells), most):
+            chunk = cells[start : start + most] if len(cells) > most else cells
+            self._writer.execute(_insert(table, width, len(chunk) // width), chunk)
 
 
 def _open_for_writing(path: Path) -> sqlite3.Connection:

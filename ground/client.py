@@ -175,10 +175,13 @@ class Client:
         call = calls.simple("reports", args, wait_s)
         return dict(self._run(call))
 
-    def jobs(self, *, after: int = 0, wait_s: float = 0.0) -> list[dict[str, Any]]:
-        """The jobs that the payload told of, by id; waits for a change after a cursor."""
-        args = {"payload": self.payload, "after": after, "wait_s": wait_s}
-        return list(self._run(calls.simple("jobs", args, wait_s))["rows"])
+    def jobs(
+        self, *, after: int = 0, wait_s: float = 0.0, refresh: bool = False
+    ) -> list[dict[str, Any]]:
+        """The jobs that the payload told of, by id; waits for a change after a cursor. `refresh`
+        (and knowing none) asks the payload for all of them."""
+        args = {"payload": self.payload, "after": after, "wait_s": wait_s, "refresh": refresh}
+        return list(self._run(calls.simple("jobs", args, wait_s + calls.POLL_S))["rows"])
 
     # ---- files
 

@@ -162,10 +162,12 @@ class AsyncClient:
         call = calls.wait_value(self.payload, name, wanted, comparison, after, timeout_s)
         return await self._run(call)
 
-    async def jobs(self, *, after: int = 0, wait_s: float = 0.0) -> list[dict[str, Any]]:
+    async def jobs(
+        self, *, after: int = 0, wait_s: float = 0.0, refresh: bool = False
+    ) -> list[dict[str, Any]]:
         """The jobs that the payload told of, by id."""
-        args = {"payload": self.payload, "after": after, "wait_s": wait_s}
-        return list((await self._run(calls.simple("jobs", args, wait_s)))["rows"])
+        args = {"payload": self.payload, "after": after, "wait_s": wait_s, "refresh": refresh}
+        return list((await self._run(calls.simple("jobs", args, wait_s + calls.POLL_S)))["rows"])
 
     async def put(
         self,

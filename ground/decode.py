@@ -21,6 +21,8 @@ _DATA = _HEAD.size
 _SMALLEST = _DATA + space_packet.CRC.size
 _TELEMETRY_WORD = 0x0800
 _SECOND = 1_000_000_000
+_KNOWN_SERVICES = frozenset({Service.VERIFICATION, Service.TEST, Service.FUNCTION})
+"""Read without a plan: their bodies are the same in every dictionary, or name a command."""
 _new = tuple.__new__
 
 
@@ -195,7 +197,7 @@ class Decoder:
             if plan is None and key in self._numbered:
                 plan = self._numbered[key].get(packet[_DATA] << 8 | packet[_DATA + 1])
             if plan is None:
-                quality = 1
+                quality = 0 if service in _KNOWN_SERVICES else 1
             else:
                 values = plan.unpack(packet[_DATA + plan.offset : -2])
                 is_within = plan.is_within(values)

@@ -24,6 +24,8 @@ WINDOW = 16
 SEGMENT_TIMEOUT_S = 2.0
 STALL_S = 1.0
 """After so long without a new segment the missing ones are asked for again."""
+NOTE_EVERY = 128 * 1024
+"""Octets of a downlink between two notes of its progress."""
 GIVE_UP_S = 60.0
 """After so long without any progress a transfer fails; what arrived is kept."""
 
@@ -200,6 +202,7 @@ class _Download:
         self._watch = _Watch(f"get {remote}")
         self._transaction = (link.payload.numbers.cursor & 0x7FFFFFFF) or 1
         self._cursor = 0
+        self._noted = 0
 
     async def run(self) -> dict[str, Any]:
         """From the first request to the renamed file."""
@@ -270,17 +273,20 @@ class _Download:
             new += self._ranges.add(offset, offset + len(data))
         if new:
             self._watch.see(self._ranges.total)
-            self._keep_note(file)
+            if self._ranges.contiguous - self._noted >= NOTE_EVERY:
+                self._keep_note(file)
             self._progress(self._ranges.total, self._size)
         return bool(new)
 
     def _keep_note(self, file: BinaryIO) -> None:
+        """Say how much of the temporary file can be trusted, for a later attempt."""
         file.flush()
+        self._noted = self._ranges.contiguous
         note = {
             "remote": self._remote,
             "size": self._size,
             "crc32": self._crc32,
-            "contiguous": self._ranges.contiguous,
+            "contiguous": self._noted,
         }
         self._note.write_text(json.dumps(note))
 

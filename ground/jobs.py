@@ -13,7 +13,7 @@ from icd.dictionary import ComponentDictionary, Dictionary, JobFragment
 if TYPE_CHECKING:
     from ground.payload import Payload
 
-SUBMIT = "submit"
+SUBMIT, LIST = "submit", "list"
 DEFAULTS = {"priority": 0, "wall_s": 0, "memory_mb": 0}
 """0 leaves a limit to what the job declares."""
 ENDED = frozenset({"done", "failed", "cancelled", "expired"})
@@ -79,6 +79,22 @@ def submit_request(
 def codec_named(codec: Codec, values: tuple[Any, ...]) -> dict[str, Any]:
     """Values by field name."""
     return {field.name: value for field, value in zip(codec.fields, values, strict=True)}
+
+
+async def refresh(payload: Payload, wait_s: float) -> None:
+    """Have the payload report every job it knows, and forget those it does not."""
+    component = component_of(payload.dictionary)
+    if not any(c.name == LIST and not c.arguments for c in component.commands):
+        return
+    record = payload.send(payload.request(f"{component.name}.{LIST}", {}))
+    await payload.changed.wait_for(lambda: record.is_settled, wait_s)
+    expected = int((record.result or {}).get("jobs", 0))
+    name = status_of(component)
+    await payload.changed.wait_for(
+        lambda: len(payload.table(name, record.cursor)) >= expected, min(wait_s, 1.0)
+    )
+    if record.state == "completed":
+        payload.forget_rows(name, record.cursor, expected)
 
 
 def rows(payload: Payload, after: int = 0) -> list[dict[str, Any]]:

@@ -211,10 +211,16 @@ class Methods:
         return record.queued_ns >= self._server.started_ns
 
     async def jobs(
-        self, payload: str | None = None, after: int = 0, wait_s: float = 0.0
+        self,
+        payload: str | None = None,
+        after: int = 0,
+        wait_s: float = 0.0,
+        refresh: bool = False,
     ) -> dict[str, Any]:
         """The jobs that the payload told of; waits for one that changed after a cursor."""
         of = self._payload(payload)
+        if refresh or not jobs.rows(of):
+            await jobs.refresh(of, LONGEST_WAIT_S)
         await of.changed.wait_for(lambda: bool(jobs.rows(of, after)), _bounded(wait_s))
         return {"rows": jobs.rows(of), "cursor": self._server.numbers.cursor - 1}
 

@@ -6,10 +6,10 @@ import json
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ground import archive as tables
-from ground.archive import Archive, Row
+from ground.archive import Archive
 from ground.commanding import Catalogue, Request
 from ground.decode import Decoded, Decoder, Plan, Quality, body_of
 from ground.dictionaries import DictionaryStore
@@ -26,7 +26,7 @@ from icd.space_packet import PacketError
 from icd.telecommand import Ack
 
 EVENTS_KEPT = 10_000
-REPORTS_KEPT = 10_000
+REPORTS_KEPT = 4096
 MOST_PENDING = 4096
 _VERIFICATION, _EVENT, _FUNCTION, _REPORT = (
     int(Service.VERIFICATION),
@@ -35,6 +35,9 @@ _VERIFICATION, _EVENT, _FUNCTION, _REPORT = (
     int(Service.COMPONENT_REPORT),
 )
 _HK = int(Service.HOUSEKEEPING)
+_DAMAGED = int(Quality.DAMAGED)
+_LAST_COUNT = 0x3FFF
+_new = tuple.__new__
 _STAGES = {stage.value: stage for stage in Stage}
 
 
@@ -48,8 +51,7 @@ class Numbers:
     counts: dict[tuple[int, int], int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Latest:
+class Latest(NamedTuple):
     """The last packet of its kind: when it came, and what was in it."""
 
     cursor: int
@@ -124,36 +126,37 @@ class Payload:
         """Check, decode, count, file and archive packets in the order they came."""
         received_ns = self.numbers.wall_ns()
         cursor = self.numbers.cursor
-        decode, see, payload_id, name = (
-            self.decoder.decode,
-            self.gaps.see,
-            self.payload_id,
-            self.name,
-        )
-        rows: list[Row] = []
+        decode, counters = self.decoder.decode, self.gaps.counters
+        payload_id, name, housekeeping = self.payload_id, self.name, self.housekeeping
+        cells: list[Any] = []
         for packet in packets:
             try:
                 decoded = decode(packet)
             except PacketError as error:
                 self.qualities[f"damaged: {error.fault.value}"] += 1
-                rows.append((received_ns, cursor, payload_id, None, None, None, None, None,
-                             name, int(Quality.DAMAGED), packet))  # fmt: skip
+                cells += (received_ns, cursor, payload_id, None, None, None, None, None,
+                          name, _DAMAGED, packet)  # fmt: skip
                 cursor += 1
                 continue
-            see(decoded[0], decoded[1])
-            apid, count, service, subtype, _, time_ns, quality, plan = decoded[:8]
-            rows.append((received_ns, cursor, payload_id, time_ns, apid, service, subtype, count,
-                         name, quality, packet))  # fmt: skip
+            apid, count, service, subtype, _, time_ns, quality, plan, _, _ = decoded
+            counter = counters.get(apid)
+            if counter is not None and counter.expected == count < _LAST_COUNT:
+                counter.expected = count + 1
+                counter.received += 1
+            else:
+                self.gaps.see(apid, count)
+            cells += (received_ns, cursor, payload_id, time_ns, apid, service, subtype, count,
+                      name, quality, packet)  # fmt: skip
             if quality:
                 self.qualities[Quality(quality).name.lower()] += 1
             if service == _HK and plan is not None:
-                self.housekeeping[plan.component] = Latest(cursor, received_ns, decoded)
+                housekeeping[plan.component] = _new(Latest, (cursor, received_ns, decoded))
             else:
                 self._file(cursor, received_ns, decoded, packet)
             cursor += 1
         self.packets += len(packets)
         self.numbers.cursor = cursor
-        self._archive.add(tables.PACKETS, rows)
+        self._archive.add_packets(cells)
         self._published(self.name, "packets", {"count": len(packets)})
         self.changed.fire()
 
@@ -250,6 +253,13 @@ class Payload:
             for cursor, decoded in self.tables.get(name, {}).values()
             if cursor > after and decoded.plan is not None
         ]
+
+    def forget_rows(self, name: str, before: int, expected: int) -> None:
+        """Drop table rows not told again since a cursor, once all the expected ones were."""
+        table = self.tables.get(name, {})
+        fresh = {key: row for key, row in table.items() if row[0] > before}
+        if len(fresh) >= expected:
+            self.tables[name] = fresh
 
     def reports_after(self, name: str, after: int) -> list[tuple[int, dict[str, Any]]]:
         """(cursor, named values) of the component reports of one name, oldest first."""

@@ -41,7 +41,7 @@ def jobs(context: click.Context, server: str | None, payload: str | None) -> Non
         about["payload"] = payload or about.get("payload")
     if context.invoked_subcommand is None:
         with connected(server, payload) as client:
-            rows = client.jobs()
+            rows = client.jobs(refresh=True)
             for row in rows:
                 click.echo(line(row))
             if not rows:
@@ -90,20 +90,23 @@ def watch(job: int, server: str | None, payload: str | None) -> None:
 def _watch(client: Client, job: int) -> None:
     moves = sys.stdout.isatty()
     after, last = 0, ""
+    rows = client.jobs(refresh=True)
     while True:
-        rows = client.jobs(after=after, wait_s=5.0)
         row = next((row for row in rows if row["job"] == job), None)
+        if row is None:
+            raise Failure(f"the payload knows no job {job}; see: ground jobs")
         after = max([after, *(row["cursor"] for row in rows)])
-        if row is not None and (text := line(row)) != last:
+        if (text := line(row)) != last:
             last = text
             click.echo(f"\r\x1b[K{text}" if moves else text, nl=not moves)
             sys.stdout.flush()
-        if row is not None and row["ended"]:
+        if row["ended"]:
             if moves:
                 click.echo()
             if str(row["phase"]).lower() != "done":
                 raise click.exceptions.Exit(1)
             return
+        rows = client.jobs(after=after, wait_s=5.0)
 
 
 def _control(name: str, help_text: str) -> None:
