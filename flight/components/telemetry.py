@@ -136,7 +136,9 @@ class Telemetry(Component[TelemetryHousekeeping, TelemetryParameters]):
         changed = packed != structure.last and age >= structure.shortest
         if changed or age >= structure.longest:
             self._send(structure, now)
-        return now + structure.shortest
+            age = 0
+        look = structure.shortest - age if age < structure.shortest else structure.shortest
+        return now + min(look, structure.longest - age)
 
     def _send(self, structure: _Structure, now: int) -> None:
         if structure.target.apid == self.port.apid:
