@@ -10,6 +10,7 @@ from flight.job_control import stimuli as s
 from flight.job_control.records import Commit, Digest, JobRecord
 from flight.job_control.script import Script, StorageFailed, ask, must, tolerate
 
+LOGS = "state/files/logs"
 MANIFEST = "manifest.json"
 MOST_IGNORED = 16
 
@@ -27,6 +28,11 @@ def state_folder(job: int) -> str:
 def commit_path(job: int, commit: Commit) -> str:
     """Where that commit is kept."""
     return f"{state_folder(job)}/commit.{commit.slot}"
+
+
+def log_path(job: int) -> str:
+    """Where the log of its last attempt is kept, for people."""
+    return f"{LOGS}/job-{job}.log"
 
 
 def product_folder(job: int) -> str:
@@ -50,6 +56,7 @@ def prepare(
                 reason = f"{parameter}: '{name}' changed since the job began; submit it anew"
                 return s.NotPrepared(record.id, reason, True)
         resume = yield from _sound_commit(record)
+        yield from _keep_log(record.id)
         yield from tolerate("remove_tree", "ENOENT", path=run_folder(record.id))
         yield from must("make_dir", path=run_folder(record.id))
     except StorageFailed as failure:
@@ -117,9 +124,21 @@ def publish(
     return s.Published(job, len(files), sum(file["size"] for file in files.values()))
 
 
-def clear(folder: str) -> Script[None]:
-    """Remove a folder, if it is there and can be removed."""
-    yield from ask("remove_tree", path=folder)
+def clear(job: int) -> Script[None]:
+    """Remove the folder of a run that is over; its log goes to the file store."""
+    yield from _keep_log(job)
+    yield from ask("remove_tree", path=run_folder(job))
+
+
+def forget(job: int) -> Script[None]:
+    """Remove a job's commits and its log, but not its products."""
+    yield from ask("remove_tree", path=state_folder(job))
+    yield from ask("remove", path=log_path(job))
+
+
+def _keep_log(job: int) -> Script[None]:
+    yield from ask("make_dir", path=LOGS)
+    yield from ask("copy", source=f"{run_folder(job)}/log", path=log_path(job))
 
 
 def _digest(found: Mapping[str, Any]) -> Digest:

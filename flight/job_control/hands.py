@@ -91,7 +91,7 @@ class Hands:
             case s.Clear():
                 self._clear(instruction.job)
             case s.Remove():
-                self._do(scripts.clear(scripts.state_folder(instruction.job)))
+                self._do(scripts.forget(instruction.job))
 
     def _prepare(self, job: int) -> None:
         self._pages.forget(job)
@@ -160,7 +160,7 @@ class Hands:
     def _clear(self, job: int) -> None:
         self._pages.forget(job)
         self._last.pop(job, None)
-        self._do(scripts.clear(scripts.run_folder(job)))
+        self._do(scripts.clear(job))
 
     def _report(self, script: Script[Any]) -> None:
         self._do(script, self._tell)

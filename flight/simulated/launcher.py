@@ -162,6 +162,7 @@ class SimulatedJob:
 
     def _end(self, phase: PagePhase, status: int, message: str) -> None:
         self._update(phase=phase, message=message)
+        self._storage.files[f"{self._folder}/log"] = bytearray(f"{message}\n".encode())
         self.ended = (status, None, "")
 
     def _update(self, **changes: Any) -> None:

@@ -84,6 +84,12 @@ def test_a_job_without_commits_fails_after_its_retries_with_the_reason() -> None
     bench.until_phase(job, P.FAILED)
     assert len(bench.launcher.launches) == 3
     assert bench.told("job_failed") == [(job, 3, "ValueError: the result is not finite")]
+    bench.run_for(1)
+    log = bench.storage.files[f"state/files/logs/job-{job}.log"]
+    assert log == b"ValueError: the result is not finite\n"
+    bench.bench.do("forget", job)
+    bench.run_for(1)
+    assert f"state/files/logs/job-{job}.log" not in bench.storage.files
     assert bench.runner.hk.failed == 1
     assert bench.runner.hk.retried == 2
 
