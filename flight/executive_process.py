@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import zmq
 from flight import clock as clocks
 from flight.channel import Channel
 from flight.clock import OnboardClock
+from flight.components.executive_monitor import ExecutiveMonitor
 from flight.configuration import Configuration, from_mapping
-from flight.deployment import Deployment, Surroundings
+from flight.deployment import EXECUTIVE, Deployment, Surroundings
 from flight.job_ports import JobSettings
 from flight.persistent import PATH, parse
 from flight.ports import StorageResult
@@ -78,13 +80,15 @@ class ExecutiveProcess:
         self._folders = folders
         self._epoch = clocks.epoch()
         self._is_over = False
+        self._unkillable: list[tuple[str, int]] = []
         self._poller = zmq.Poller()
         self.supervisor = SupervisorLink(
             SupervisionLink.from_fd(int(os.environ["VANALLEN_SUPERVISOR_FD"]))
         )
         self.workers = {name: WorkerLink(name) for name in ("storage", "board", "launcher")}
+        known = json.loads(os.environ.get("VANALLEN_WORKERS", "{}"))
         for name, fd in json.loads(os.environ["VANALLEN_CHANNELS"]).items():
-            self._attach(name, fd, 0)
+            self._attach(name, fd, known.get(name, {}).get("pid", 0))
         self.clock = OnboardClock({}, clocks.computer_boot_id())
         self.storage = StorageClient(self.workers["storage"], lambda: self.clock.now())
         self._poller.register(self.supervisor.link.fileno(), zmq.POLLIN)
@@ -162,6 +166,7 @@ class ExecutiveProcess:
                 self._hear_supervisor()
             else:
                 self._hear_worker(source)
+        self._tell_unkillable()
         # What came is done at once, not at the next due time.
         self.deployment.executive.drain()
         self.stations.flush()
@@ -182,10 +187,19 @@ class ExecutiveProcess:
                 self._attach(name, note.descriptors[0], pid)
             elif note.kind == "worker" and name in self.workers:
                 self.workers[name].pid = pid
+            elif note.kind == "unkillable":
+                self._unkillable.append((name, pid))
             elif note.kind == "stop":
                 self._is_over = True
         if self.supervisor.link.closed:
             self._is_over = True
+
+    def _tell_unkillable(self) -> None:
+        slot = self.deployment.executive.slots[EXECUTIVE]
+        monitor = slot.component
+        while self._unkillable and isinstance(monitor, ExecutiveMonitor):
+            tell = partial(monitor.unkillable, *self._unkillable.pop())
+            self.deployment.executive.do_now(slot, tell)
 
     def _attach(self, name: str, fd: int, pid: int) -> None:
         worker = self.workers.get(name)

@@ -99,6 +99,10 @@ class ExecutiveMonitor(Component[ExecutiveHousekeeping, ExecutiveParameters]):
         self.hk.slips += cycles
         self.cycles_slipped(group, cycles)
 
+    def unkillable(self, name: str, pid: int) -> None:
+        """The supervisor killed a worker, and it did not end."""
+        self.worker_unkillable(name, pid)
+
     @event(1, Severity.HIGH)
     def component_raised(self, name: Text32, times: U8, error: Text128) -> None:
         """{name} raised and was rebuilt, {times} times in a minute: {error}."""
@@ -122,3 +126,7 @@ class ExecutiveMonitor(Component[ExecutiveHousekeeping, ExecutiveParameters]):
     @event(6, Severity.INFO)
     def booted(self, boots: U32, reason: Text128) -> None:
         """Executive started, boot {boots}: {reason}."""
+
+    @event(7, Severity.HIGH)
+    def worker_unkillable(self, name: Text32, pid: U32) -> None:
+        """Process {pid} of worker {name} does not end when killed; only its power can end it."""
