@@ -158,10 +158,10 @@ class JobLifecycle(Attempts):
     def _about_all(self, stimulus: Any) -> None:
         match stimulus:
             case s.Tick():
-                for job in list(self.jobs):
-                    handler = TABLE[self.jobs[job].phase].get(s.Due)
+                for record in self._live():
+                    handler = TABLE[record.phase].get(s.Due)
                     if handler:
-                        getattr(self, handler)(self.jobs[job], s.Due(job))
+                        getattr(self, handler)(record, s.Due(record.id))
             case s.Submit():
                 self._submit(stimulus)
             case s.Restore():
@@ -230,7 +230,7 @@ class JobLifecycle(Attempts):
 
     def _meet(self, process: s.Process) -> None:
         record = self.jobs.get(process.job)
-        if record is None or record.phase not in WITH_PROCESS | {P.QUEUED, P.WAITING}:
+        if record is None or record.phase not in (*WITH_PROCESS, P.QUEUED, P.WAITING):
             self._end_stray(process.job, process.pid)
         elif record.pid not in (0, process.pid) or (
             record.start_time not in (0, process.start_time)

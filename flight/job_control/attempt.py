@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from flight.job_control import retry
 from flight.job_control import stimuli as s
-from flight.job_control.records import SECOND, Commit, Ending, JobPhase, JobRecord, Policy
+from flight.job_control.records import FINISHED, SECOND, Commit, Ending, JobPhase, JobRecord, Policy
 from flight.job_control.retry import Verdict
 from flight.job_control.schedule import Run, plan
 from flight.job_ports import Control, JobStatus, PagePhase
@@ -40,9 +40,10 @@ class Attempts:
     # ------------------------------------------------------------ which jobs run
 
     def _schedule(self) -> None:
-        obstacles = {r.id: self._obstacle(r) for r in self.jobs.values() if not r.is_finished}
-        for record in self.jobs.values():
-            why = obstacles.get(record.id, "")
+        live = self._live()
+        obstacles = {record.id: self._obstacle(record) for record in live}
+        for record in live:
+            why = obstacles[record.id]
             if record.phase is P.QUEUED and why:
                 self._move(record, P.WAITING, why)
             elif record.phase is P.WAITING and not why:
@@ -50,7 +51,7 @@ class Attempts:
             elif record.phase is P.WAITING and why != record.reason:
                 record.reason = why
                 self._out.append(s.Show(record.id))
-        made = plan(self.jobs.values(), self.runs, obstacles, self.policy.slots)
+        made = plan(live, self.runs, obstacles, self.policy.slots)
         for record, why in made.pause:
             record.reason = why
             self._control(record, Control.PAUSE)
@@ -58,6 +59,9 @@ class Attempts:
             self._control(record, Control.RUN)
         for record in made.start if self.is_synced else ():
             self._start(record)
+
+    def _live(self) -> list[JobRecord]:
+        return [record for record in self.jobs.values() if record.phase not in FINISHED]
 
     def _obstacle(self, record: JobRecord) -> str:
         run = self.runs[record.id]

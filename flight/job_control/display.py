@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections import Counter, deque
+from collections.abc import Callable, Collection
 
 from flight.job_control.attempt import Attempts
 from flight.job_control.declared import JobsHousekeeping
-from flight.job_control.records import SECOND, WITH_PROCESS, JobPhase, JobRecord
+from flight.job_control.records import FINISHED, SECOND, WITH_PROCESS, JobPhase, JobRecord
 from flight.job_ports import MOST_METRICS, JobStatus
 
 SHOW_NS = SECOND // 4
@@ -70,17 +70,15 @@ class Display:
         )
 
 
-def count_jobs(hk: JobsHousekeeping, records: Iterable[JobRecord]) -> None:
+def count_jobs(hk: JobsHousekeeping, records: Collection[JobRecord]) -> None:
     """Fill in the housekeeping fields that count jobs by phase and show the running one."""
-    listed = list(records)
-    phases = [record.phase for record in listed]
-    hk.queued = phases.count(JobPhase.QUEUED)
-    hk.waiting = phases.count(JobPhase.WAITING)
-    hk.paused = phases.count(JobPhase.PAUSED)
-    hk.running = sum(phase in WITH_PROCESS for phase in phases) - hk.paused
-    hk.finished = sum(record.is_finished for record in listed)
+    count = Counter(record.phase for record in records)
+    hk.queued, hk.waiting = count[JobPhase.QUEUED], count[JobPhase.WAITING]
+    hk.paused = count[JobPhase.PAUSED]
+    hk.running = sum(count[phase] for phase in WITH_PROCESS) - hk.paused
+    hk.finished = sum(count[phase] for phase in FINISHED)
     hk.current, hk.step, hk.total = next(
-        ((r.id, r.step, r.total) for r in listed if r.phase is JobPhase.RUNNING), (0, 0, 0)
+        ((r.id, r.step, r.total) for r in records if r.phase is JobPhase.RUNNING), (0, 0, 0)
     )
 
 

@@ -59,6 +59,7 @@ class JobBench:
         self.storage = SimulatedStorage()
         self.launcher = SimulatedLauncher(self.storage, behaviour)
         self.most_jobs = most_jobs
+        self.jobs = dict(JOBS)
         self.bench = Bench("jobs", 5)
         self.plug()
 
@@ -66,7 +67,13 @@ class JobBench:
         """Begin with a new runner."""
         settings = JobSettings("state", "run", self.most_jobs)
         self.runner = JobRunner(
-            self.bench.port, self.storage, self.launcher, self.launcher, JOBS, file_path, settings
+            self.bench.port,
+            self.storage,
+            self.launcher,
+            self.launcher,
+            self.jobs,
+            file_path,
+            settings,
         )
         self.bench.plug(self.runner)
 

@@ -7,6 +7,7 @@ from job_bench import JobBench
 
 from flight.job_control.records import JobPhase
 from flight.job_control.table import BACKUP, MARGIN, PIECE, TABLE, TORN
+from flight.ports import StorageResult
 from flight.simulated.launcher import SIGKILL, Behaviour, commit_octets
 from icd.failures import FailureCode
 
@@ -330,6 +331,69 @@ def test_a_commit_that_changes_while_it_is_copied_is_not_kept_and_a_pause_helps(
     assert bench.runner.hk.commits_not_kept >= 3
     assert (job, "pauses while its commit is kept") in bench.told("job_paused")
     bench.until(lambda: bench.phase(job) is P.RUNNING)
+
+
+def test_a_submission_that_storage_has_no_room_for_in_its_queue_fails() -> None:
+    bench = JobBench()
+    bench.run_for(1)
+    bench.storage.depth = 0
+    asker = bench.submit()
+    bench.storage.depth = 256
+    bench.until(lambda: asker.is_answered)
+    assert asker.is_done, "the table is written a second later, in time"
+
+
+def test_a_kind_that_an_update_of_the_software_removed_fails_with_the_reason() -> None:
+    bench = JobBench()
+    bench.runner.hold("safe mode")
+    waiting = bench.submitted()
+    bench.run_for(1)
+    bench.jobs.clear()
+    bench.restart()
+    bench.until_phase(waiting, P.FAILED)
+    assert "no job kind 7" in bench.told("job_failed")[0][2]
+
+
+def test_a_finished_job_of_a_removed_kind_fails_and_does_not_stay() -> None:
+    bench = JobBench()
+    job = bench.submitted()
+    bench.until(lambda: bench.runner.core.jobs[job].step >= 5)
+    bench.storage.faults["copy"] = "EIO"
+    bench.until_phase(job, P.FINISHING)
+    bench.run_for(1)
+    bench.jobs.clear()
+    bench.restart()
+    bench.until_phase(job, P.FAILED)
+
+
+def test_only_declared_outputs_are_published_and_the_manifest_says_what_else_there_was() -> None:
+    bench = JobBench(Behaviour(outputs={"core.dump": b"x", "../keys": b"y"}))
+    job = bench.submitted()
+    bench.until_phase(job, P.DONE)
+    manifest = bench.manifest(job)
+    assert manifest["files"] == {}
+    assert manifest["missing"] == ["result.json"]
+    assert "core.dump" in manifest["ignored"]
+    assert not any("keys" in path for path in bench.storage.files if path.startswith("state/"))
+
+
+def test_a_product_that_reads_back_differently_is_written_again() -> None:
+    bench = JobBench()
+    job = bench.submitted()
+    bench.until_phase(job, P.RUNNING)
+    honest = bench.storage.perform
+
+    def lying(operation: str, **arguments: object) -> StorageResult:
+        result = honest(operation, **arguments)
+        if operation == "digest" and "products" in str(arguments["path"]):
+            return StorageResult(True, result.value | {"crc32": 0})
+        return result
+
+    bench.storage.perform = lying  # type: ignore[method-assign]
+    bench.until(lambda: bench.told("storage_refused"))
+    assert bench.told("storage_refused") == [(job, "result.json reads back differently")]
+    bench.storage.perform = honest  # type: ignore[method-assign]
+    bench.until_phase(job, P.DONE)
 
 
 def test_a_table_that_cannot_be_read_yet_is_read_later() -> None:
