@@ -109,8 +109,8 @@ def server(configure: Callable[..., ServerConfig], payload: FakePayload) -> Iter
 
 
 @pytest.fixture
-def client(server: RunningServer, state: Path) -> Iterator[Client]:
+def client(server: RunningServer) -> Iterator[Client]:
     """A client, once the payload has answered."""
-    with connect(state) as connected:
+    with connect(server.config.state) as connected:
         connected.dictionary(wait_s=DEADLINE_S)
         yield connected
