@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +35,29 @@ def start(session: Session, *options: str) -> None:
     configuration = session.root / "payload.toml"
     configuration.write_text(STATIONS)
     session.start_payload("--config", str(configuration), *options)
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Callable[[str, float], None]:
+    """Notes how many seconds something took; the end of the run lists it."""
+
+    def note(what: str, seconds: float) -> None:
+        request.node.user_properties.append((what, round(seconds, 2)))
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List what the stories measured."""
+    lines = [
+        f"{seconds:8.2f} s  {what}"
+        for report in terminalreporter.getreports("passed")
+        if report.when == "call"
+        for what, seconds in report.user_properties
+    ]
+    if lines:
+        terminalreporter.section("measured")
+        terminalreporter.write_line("\n".join(sorted(lines, key=lambda line: line[12:])))
 
 
 @pytest.fixture
@@ -78,15 +100,12 @@ def payload(shared: Session) -> Iterator[Client]:
 def station(shared: Session) -> Iterator[Callable[..., Station]]:
     """Makes stations at the shared payload, by key slot; one is skipped where it has no key."""
     opened: list[Station] = []
-    keys = json.loads((shared.state / "keys.json").read_text())["slots"]
-    ready = json.loads((shared.run / "ready.json").read_text())
 
     def make(slot: int = 2, key: bytes | None = None) -> Station:
-        if slot and key is None:
-            if str(slot) not in keys:
-                pytest.skip(f"the payload has no key in slot {slot}")
-            key = bytes.fromhex(keys[str(slot)])
-        opened.append(Station(ready["endpoint"], ready["payload_id"], slot, key))
+        try:
+            opened.append(Station.of(shared, slot, key))
+        except KeyError:
+            pytest.skip(f"the payload has no key in slot {slot}")
         return opened[-1]
 
     yield make

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from types import TracebackType
 
 import zmq
 
+from examples.session import Session
 from icd import link, reports, telecommand, telemetry
 from icd.link import Heartbeat, Kind, LinkMessage
 from icd.reports import Service, Stage, Verification
@@ -26,6 +28,16 @@ class Station:
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.connect(endpoint)
+
+    @classmethod
+    def of(cls, session: Session, slot: int = 2, key: bytes | None = None) -> Station:
+        """A station at a session's payload, with the key of its slot (or a wrong one); raises
+        KeyError for a slot without one."""
+        ready = json.loads((session.run / "ready.json").read_text())
+        if slot and key is None:
+            keys = json.loads((session.state / "keys.json").read_text())["slots"]
+            key = bytes.fromhex(keys[str(slot)])
+        return cls(ready["endpoint"], ready["payload_id"], slot, key)
 
     def __enter__(self) -> Station:
         return self
@@ -68,6 +80,10 @@ class Station:
         """A telecommand packet that calls a component's command."""
         body = reports.function(opcode, arguments)
         return self.packet(apid, Service.FUNCTION, reports.FUNCTION_PERFORM, body)
+
+    def no_operation(self) -> bytes:
+        """The octets of a link message with a telecommand that does nothing."""
+        return self.frame(Kind.TELECOMMAND, self.function(1, 3))
 
     # --- and what comes back ---
 

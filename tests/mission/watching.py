@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ground.client import Client
-from ground.errors import CommandFailed, GroundError, LinkDown, TimedOut
+from ground.errors import GroundError
 
 T = TypeVar("T")
 ENDED = {"DONE", "FAILED", "CANCELLED", "EXPIRED"}
@@ -61,7 +61,7 @@ def command_again(payload: Client, since: float, timeout_s: float = 15.0) -> flo
     while True:
         try:
             payload.cmd("commands.no_operation", timeout_s=0.5)
-        except (LinkDown, CommandFailed, TimedOut):
+        except GroundError:  # no link, no answer, or a restarted ground that knows nobody yet
             if time.monotonic() - since > timeout_s:
                 raise
             select.select([], [], [], 0.02)
