@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from flight.component import Component
@@ -44,6 +45,9 @@ SLOW = RateGroup("slow", SECOND)
 
 COMMANDS, TELEMETRY, WATCHDOG, BOARD, JOBS, FILES, EXECUTIVE = 1, 2, 3, 4, 5, 6, 7
 """APIDs of the component instances."""
+
+SAFE_MODE = "safe mode"
+"""Why jobs are held in that mode."""
 
 INSTANCES: tuple[tuple[str, int, type[Component[Any, Any]]], ...] = (
     ("commands", COMMANDS, CommandHandler),
@@ -141,19 +145,8 @@ class Deployment:
         )
         watched = plug("board", lambda port: BoardMonitor(port, given.board), FAST)
         given.board.through(watched.post)
-        launched = plug(
-            "jobs",
-            lambda port: JobRunner(
-                port,
-                self._storage(port),
-                given.launcher,
-                given.pages,
-                jobs(),
-                file_store_path,
-                given.job_settings,
-            ),
-            FAST,
-        )
+        launched = plug("jobs", self._job_runner, FAST)
+        self.modes.listen(lambda _mode, _reason: self._hold_jobs(launched))
         given.launcher.through(launched.post)
         plug("files", lambda port: FileStore(port, self._storage(port)), BULK, depth=256)
         plug("executive", self._monitor, SLOW)
@@ -173,6 +166,28 @@ class Deployment:
         monitor = ExecutiveMonitor(port, self.executive.slots, self.given.meter, self.boots)
         self.executive.observer = monitor  # after a rebuild, the new one
         return monitor
+
+    def _job_runner(self, port: Port) -> JobRunner:
+        given = self.given
+        runner = JobRunner(
+            port,
+            self._storage(port),
+            given.launcher,
+            given.pages,
+            jobs(),
+            file_store_path,
+            given.job_settings,
+        )
+        if self.modes.now is Mode.SAFE:
+            runner.hold(SAFE_MODE)
+        return runner
+
+    def _hold_jobs(self, slot: Slot) -> None:
+        runner = slot.component
+        if isinstance(runner, JobRunner):
+            is_safe = self.modes.now is Mode.SAFE
+            hold = partial(runner.hold, SAFE_MODE) if is_safe else runner.release
+            self.executive.do_now(slot, hold)
 
     def _plug(
         self,

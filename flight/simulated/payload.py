@@ -16,6 +16,7 @@ from flight.simulated.board import SimulatedBoard
 from flight.simulated.launcher import SimulatedLauncher
 from flight.simulated.storage import SimulatedStorage
 from flight.simulated.worker import SimulatedWorker
+from flight.uplink import AHEAD
 from icd import link
 from icd.link import Heartbeat, Kind, LinkMessage
 
@@ -163,6 +164,7 @@ class SimulatedPayload:
         """The executive ends without warning; the next one starts from what was saved."""
         if saved is None:
             saved = json.loads(self.storage.files.get("state/executive.json", b"{}"))
+        self._sequence += 2 * AHEAD  # as a station does that gets no answer any more
         self._build(saved, "reboot")
 
     def _send(self, kind: Kind, body: bytes) -> None:

@@ -13,7 +13,7 @@ from flight.executive import SECOND
 from flight.jobs.registry import by_name
 from flight.simulated.launcher import Behaviour
 from flight.simulated.payload import SimulatedPayload
-from icd.dictionary import Severity
+from icd.dictionary import Mode, Severity
 from icd.failures import FailureCode
 from icd.reports import Stage
 
@@ -247,3 +247,23 @@ def test_a_step_that_outlasts_its_period_is_counted_as_slipped_cycles(operator: 
     operator.settle(12)
     assert operator.housekeeping["executive"]["slips"] > 0
     assert operator.seen("executive.cycles_slipped")
+
+
+@pytest.mark.verifies("VA-CMD-05")
+def test_safe_mode_holds_every_job_also_across_a_reboot(operator: Operator) -> None:
+    payload = operator.payload
+    handler = payload.deployment.dictionary.component("commands")
+    opcode = next(c.opcode for c in handler.commands if c.name == "set_mode")
+    operator.do("commands.arm", handler.apid, opcode)
+    assert operator.do("commands.set_mode", Mode.SAFE)[0] is Stage.COMPLETED
+    request = _submit(operator, size=64)
+    operator.settle(60)
+    assert operator.outcome(request) is Stage.COMPLETED
+    assert not payload.launcher.launches
+    payload.reboot()
+    operator.settle(60)
+    assert not payload.launcher.launches
+    operator.do("commands.arm", handler.apid, opcode)
+    assert operator.do("commands.set_mode", Mode.NOMINAL)[0] is Stage.COMPLETED
+    operator.settle(60)
+    assert len(payload.launcher.launches) == 1
