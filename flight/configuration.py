@@ -48,6 +48,14 @@ class BoardSettings:
 
 
 @dataclass(frozen=True)
+class HardwareWatchdogSettings:
+    """The device that resets this computer unless it is stroked; none unless it is named."""
+
+    device: str = ""
+    timeout_s: int = 60
+
+
+@dataclass(frozen=True)
 class Housekeeping:
     """Default periods of housekeeping packets, in seconds."""
 
@@ -64,6 +72,7 @@ class Configuration:
     compute: str = "host"
     link: Link = field(default_factory=Link)
     board: BoardSettings = field(default_factory=BoardSettings)
+    watchdog: HardwareWatchdogSettings = field(default_factory=HardwareWatchdogSettings)
     housekeeping: Housekeeping = field(default_factory=Housekeeping)
     stations: Mapping[str, str] = field(default_factory=lambda: {"1": "operator"})
     """Station id (which is also its key slot) → its role."""
@@ -107,7 +116,19 @@ def from_mapping(content: Mapping[str, Any]) -> Configuration:
         raise ConfigurationError(
             f"board.period_s = {configuration.board.period_s} s; give 0.05 … 60 s"
         )
+    _check_watchdog(configuration.watchdog)
     return configuration
+
+
+def _check_watchdog(watchdog: HardwareWatchdogSettings) -> None:
+    if watchdog.device and not watchdog.device.startswith("/"):
+        raise ConfigurationError(
+            f"watchdog.device = {watchdog.device!r}; give a path such as '/dev/watchdog0', "
+            "or '' for none"
+        )
+    # An executive that is killed and started again takes up to five seconds.
+    if not 10 <= watchdog.timeout_s <= 600:
+        raise ConfigurationError(f"watchdog.timeout_s = {watchdog.timeout_s} s; give 10 … 600 s")
 
 
 def _fill(kind: Any, content: Mapping[str, Any], where: str) -> Any:

@@ -68,6 +68,12 @@ class Publish(NamedTuple):
     first: bool
 
 
+class Notify(NamedTuple):
+    """Tell the service manager, if there is one."""
+
+    text: str
+
+
 class Log(NamedTuple):
     """Write one line to the supervisor's log."""
 
@@ -82,7 +88,7 @@ class Finish(NamedTuple):
     reason: str = ""
 
 
-Instruction = Start | Kill | Tell | Publish | Log | Finish
+Instruction = Start | Kill | Tell | Publish | Notify | Log | Finish
 
 
 class Process:
@@ -197,6 +203,8 @@ class Core:
         """The executive sent a note."""
         if kind in ("beat", "ready"):
             self._heard(kind, body, now)
+        elif kind == "stroke":
+            self._stroke()
         elif kind == "replace":
             self._replace(str(body.get("name")), now)
         elif kind == "stop":
@@ -239,6 +247,11 @@ class Core:
         if kind == "ready":
             self._endpoint = str(body.get("endpoint", ""))
             self._publish()
+
+    def _stroke(self) -> None:
+        """The executive vouches for its critical parts; whoever passes it on, for itself."""
+        if self._executive.state == RUNNING and self._phase != STOPPING:
+            self._out.append(Notify("WATCHDOG=1"))
 
     def _step_start(self, now: float) -> None:
         if self._phase != COMPANIONS:
@@ -311,6 +324,8 @@ class Core:
         if self._phase in (STOPPING, FINISHED):
             return
         self._out.append(Log(f"stopping: {reason}"))
+        if not self._ending.reboot:
+            self._out.append(Notify("STOPPING=1"))
         workers = [p for p in self._processes.values() if p is not self._executive]
         self._stages = [
             [self._executive],
@@ -361,6 +376,8 @@ class Core:
         pids = {p.plan.name: p.pid for p in self._processes.values() if p is not self._executive}
         first, self._published = not self._published, True
         self._out.append(Publish(self._endpoint, pids, self._executive.pid, first))
+        status = f"STATUS=payload {self._plan.payload_id} at {self._endpoint}"
+        self._out.append(Notify(f"READY=1\n{status}" if first else status))
 
     def _drain(self) -> list[Instruction]:
         out, self._out = self._out, []

@@ -27,10 +27,12 @@ from flight.supervisor.core import (
     Instruction,
     Kill,
     Log,
+    Notify,
     Publish,
     Start,
     Tell,
 )
+from flight.supervisor.notify import Notifier, without_notification
 from flight.supervisor.plan import Plan, ProcessPlan
 
 HOUSEKEEPING_S = 5.0
@@ -56,6 +58,7 @@ class Supervisor:
         self._unsent: deque[Tell] = deque()
         self._channels: dict[str, socket.socket] = {}
         self._housekeeping = 0.0
+        self._notifier = Notifier.from_environment()
         self._selector = selectors.DefaultSelector()
         self._plans = {process.name: process for process in plan.processes}
         self._plans[EXECUTIVE] = plan.executive
@@ -73,6 +76,7 @@ class Supervisor:
             self._turn()
         self._sweep()
         self._remove_ready_file()
+        self._notifier.close()
         return self._finish
 
     def _turn(self) -> None:
@@ -113,6 +117,8 @@ class Supervisor:
                 self._send_unsent()
             case Publish():
                 self._publish(instruction)
+            case Notify(text):
+                self._notifier.send(text)
             case Log(text):
                 self._log(text)
             case Finish():
@@ -159,7 +165,11 @@ class Supervisor:
             return self._execute(plan, environment, inherited)
 
     def _environment(self, plan: ProcessPlan) -> dict[str, str]:
-        return {**os.environ, **plan.env, "VANALLEN_LEASE_FD": str(self._lease)}
+        return {
+            **without_notification(os.environ),
+            **plan.env,
+            "VANALLEN_LEASE_FD": str(self._lease),
+        }
 
     def _execute(self, plan: ProcessPlan, environment: dict[str, str], fds: list[int]) -> int:
         return children.execute(plan.argv, environment, self._run / f"{plan.name}.log", fds)
