@@ -47,6 +47,7 @@ class Api:
         self._loop = asyncio.get_running_loop()
         self._flush_timer: asyncio.TimerHandle | None = None
         self.malformed = 0
+        self.failed = 0
         self.undelivered = 0
         self._drain = SocketDrain(_router(context, path), self._receive, multipart=True)
 
@@ -60,6 +61,14 @@ class Api:
                 subscriber.waiting.append([payload, topic, value])
                 if self._flush_timer is None:
                     self._flush_timer = self._loop.call_later(STREAM_PERIOD_S, self._flush)
+
+    def counts(self) -> dict[str, int]:
+        """What went wrong on the way from and to clients."""
+        return {
+            "malformed": self.malformed,
+            "failed": self.failed,
+            "undelivered": self.undelivered,
+        }
 
     def close(self) -> None:
         for tasks in self._under_way.values():
@@ -111,6 +120,9 @@ class Api:
             self._refuse(client, number, error)
         except TypeError as error:
             self._refuse(client, number, GroundError(f"{method}: {error}"))
+        except Exception as error:  # one request may fail, the server may not
+            self.failed += 1
+            self._refuse(client, number, GroundError(f"{method} failed here: {error!r}"))
         else:
             self._send(client, {"id": number, "ok": True, "value": value})
 

@@ -59,9 +59,10 @@ class Methods:
             return next(iter(payloads.values()))
         if name is None:
             raise GroundError(f"which payload? give --payload: {', '.join(payloads)}")
-        if name not in payloads:
-            raise GroundError(f"no payload '{name}'; {nearest(name, list(payloads))}")
-        return payloads[name]
+        found = payloads.get(str(name))
+        if found is None:
+            raise GroundError(f"no payload '{name}'; {nearest(str(name), list(payloads))}")
+        return found
 
     async def status(self) -> dict[str, Any]:
         """The server, its archive, and each payload."""
@@ -70,7 +71,7 @@ class Methods:
             "state": str(server.config.state),
             "started_ns": server.started_ns,
             "archive": vars(server.archive.state),
-            "api": {"malformed": server.api.malformed if server.api else 0},
+            "api": server.api.counts() if server.api else {},
             "payloads": [payload.status() for payload in server.payloads.values()],
         }
 
@@ -166,22 +167,25 @@ class Methods:
         of = self._payload(payload)
         if after is None:
             return {"events": [], "cursor": self._server.numbers.cursor - 1}
-        await of.changed.wait_for(
-            lambda: bool(of.events) and of.events[-1]["cursor"] > after, _bounded(wait_s)
-        )
-        kept = of.events
-        if after < (kept[0]["cursor"] - 1 if kept else 0) or not kept:
-            path = self._server.config.archive_path
-            query = archive_queries.events
-            listed = await asyncio.to_thread(query, path, of.payload_id, after, limit)
-            seen = {event["cursor"] for event in listed}
-            if len(listed) < limit:
-                listed += [e for e in kept if e["cursor"] > after and e["cursor"] not in seen]
-        else:
-            listed = [event for event in kept if event["cursor"] > after]
-        listed = listed[: min(limit, MOST_ROWS)]
+        listed = await self._events_after(of, after, limit)
+        if not listed and wait_s:
+            await of.changed.wait_for(
+                lambda: bool(of.events) and of.events[-1]["cursor"] > after, _bounded(wait_s)
+            )
+            listed = await self._events_after(of, after, limit)
         cursor = listed[-1]["cursor"] if listed else after
         return {"events": [e for e in listed if e["severity"] >= severity], "cursor": cursor}
+
+    async def _events_after(self, of: Payload, after: int, limit: int) -> list[dict[str, Any]]:
+        """From memory where it reaches back so far, else from the archive and then memory."""
+        limit = max(1, min(limit, MOST_ROWS))
+        if after >= of.events_since:
+            return [event for event in of.events if event["cursor"] > after][:limit]
+        path = self._server.config.archive_path
+        query = archive_queries.events
+        listed = await asyncio.to_thread(query, path, of.payload_id, after, limit)
+        last = listed[-1]["cursor"] if listed else after
+        return (listed + [e for e in of.events if e["cursor"] > last])[:limit]
 
     async def reports(
         self, name: str, payload: str | None = None, after: int = 0, wait_s: float = 0.0

@@ -90,8 +90,15 @@ class Payload:
         self.tracker = Tracker(self._command_changed)
         self.records: dict[int, CommandRecord] = {}
         self._archive, self.numbers = archive, numbers
+        self._first_cursor = numbers.cursor - 1
         self._dictionaries = dictionaries
         self._published = published
+
+    @property
+    def events_since(self) -> int:
+        """`events` holds every event after this cursor."""
+        is_full = len(self.events) == EVENTS_KEPT
+        return int(self.events[0]["cursor"]) if is_full else self._first_cursor
 
     # ---- who it is
 
