@@ -111,7 +111,8 @@ class Deployment:
         self.executive = Executive(self.downlink)
         self.state = PersistentState(given.storage, given.saved)
         self.boots = self.state.get("boots", 0) + 1
-        self.modes = Modes(Mode(self.state.get("mode", 0)))
+        mode = self.state.get("mode", 0)
+        self.modes = Modes(Mode(mode) if mode in tuple(Mode) else Mode.SAFE)
         self.modes.listen(lambda mode, _reason: self.state.put("mode", int(mode)))
         self.dictionary = dictionary()
         self._plug_components()
@@ -223,7 +224,7 @@ class Deployment:
             self.downlink,
             identity,
             self.given.keys,
-            {int(slot): ceiling for slot, ceiling in ceilings.items()},
+            {int(s): c for s, c in ceilings.items() if s.isdecimal() and isinstance(c, int)},
             self._persist_ceiling,
             accept_clear=configuration.link.insecure,
         )
