@@ -87,6 +87,8 @@ class Surroundings:
     pages: StatusPages
     job_settings: JobSettings
     hardware: HardwareWatchdog = field(default_factory=Unpowered)
+    stroker: Worker | None = None
+    """The process that holds the hardware watchdog's device, where one is named."""
     saved: dict[str, Any] = field(default_factory=dict)
     """The persisted state of the last boot; empty at the first."""
     keys: Mapping[int, bytes] = field(default_factory=dict)
@@ -156,12 +158,17 @@ class Deployment:
             lambda port: Watchdog(
                 port,
                 [slot for slot in slots.values() if slot.apid != WATCHDOG],
-                [given.storage_worker, given.board, given.launcher],
+                self._watched_workers(),
                 given.supervisor,
                 given.hardware,
             ),
             FAST,
         )
+
+    def _watched_workers(self) -> list[Worker]:
+        given = self.given
+        found: list[Worker] = [given.storage_worker, given.board, given.launcher]
+        return found if given.stroker is None else [*found, given.stroker]
 
     def _monitor(self, port: Port) -> ExecutiveMonitor:
         monitor = ExecutiveMonitor(port, self.executive.slots, self.given.meter, self.boots)

@@ -25,6 +25,7 @@ from flight.persistent import PATH, parse
 from flight.ports import StorageResult
 from flight.station_link import StationLink
 from flight.storage_client import StorageClient
+from flight.strokes import Strokes
 from flight.supervision import SupervisionLink
 from flight.worker_link import WorkerLink
 from flight.workers.status_page import StatusPages
@@ -32,6 +33,7 @@ from flight.workers.status_page import StatusPages
 BOOTSTRAP_NS = 3 * clocks.SECOND
 BEAT_NS = clocks.SECOND // 2
 SAVE_CLOCK_NS = clocks.SECOND * 30
+STROKER = "hardware_watchdog"
 
 
 class ProcessMeter:
@@ -85,7 +87,10 @@ class ExecutiveProcess:
         self.supervisor = SupervisorLink(
             SupervisionLink.from_fd(int(os.environ["VANALLEN_SUPERVISOR_FD"]))
         )
-        self.workers = {name: WorkerLink(name) for name in ("storage", "board", "launcher")}
+        names = ["storage", "board", "launcher"]
+        if configuration.watchdog.device:
+            names.append(STROKER)
+        self.workers = {name: WorkerLink(name) for name in names}
         known = json.loads(os.environ.get("VANALLEN_WORKERS", "{}"))
         for name, fd in json.loads(os.environ["VANALLEN_CHANNELS"]).items():
             self._attach(name, fd, known.get(name, {}).get("pid", 0))
@@ -129,12 +134,17 @@ class ExecutiveProcess:
             launcher=self.workers["launcher"],
             supervisor=self.supervisor,
             pages=StatusPages(run_dir),
+            hardware=Strokes(self._pass_stroke_on, self.workers.get(STROKER)),
+            stroker=self.workers.get(STROKER),
             job_settings=JobSettings(self._folders["state_dir"], str(run_dir)),
             saved=saved,
             keys=keys,
             meter=ProcessMeter(lambda: self.clock.now()),
             reason=reason,
         )
+
+    def _pass_stroke_on(self) -> bool:
+        return self.supervisor.link.send("stroke", {})
 
     def _loop(self) -> None:
         executive = self.deployment.executive

@@ -90,11 +90,14 @@ def _plan(configuration: Configuration, state_dir: Path, run_dir: Path) -> dict[
         "launcher": {**folders, "compute": configuration.compute},
         "executive": {**folders, "configuration": dataclasses.asdict(configuration)},
     }
+    if configuration.watchdog.device:
+        contents["hardware_watchdog"] = dataclasses.asdict(configuration.watchdog)
     paths = {name: _write(run_dir / f"{name}.json", body) for name, body in contents.items()}
     modules = {
         "storage": "flight.workers.storage",
         "board": "flight.workers.board_server",
         "launcher": "flight.workers.launcher",
+        "hardware_watchdog": "flight.workers.hardware_watchdog",
     }
     processes: list[dict[str, Any]] = []
     if companion := row.companion(run_dir):
@@ -111,6 +114,7 @@ def _plan(configuration: Configuration, state_dir: Path, run_dir: Path) -> dict[
     processes += [
         {"name": name, "argv": _python(module, paths[name]), "env": environment, "channel": True}
         for name, module in modules.items()
+        if name in paths
     ]
     executive = {"argv": _python("flight.executive_process", paths["executive"]), "env": {}}
     return {
