@@ -87,6 +87,7 @@ class ProcessUse:
 
 CONTROLS = {
     "power_limit_w": "cap the board's power",
+    "power_mode": "turn on one of the board's power modes, by its number",
     "locked_clock_mhz": "hold the SM clock at one frequency",
     "reset_clock": "let the driver choose the SM clock again",
     "clear_ecc": "set the volatile ECC counters to zero",
