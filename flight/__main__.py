@@ -60,6 +60,8 @@ def run(
         plan = prepare(configuration, state or _default_state(), run_dir)
     except (ConfigurationError, HalError, OSError) as error:
         raise click.ClickException(str(error)) from None
+    if configuration.link.insecure:
+        click.echo("warning: insecure: anyone who reaches the link may command", err=True)
     become_supervisor(plan)
 
 

@@ -127,7 +127,8 @@ class Deployment:
         self.executive.start(now)
         monitor = self.executive.slots[EXECUTIVE].component
         if isinstance(monitor, ExecutiveMonitor):
-            monitor.booted(self.boots, self.given.reason)
+            insecure = "; anyone may command" if self.given.configuration.link.insecure else ""
+            monitor.booted(self.boots, self.given.reason + insecure)
 
     def _plug_components(self) -> None:
         given, slots = self.given, self.executive.slots

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flight.configuration import Configuration, ConfigurationError
+from flight.supervisor.shell import RunDirectoryInUseError, lock
 from hal import boards
 from icd.link import KEY_SIZE
 
@@ -33,10 +34,20 @@ def prepare(configuration: Configuration, state_dir: Path, run_dir: Path) -> Pat
     boards.row(configuration.board.name)
     for folder in (state_dir, state_dir / "files", state_dir / "jobs", run_dir, run_dir / "jobs"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _check_unused(run_dir, state_dir)
     if not configuration.link.insecure:
         make_keys(state_dir / KEYS, [int(station) for station in configuration.stations])
     plan = _plan(configuration, state_dir, run_dir)
     return _write(run_dir / "plan.json", plan)
+
+
+def _check_unused(run_dir: Path, state_dir: Path) -> None:
+    """Refuse folders in use before anything in them, such as the plan they run by, is replaced."""
+    try:
+        for folder, what in ((run_dir, "run"), (state_dir, "state")):
+            os.close(lock(folder, what))
+    except RunDirectoryInUseError as error:
+        raise ConfigurationError(str(error)) from None
 
 
 def make_keys(path: Path, slots: list[int]) -> bool:

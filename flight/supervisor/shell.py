@@ -65,8 +65,9 @@ class Supervisor:
 
     def run(self) -> Finish:
         """Fly until told to stop; returns how to end. Raises RunDirectoryInUseError."""
-        self._run.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock_fd = lock(self._run)
+        for folder in (self._run, self._plan.state_dir):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._locks = [lock(self._run), lock(self._plan.state_dir, "state")]
         children.become_subreaper()
         # Only this process holds the write end: its death hangs up on every worker at once.
         self._lease, self._lease_held = os.pipe()
@@ -262,16 +263,16 @@ class Supervisor:
         (self._run / "ready.json").unlink(missing_ok=True)
 
 
-def lock(run_dir: Path) -> int:
-    """Lock a run directory for this process; raises RunDirectoryInUseError."""
-    fd = os.open(run_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+def lock(folder: Path, what: str = "run") -> int:
+    """Lock a run or state directory for this process; raises RunDirectoryInUseError."""
+    fd = os.open(folder / f"{what}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         owner = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
         os.close(fd)
         raise RunDirectoryInUseError(
-            f"run directory {run_dir} is in use by pid {owner}; give another --run"
+            f"{what} directory {folder} is in use by pid {owner}; give another --{what}"
         ) from None
     os.ftruncate(fd, 0)
     os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
