@@ -158,6 +158,8 @@ class _Seat:
             self._device = self._state.devices[device]
             if self._device.lost:
                 raise DeviceLost("the GPU is lost; it must be reset first")
+            if self._device.needs_reset:
+                raise DeviceLost("the GPU refuses new contexts until it is reset")
             self.row = self._state.claim(device, os.getpid())
         except BoardStateError as error:
             self._state.close()
@@ -167,9 +169,11 @@ class _Seat:
             raise
 
     def check(self) -> None:
-        """Raise DeviceLost when the device went away or was reset under us."""
+        """Raise DeviceLost when the device went away, was reset, or ended our context."""
         if self._device.lost:
             raise DeviceLost("the GPU is lost; restart from a checkpoint after its reset")
+        if code := self.row.killed_by:
+            raise DeviceLost(f"XID {code} ended this context; restart from a checkpoint")
         if self._device.generation != self.row.generation:
             raise DeviceLost("the GPU was reset; open it again and restart from a checkpoint")
 

@@ -19,7 +19,7 @@ ENVIRONMENT = "VANALLEN_BOARD_STATE"
 """The environment variable that holds the path of the board-state file."""
 
 MAGIC = 0x56414253
-VERSION = 1
+VERSION = 2
 DEVICES = 8
 CONTEXTS = 64
 
@@ -37,11 +37,16 @@ class DeviceRow(ctypes.Structure):
         ("clock_scale", ctypes.c_double),  # clock under load / highest clock, 0 … 1
         ("memory_bytes", ctypes.c_uint64),
         ("reserved_bytes", ctypes.c_uint64),
+        ("needs_reset", ctypes.c_uint32),  # there, but it computes nothing before a reset
+        ("padding", ctypes.c_uint32),
     ]
 
 
 class ContextRow(ctypes.Structure):
-    """One compute context, written by the process that owns it; free where pid is 0."""
+    """One compute context, written by the process that owns it; free where pid is 0.
+
+    Only `killed_by` is the board's to write: the XID that ended the context, 0 while it lives.
+    """
 
     _fields_ = [
         ("sequence", ctypes.c_uint32),  # odd while the busy fields are being written
@@ -52,6 +57,8 @@ class ContextRow(ctypes.Structure):
         ("memory_bytes", ctypes.c_uint64),
         ("busy_ns", ctypes.c_uint64),  # in launches that ended
         ("running_since_ns", ctypes.c_uint64),  # CLOCK_MONOTONIC; 0 while nothing runs
+        ("killed_by", ctypes.c_uint32),
+        ("padding", ctypes.c_uint32),
     ]
 
 
@@ -81,6 +88,8 @@ class Context:
     memory_bytes: int
     busy_ns: int
     """Time spent in launches so far, the running one included."""
+    is_running: bool = False
+    killed_by: int = 0
 
 
 def process_start_time(pid: int) -> int | None:
@@ -236,5 +245,13 @@ def _copy(slot: int, row: ContextRow, now_ns: int) -> Context | None:
     if since:
         busy += max(0, now_ns - since)
     return Context(
-        slot, row.pid, row.start_time, row.device, row.generation, row.memory_bytes, busy
+        slot,
+        row.pid,
+        row.start_time,
+        row.device,
+        row.generation,
+        row.memory_bytes,
+        busy,
+        is_running=since > 0,
+        killed_by=row.killed_by,
     )

@@ -11,6 +11,7 @@ from sim_hw import gpu as model
 from sim_hw.gpu import GpuInputs, GpuProfile, GpuState
 from sim_hw.inject import World
 from sim_hw.nvml_library.state import PROCESSES, Gpu, StateError, StateFile
+from sim_hw.recovery import Recoveries
 from sim_hw.thermal import ThermalProfile
 
 MODELS: dict[str, tuple[GpuProfile, ThermalProfile]] = {"h100": (model.H100, ThermalProfile())}
@@ -26,12 +27,15 @@ _POWER_NOISE_W = 0.2
 class EmulatedBoard:
     """One board: its state files, its GPUs, and who computes on them."""
 
-    def __init__(self, folder: Path, name: str, count: int, seed: int) -> None:
+    def __init__(
+        self, folder: Path, name: str, count: int, seed: int, recovery_scale: float = 1.0
+    ) -> None:
         self.profile, self.path = MODELS[name]
         self._random = random.Random(seed)
         _prepare(folder, self.profile, count, self._random)
         self._folder = folder
         self._world = World(folder)
+        self._recoveries = Recoveries(self._world, recovery_scale)
         cold = model.initial(self.profile, self.path, self.profile.sink_c)
         self._gpus = [
             replace(cold, energy_j=self._world.gpu(index).energy_mj / 1000.0)
@@ -56,6 +60,8 @@ class EmulatedBoard:
         if now_ns - self._swept_ns >= _SWEEP_S * 1e9:
             board.sweep()
             self._swept_ns = now_ns
+        for index in self._recoveries.tick(now_ns):
+            self._gpus[index] = replace(self._gpus[index], energy_j=0.0)
         contexts = board.snapshot(now_ns)
         dt_s = 0.0 if self._last_ns is None else max(0.0, (now_ns - self._last_ns) / 1e9)
         dt_s = min(dt_s, _LONGEST_STEP_S)
@@ -67,7 +73,9 @@ class EmulatedBoard:
         return BUSY_PERIOD_S if contexts or self._is_moving() else IDLE_PERIOD_S
 
     def _is_moving(self) -> bool:
-        """Whether the governor still has something to do without any context."""
+        """Whether there is something to do without any context."""
+        if self._recoveries.is_busy:
+            return True
         top = self.profile.max_clock_mhz
         return any(state.ceiling_mhz < top for state in self._gpus)
 
@@ -82,7 +90,11 @@ class EmulatedBoard:
 
     def _step_gpu(self, index: int, contexts: list[Context], dt_s: float, unix_ns: int) -> None:
         gpu, row = self._world.gpu(index), self._world.board.devices[index]
-        live = [c for c in contexts if c.generation == row.generation and not gpu.lost]
+        live = [
+            c
+            for c in contexts
+            if c.generation == row.generation and not c.killed_by and not gpu.lost
+        ]
         load = min(1.0, sum(self._shares[(c.pid, c.slot)] for c in live))
         inputs = GpuInputs(
             utilization=load,
@@ -98,7 +110,7 @@ class EmulatedBoard:
         self._gpus[index] = state
         self._use[index] += min(1.0, dt_s / _USE_AVERAGE_S) * (load - self._use[index])
         row.clock_scale = state.loaded_clock_mhz / self.profile.max_clock_mhz
-        row.lost = gpu.lost
+        row.lost, row.needs_reset = gpu.lost, gpu.needs_reset
         self._publish(index, gpu, state, live, unix_ns)
 
     def _publish(
@@ -181,3 +193,4 @@ def _describe(gpu: Gpu, profile: GpuProfile, index: int, draw: random.Random) ->
     gpu.temperature_memory_max_c = int(profile.memory_max_c)
     gpu.memory_bytes, gpu.reserved_bytes = int(profile.memory_bytes), int(profile.reserved_bytes)
     gpu.sink_temperature_c = profile.sink_c
+    gpu.ecc_current = gpu.ecc_pending = 1

@@ -16,7 +16,13 @@ from pathlib import Path
 from sim_hw.nvml_library import state
 
 NAME = "libnvidia-ml.so.1"
-SOURCES = ("life.c", "identity.c", "sensors.c", "control.c", "reliability.c", "events.c")
+SOURCES = (
+    *("life.c", "identity.c", "sensors.c", "control.c"),
+    *("reliability.c", "fields.c", "mig.c", "events.c"),
+)
+HEADERS = ("abi.h", "library.h")
+FUNCTIONS = "functions.txt"
+"""Names of all functions that the interface declares, one a line; a test compares it with nvml.h."""
 FLAGS = (
     *("-O2", "-std=gnu11", "-shared", "-fPIC", "-fvisibility=hidden"),
     *("-Wall", "-Wextra", "-Wshadow", "-Werror", f"-Wl,-soname,{NAME}"),
@@ -41,11 +47,12 @@ def calls() -> list[str]:
 
 
 def unsupported() -> list[str]:
-    """Every other function that nvidia-ml-py knows: exported, answering NOT_SUPPORTED."""
+    """Every other function of the interface or of nvidia-ml-py: exported, answers NOT_SUPPORTED."""
     spec = importlib.util.find_spec("pynvml")
     if spec is None or spec.origin is None:
         raise BuildError("nvidia-ml-py is not installed; pip install nvidia-ml-py")
     names = set(_MENTIONED.findall(Path(spec.origin).read_text()))
+    names.update((_FOLDER / FUNCTIONS).read_text().split())
     return sorted(names - set(calls()) - {"nvmlErrorString"})
 
 
@@ -78,7 +85,7 @@ def cache_folder() -> Path:
 
 def _digest(made: dict[str, str]) -> str:
     digest = hashlib.sha256(platform.machine().encode())
-    for name in ("library.h", *SOURCES):
+    for name in (*HEADERS, *SOURCES):
         digest.update((_FOLDER / name).read_bytes())
     for text in (*made.values(), *FLAGS):
         digest.update(text.encode())

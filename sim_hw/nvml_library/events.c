@@ -15,17 +15,11 @@ typedef struct {
     u64 kind, data;
 } EventDataV1;
 
-typedef struct {
-    nvmlDevice_t device;
-    u64 kind, data;
-    unsigned gpu_instance, compute_instance;
-} EventData;
-
-_Static_assert(sizeof(EventData) == 32, "nvmlEventData_t");
-
-/* ECC single and double, XID, ECC storm, DRAM retirement and its failure, poison, unavailable,
-   recovery action. */
-static const u64 supported = 0x1 | 0x2 | 0x8 | 0x200 | 0x400 | 0x800 | 0x1000 | 0x2000 | 0x4000 | 0x8000;
+/* The clock and the power source of this board do not change by themselves. */
+static const u64 supported = EVENT_SINGLE_BIT | EVENT_DOUBLE_BIT | EVENT_XID | EVENT_MIG |
+                             EVENT_SINGLE_BIT_STORM | EVENT_DRAM_RETIREMENT |
+                             EVENT_DRAM_RETIREMENT_FAILURE | EVENT_POISON | EVENT_FATAL_POISON |
+                             EVENT_UNAVAILABLE | EVENT_RECOVERY;
 
 GETTER(nvmlDeviceGetSupportedEventTypes, u64, supported)
 
@@ -55,10 +49,14 @@ CALL(nvmlDeviceRegisterEvents, nvmlDevice_t device, u64 kinds, EventSet *set) {
     return OK;
 }
 
-/* The next event the set wants; an overrun ring loses its oldest. */
+/* The next event the set wants; an overrun ring loses its oldest, and counts them. */
 static int take(State *state, EventSet *set, EventData *data) {
     uint32_t head = __atomic_load_n(&state->event_head, __ATOMIC_ACQUIRE);
-    if (head - set->tail > STATE_EVENTS) set->tail = head - STATE_EVENTS;
+    if (head - set->tail > STATE_EVENTS) {
+        uint32_t oldest = head - STATE_EVENTS;
+        __atomic_add_fetch(&state->events_lost, oldest - set->tail, __ATOMIC_RELAXED);
+        set->tail = oldest;
+    }
     while (set->tail != head) {
         Event event = state->events[set->tail++ % STATE_EVENTS];
         if (event.gpu >= STATE_GPUS || !(set->wanted[event.gpu] & event.kind)) continue;

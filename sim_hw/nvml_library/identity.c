@@ -3,20 +3,6 @@
 
 #include <strings.h>
 
-typedef struct {
-    char bus_id_legacy[16];
-    unsigned domain, bus, device, pci_device_id, pci_subsystem_id;
-    char bus_id[32];
-} PciInfo;
-
-typedef struct {
-    char bus_id[16];
-    unsigned domain, bus, device, pci_device_id, pci_subsystem_id, reserved[4];
-} PciInfoV2;
-
-_Static_assert(sizeof(PciInfo) == 68, "nvmlPciInfo_t");
-_Static_assert(sizeof(PciInfoV2) == 52, "nvmlPciInfo_v2_t");
-
 static nvmlReturn_t count_gpus(unsigned call, unsigned *count) {
     nvmlReturn_t result = enter(call);
     if (result != OK) return result;
@@ -104,6 +90,20 @@ CALL(nvmlDeviceGetPciInfo_v2, nvmlDevice_t device, PciInfoV2 *info) {
     return copy_text(info->bus_id, sizeof info->bus_id, gpu->bus_id + 4);
 }
 
+CALL(nvmlDeviceGetPciInfoExt, nvmlDevice_t device, PciInfoExt *info) {
+    ENTER_GPU(nvmlDeviceGetPciInfoExt, device);
+    NEED(info);
+    if (info->version != VERSION_PCI_EXT) return ARGUMENT_VERSION_MISMATCH;
+    info->domain = gpu->pci_domain;
+    info->bus = gpu->pci_bus;
+    info->device = gpu->pci_device;
+    info->pci_device_id = gpu->pci_device_id;
+    info->pci_subsystem_id = gpu->pci_subsystem_id;
+    info->base_class = 3; /* display controller */
+    info->sub_class = 2;  /* 3D */
+    return copy_text(info->bus_id, sizeof info->bus_id, gpu->bus_id);
+}
+
 TEXT(nvmlDeviceGetName, gpu->name)
 TEXT(nvmlDeviceGetUUID, gpu->uuid)
 TEXT(nvmlDeviceGetSerial, gpu->serial)
@@ -119,8 +119,8 @@ GETTER(nvmlDeviceGetPersistenceMode, unsigned, 1)
 GETTER(nvmlDeviceGetComputeMode, unsigned, 0)
 GETTER(nvmlDeviceGetDisplayMode, unsigned, 0)
 GETTER(nvmlDeviceGetDisplayActive, unsigned, 0)
-GETTER(nvmlDeviceIsMigDeviceHandle, unsigned, 0)
-GETTER(nvmlDeviceGetMaxMigDeviceCount, unsigned, 0)
 GETTER(nvmlDeviceGetMultiGpuBoard, unsigned, 0)
 GETTER2(nvmlDeviceGetCudaComputeCapability, int, gpu->compute_major, gpu->compute_minor)
-GETTER2(nvmlDeviceGetMigMode, unsigned, 0, 0)
+
+GETTER(nvmlDeviceGetModuleId, unsigned, index_of(device))
+GETTER(nvmlDeviceGetBoardId, unsigned, gpu->pci_bus << 8)

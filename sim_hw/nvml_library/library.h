@@ -4,27 +4,12 @@
 
 #include <string.h>
 
+#include "abi.h"
 #include "calls.h"
 #include "state.h"
 
 typedef int nvmlReturn_t;
 typedef struct device_handle *nvmlDevice_t;
-typedef unsigned long long u64;
-
-enum {
-    OK = 0,
-    UNINITIALIZED = 1,
-    INVALID_ARGUMENT = 2,
-    NOT_SUPPORTED = 3,
-    NOT_FOUND = 6,
-    INSUFFICIENT_SIZE = 7,
-    DRIVER_NOT_LOADED = 9,
-    TIMEOUT = 10,
-    GPU_IS_LOST = 15,
-    LIB_RM_VERSION_MISMATCH = 18,
-    OUT_OF_MEMORY = 20,
-    ARGUMENT_VERSION_MISMATCH = 25,
-};
 
 /* The mapped state, or NULL before the first nvmlInit. */
 State *state_of_board(void);

@@ -29,6 +29,7 @@ nvmlReturn_t enter(unsigned call) {
     if (!state || __atomic_load_n(&users, __ATOMIC_RELAXED) <= 0) return UNINITIALIZED;
     while (__atomic_load_n(&state->hang, __ATOMIC_ACQUIRE)) wait_on(&state->hang, 1, 1000);
     if (__atomic_load_n(&state->magic, __ATOMIC_RELAXED) != STATE_MAGIC) return DRIVER_NOT_LOADED;
+    if (!__atomic_load_n(&state->driver_loaded, __ATOMIC_RELAXED)) return DRIVER_NOT_LOADED;
     return (nvmlReturn_t)__atomic_load_n(&state->errors[call], __ATOMIC_RELAXED);
 }
 

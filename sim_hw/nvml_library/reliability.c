@@ -1,50 +1,23 @@
-/* What a GPU counts of its own errors: ECC, remapped rows, the bus, and the fields that repeat them. */
+/* What a GPU counts of its own errors: ECC, remapped rows, retired pages, the bus. */
 #include "library.h"
 
-enum { CORRECTED = 0, UNCORRECTED = 1, VOLATILE = 0, AGGREGATE = 1, DRAM = 2, SRAM = 7 };
-
-typedef struct {
-    unsigned version;
-    u64 aggregate_parity, aggregate_secded, aggregate_corrected;
-    u64 volatile_parity, volatile_secded, volatile_corrected;
-    u64 bucket_l2, bucket_sm, bucket_pcie, bucket_mcu, bucket_other;
-    unsigned threshold_exceeded;
-} SramStatus;
-
-typedef struct {
-    unsigned correctable, correctable_inactive, uncorrectable, uncorrectable_inactive, pending, failed;
-} RemappedRows;
-
-typedef struct {
-    unsigned max, high, partial, low, none;
-} RemapperHistogram;
-
-typedef struct {
-    unsigned id, scope;
-    long long time_us, latency_us;
-    unsigned type;
-    unsigned result;
-    union {
-        unsigned number;
-        u64 large;
-        int signed_number;
-    } value;
-} FieldValue;
-
-enum { SIZE_SRAM_STATUS = 0x01000068, BANKS = 640 };
-
-_Static_assert(sizeof(SramStatus) == 104, "nvmlEccSramErrorStatus_v1_t");
-_Static_assert(sizeof(RemappedRows) == 24, "nvmlRemappedRowsInfo_v2_t");
-_Static_assert(sizeof(RemapperHistogram) == 20, "nvmlRowRemapperHistogramValues_t");
-_Static_assert(sizeof(FieldValue) == 40, "nvmlFieldValue_t");
+enum { SRAM_THRESHOLD = 4 };
 
 static uint64_t *counters(Gpu *gpu, unsigned error, unsigned counter) {
     EccCounters *counts = error == CORRECTED ? &gpu->corrected : &gpu->uncorrected;
     return counter == VOLATILE ? counts->volatile_count : counts->aggregate_count;
 }
 
-GETTER2(nvmlDeviceGetEccMode, unsigned, 1, 1)
+GETTER2(nvmlDeviceGetEccMode, unsigned, gpu->ecc_current, gpu->ecc_pending)
 GETTER(nvmlDeviceGetDefaultEccMode, unsigned, 1)
+
+/* As on a board, the mode changes at the next reset. */
+CALL(nvmlDeviceSetEccMode, nvmlDevice_t device, unsigned mode) {
+    ENTER_GPU(nvmlDeviceSetEccMode, device);
+    NEED(mode <= 1);
+    __atomic_store_n(&gpu->ecc_pending, mode, __ATOMIC_RELAXED);
+    return OK;
+}
 
 CALL(nvmlDeviceGetTotalEccErrors, nvmlDevice_t device, unsigned error, unsigned counter,
      u64 *value) {
@@ -75,14 +48,31 @@ CALL(nvmlDeviceClearEccErrorCounts, nvmlDevice_t device, unsigned counter) {
 CALL(nvmlDeviceGetSramEccErrorStatus, nvmlDevice_t device, SramStatus *status) {
     ENTER_GPU(nvmlDeviceGetSramEccErrorStatus, device);
     NEED(status);
-    if (status->version != SIZE_SRAM_STATUS) return ARGUMENT_VERSION_MISMATCH;
+    if (status->version != VERSION_SRAM_STATUS) return ARGUMENT_VERSION_MISMATCH;
     memset(status, 0, sizeof *status);
-    status->version = SIZE_SRAM_STATUS;
+    status->version = VERSION_SRAM_STATUS;
     status->aggregate_corrected = gpu->corrected.aggregate_count[SRAM];
     status->aggregate_secded = gpu->uncorrected.aggregate_count[SRAM];
     status->volatile_corrected = gpu->corrected.volatile_count[SRAM];
     status->volatile_secded = gpu->uncorrected.volatile_count[SRAM];
     status->bucket_l2 = gpu->uncorrected.aggregate_count[SRAM];
+    status->threshold_exceeded = gpu->uncorrected.aggregate_count[SRAM] > SRAM_THRESHOLD;
+    return OK;
+}
+
+/* One entry stands for every error: the model does not place them within the SRAM. */
+CALL(nvmlDeviceGetSramUniqueUncorrectedEccErrorCounts, nvmlDevice_t device, SramUnique *counts) {
+    ENTER_GPU(nvmlDeviceGetSramUniqueUncorrectedEccErrorCounts, device);
+    NEED(counts);
+    if (counts->version != VERSION_SRAM_UNIQUE) return ARGUMENT_VERSION_MISMATCH;
+    unsigned have = gpu->uncorrected.aggregate_count[SRAM] > 0;
+    unsigned room = counts->entries ? counts->count : 0;
+    counts->count = have;
+    if (have > room) return INSUFFICIENT_SIZE;
+    if (have) {
+        SramUniqueEntry entry = {0, 0, 0, 0, 0, 0, (unsigned)gpu->uncorrected.aggregate_count[SRAM]};
+        counts->entries[0] = entry;
+    }
     return OK;
 }
 
@@ -100,77 +90,76 @@ CALL(nvmlDeviceGetRemappedRows, nvmlDevice_t device, unsigned *correctable,
 CALL(nvmlDeviceGetRemappedRows_v2, nvmlDevice_t device, RemappedRows *rows) {
     ENTER_GPU(nvmlDeviceGetRemappedRows_v2, device);
     NEED(rows);
-    memset(rows, 0, sizeof *rows);
     rows->correctable = gpu->remapped_correctable;
+    rows->correctable_inactive = gpu->remapped_correctable_inactive;
     rows->uncorrectable = gpu->remapped_uncorrectable;
+    rows->uncorrectable_inactive = gpu->remapped_uncorrectable_inactive;
     rows->pending = gpu->remap_pending;
     rows->failed = gpu->remap_failed;
     return OK;
 }
 
+/* How many spare rows each bank has left. */
 CALL(nvmlDeviceGetRowRemapperHistogram, nvmlDevice_t device, RemapperHistogram *histogram) {
     ENTER_GPU(nvmlDeviceGetRowRemapperHistogram, device);
     NEED(histogram);
-    unsigned used = gpu->remapped_correctable + gpu->remapped_uncorrectable;
-    unsigned touched = used < BANKS ? used : BANKS;
     memset(histogram, 0, sizeof *histogram);
-    histogram->max = BANKS - touched;
-    histogram->high = touched;
+    for (unsigned bank = 0; bank < STATE_BANKS; bank++) {
+        unsigned left = STATE_SPARE_ROWS - gpu->bank_used[bank];
+        if (left == STATE_SPARE_ROWS) histogram->max++;
+        else if (left == 0) histogram->none++;
+        else if (left > STATE_SPARE_ROWS / 2) histogram->high++;
+        else if (left > 1) histogram->partial++;
+        else histogram->low++;
+    }
+    return OK;
+}
+
+/* Boards before Ampere retire pages, later ones remap rows. */
+static nvmlReturn_t retired(const Gpu *gpu, unsigned cause, unsigned *count, u64 *addresses,
+                            u64 *times_us) {
+    NEED(count && cause <= 1);
+    if (!gpu->retires_pages) return NOT_SUPPORTED;
+    unsigned have = 0, room = addresses ? *count : 0;
+    for (unsigned i = 0; i < gpu->retired_count; i++) {
+        if (gpu->retired[i].cause != cause) continue;
+        if (have < room) {
+            addresses[have] = gpu->retired[i].address;
+            if (times_us) times_us[have] = gpu->retired[i].time_us;
+        }
+        have++;
+    }
+    *count = have;
+    return have > room ? INSUFFICIENT_SIZE : OK;
+}
+
+CALL(nvmlDeviceGetRetiredPages, nvmlDevice_t device, unsigned cause, unsigned *count,
+     u64 *addresses) {
+    ENTER_GPU(nvmlDeviceGetRetiredPages, device);
+    return retired(gpu, cause, count, addresses, NULL);
+}
+
+CALL(nvmlDeviceGetRetiredPages_v2, nvmlDevice_t device, unsigned cause, unsigned *count,
+     u64 *addresses, u64 *times_us) {
+    ENTER_GPU(nvmlDeviceGetRetiredPages_v2, device);
+    return retired(gpu, cause, count, addresses, times_us);
+}
+
+CALL(nvmlDeviceGetRetiredPagesPendingStatus, nvmlDevice_t device, unsigned *pending) {
+    ENTER_GPU(nvmlDeviceGetRetiredPagesPendingStatus, device);
+    NEED(pending);
+    if (!gpu->retires_pages) return NOT_SUPPORTED;
+    *pending = gpu->retired_pending;
+    return OK;
+}
+
+CALL(nvmlDeviceGetRepairStatus, nvmlDevice_t device, RepairStatus *status) {
+    ENTER_GPU(nvmlDeviceGetRepairStatus, device);
+    NEED(status);
+    if (status->version != VERSION_REPAIR) return ARGUMENT_VERSION_MISMATCH;
+    status->channel_pending = 0;
+    status->tpc_pending = 0;
     return OK;
 }
 
 GETTER(nvmlDeviceGetPcieReplayCounter, unsigned, gpu->pcie_replays)
-
-enum { UNSIGNED = 1, UNSIGNED_LARGE = 3, SIGNED = 5 };
-
-static void put(FieldValue *field, unsigned number) {
-    field->type = UNSIGNED;
-    field->value.number = number;
-}
-
-static void put_signed(FieldValue *field, int number) {
-    field->type = SIGNED;
-    field->value.signed_number = number;
-}
-
-static nvmlReturn_t read_field(const Gpu *gpu, FieldValue *field) {
-    switch (field->id) {
-        case 82: put(field, (unsigned)gpu->temperature_memory_c); return OK;
-        case 83:
-            field->type = UNSIGNED_LARGE;
-            field->value.large = gpu->energy_mj;
-            return OK;
-        case 94: put(field, gpu->pcie_replays); return OK;
-        case 142: put(field, gpu->remapped_correctable); return OK;
-        case 143: put(field, gpu->remapped_uncorrectable); return OK;
-        case 144: put(field, gpu->remap_pending); return OK;
-        case 145: put(field, gpu->remap_failed); return OK;
-        case 185: put(field, gpu->power_mw); return OK;
-        case 186: put(field, gpu->power_instant_mw); return OK;
-        case 187: put(field, gpu->power_limit_min_mw); return OK;
-        case 188: put(field, gpu->power_limit_max_mw); return OK;
-        case 189: put(field, gpu->power_limit_default_mw); return OK;
-        case 190: case 192: put(field, gpu->power_limit_mw); return OK;
-        case 193: put_signed(field, gpu->temperature_max_c - gpu->temperature_shutdown_c); return OK;
-        case 194: put_signed(field, gpu->temperature_max_c - gpu->temperature_slowdown_c); return OK;
-        case 195: case 196: put_signed(field, 0); return OK;
-        case 230: put(field, gpu->recovery_action); return OK;
-        case 301: case 302: put(field, 0); return OK;
-        default:
-            if (field->id < 173 || field->id > 183) return NOT_SUPPORTED;
-            put(field, 0); /* PCIe error counters: this bus makes none */
-            return OK;
-    }
-}
-
-CALL(nvmlDeviceGetFieldValues, nvmlDevice_t device, int count, FieldValue *fields) {
-    ENTER_GPU(nvmlDeviceGetFieldValues, device);
-    NEED(fields && count > 0);
-    for (int i = 0; i < count; i++) {
-        fields[i].value.large = 0;
-        fields[i].time_us = (long long)gpu->time_us;
-        fields[i].latency_us = 0;
-        fields[i].result = (unsigned)read_field(gpu, &fields[i]);
-    }
-    return OK;
-}

@@ -1,54 +1,6 @@
 /* What a GPU measures: power, heat, clocks, use, memory, processes, the bus. */
 #include "library.h"
 
-typedef struct {
-    u64 total, free, used;
-} Memory;
-
-typedef struct {
-    unsigned version;
-    u64 total, reserved, free, used;
-} MemoryV2;
-
-typedef struct {
-    unsigned version, sensor;
-    int temperature;
-} Temperature;
-
-typedef struct {
-    unsigned version;
-    int margin;
-} MarginTemperature;
-
-typedef struct {
-    unsigned gpu, memory;
-} Utilization;
-
-typedef struct {
-    unsigned pid;
-    u64 used_bytes;
-} ProcessV1;
-
-typedef struct {
-    unsigned pid;
-    u64 used_bytes;
-    unsigned gpu_instance, compute_instance;
-} ProcessV2;
-
-typedef struct {
-    unsigned pid;
-    u64 time_us;
-    unsigned sm, memory, encoder, decoder;
-} ProcessSample;
-
-enum { SIZE_MEMORY_V2 = 0x02000028, SIZE_TEMPERATURE = 0x0100000C, SIZE_MARGIN = 0x01000008 };
-
-_Static_assert(sizeof(MemoryV2) == 40, "nvmlMemory_v2_t");
-_Static_assert(sizeof(Temperature) == 12, "nvmlTemperature_v1_t");
-_Static_assert(sizeof(MarginTemperature) == 8, "nvmlMarginTemperature_v1_t");
-_Static_assert(sizeof(ProcessV2) == 24, "nvmlProcessInfo_t");
-_Static_assert(sizeof(ProcessSample) == 32, "nvmlProcessUtilizationSample_t");
-
 GETTER(nvmlDeviceGetPowerUsage, unsigned, gpu->power_mw)
 GETTER(nvmlDeviceGetTotalEnergyConsumption, u64, gpu->energy_mj)
 GETTER(nvmlDeviceGetPowerManagementMode, unsigned, 1)
@@ -65,7 +17,7 @@ CALL(nvmlDeviceGetTemperature, nvmlDevice_t device, unsigned sensor, unsigned *v
 CALL(nvmlDeviceGetTemperatureV, nvmlDevice_t device, Temperature *value) {
     ENTER_GPU(nvmlDeviceGetTemperatureV, device);
     NEED(value);
-    if (value->version != SIZE_TEMPERATURE) return ARGUMENT_VERSION_MISMATCH;
+    if (value->version != VERSION_TEMPERATURE) return ARGUMENT_VERSION_MISMATCH;
     NEED(value->sensor == 0);
     value->temperature = gpu->temperature_c;
     return OK;
@@ -74,7 +26,7 @@ CALL(nvmlDeviceGetTemperatureV, nvmlDevice_t device, Temperature *value) {
 CALL(nvmlDeviceGetMarginTemperature, nvmlDevice_t device, MarginTemperature *value) {
     ENTER_GPU(nvmlDeviceGetMarginTemperature, device);
     NEED(value);
-    if (value->version != SIZE_MARGIN) return ARGUMENT_VERSION_MISMATCH;
+    if (value->version != VERSION_MARGIN) return ARGUMENT_VERSION_MISMATCH;
     value->margin = gpu->temperature_max_c - gpu->temperature_c;
     return OK;
 }
@@ -141,7 +93,7 @@ CALL(nvmlDeviceGetMemoryInfo, nvmlDevice_t device, Memory *value) {
 CALL(nvmlDeviceGetMemoryInfo_v2, nvmlDevice_t device, MemoryV2 *value) {
     ENTER_GPU(nvmlDeviceGetMemoryInfo_v2, device);
     NEED(value);
-    if (value->version != SIZE_MEMORY_V2) return ARGUMENT_VERSION_MISMATCH;
+    if (value->version != VERSION_MEMORY_V2) return ARGUMENT_VERSION_MISMATCH;
     value->total = gpu->memory_bytes;
     value->reserved = gpu->reserved_bytes;
     value->used = gpu->used_bytes;
@@ -227,6 +179,22 @@ CALL(nvmlDeviceGetProcessUtilization, nvmlDevice_t device, ProcessSample *list, 
         ProcessSample sample = {gpu->processes[i].pid, gpu->time_us, 0, 0, 0, 0};
         sample.sm = gpu->processes[i].utilization_percent;
         list[i] = sample;
+    }
+    return OK;
+}
+
+CALL(nvmlDeviceGetProcessesUtilizationInfo, nvmlDevice_t device, ProcessesUse *use) {
+    ENTER_GPU(nvmlDeviceGetProcessesUtilizationInfo, device);
+    NEED(use);
+    if (use->version != VERSION_PROCESSES_UTILIZATION) return ARGUMENT_VERSION_MISMATCH;
+    unsigned have = gpu->time_us > use->since_us ? gpu->process_count : 0;
+    if (have == 0) return NOT_FOUND;
+    nvmlReturn_t result = offer(&use->count, use->list, have);
+    if (result != OK) return result;
+    for (unsigned i = 0; i < have; i++) {
+        ProcessUse entry = {gpu->time_us, gpu->processes[i].pid, 0, 0, 0, 0, 0, 0};
+        entry.sm = gpu->processes[i].utilization_percent;
+        use->list[i] = entry;
     }
     return OK;
 }

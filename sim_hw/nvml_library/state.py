@@ -12,7 +12,7 @@ import fcntl
 import mmap
 import os
 from collections.abc import Iterator
-from ctypes import c_char, c_double, c_int32, c_uint32, c_uint64
+from ctypes import c_char, c_double, c_int32, c_uint8, c_uint32, c_uint64
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,18 @@ from sim_hw import futex
 
 ENVIRONMENT = "VANALLEN_NVML_STATE"
 MAGIC = 0x4C4D564E
-VERSION = 1
+VERSION = 2
 GPUS = 8
-EVENTS = 256
+EVENTS = 4096
 PROCESSES = 64
+BANKS = 640
+"""Memory banks with spare rows: what the remapper histogram of an 80 GB board adds up to."""
+SPARE_ROWS = 8
+"""Rows that a bank can replace."""
+PAGES = 64
+"""Pages that a board without row remapping can retire."""
+PCIE_ERRORS = 11
+"""Counters behind the fields 173 … 183, in that order."""
 CALLS = 256
 """Room for the error to inject into each call; the builder checks that it is enough."""
 
@@ -59,6 +67,17 @@ class EccCounters(ctypes.Structure):
     _fields_ = [
         ("volatile_count", c_uint64 * 8),
         ("aggregate_count", c_uint64 * 8),
+    ]
+
+
+class RetiredPage(ctypes.Structure):
+    """A page of memory that is no longer used."""
+
+    _fields_ = [
+        ("address", c_uint64),
+        ("time_us", c_uint64),
+        ("cause", c_uint32),  # 0 repeated single-bit errors, 1 a double-bit error
+        ("padding", c_uint32),
     ]
 
 
@@ -116,7 +135,22 @@ class Gpu(ctypes.Structure):
         ("recovery_action", c_uint32),
         ("process_count", c_uint32),
         ("lost", c_uint32),  # written by the model and by `inject`
-        ("power_limit_mw", c_uint32),  # written by clients through the library
+        ("cure", c_uint32),  # likewise; a `sim_hw.xid.Cure`
+        ("needs_reset", c_uint32),  # likewise
+        ("remapped_correctable_inactive", c_uint32),
+        ("remapped_uncorrectable_inactive", c_uint32),
+        ("retires_pages", c_uint32),  # a board before Ampere: it has no row remapping
+        ("retired_count", c_uint32),
+        ("retired_pending", c_uint32),
+        ("ecc_current", c_uint32),
+        ("mig_current", c_uint32),
+        ("action", c_uint32),  # a `Cure`, asked for by whoever raises `actions_asked`
+        ("actions_asked", c_uint32),
+        ("actions_ended", c_uint32),  # written by the model
+        ("action_failed", c_uint32),
+        ("ecc_pending", c_uint32),  # written by clients through the library
+        ("mig_pending", c_uint32),
+        ("power_limit_mw", c_uint32),
         ("clock_lock_min_mhz", c_uint32),  # likewise; 0 is unlocked
         ("clock_lock_max_mhz", c_uint32),
         ("clock_reasons", c_uint64),
@@ -129,6 +163,9 @@ class Gpu(ctypes.Structure):
         ("uncorrected", EccCounters),
         ("sensor_offset_c", c_double),  # written by `inject`: what the world does to this GPU
         ("sink_temperature_c", c_double),
+        ("pcie_errors", c_uint32 * PCIE_ERRORS),
+        ("bank_used", c_uint8 * BANKS),  # spare rows in use, by bank
+        ("retired", RetiredPage * PAGES),
         ("processes", Process * PROCESSES),
     ]
 
@@ -143,6 +180,8 @@ class State(ctypes.Structure):
         ("gpu_count", c_uint32),
         ("hang", c_uint32),  # a futex: while it is not 0, every call waits on it
         ("event_head", c_uint32),  # a futex: events ever posted
+        ("events_lost", c_uint32),  # events that a set did not take in time; counted by the library
+        ("driver_loaded", c_uint32),
         ("driver_version", c_char * 80),
         ("library_version", c_char * 80),
         ("cuda_version", c_int32),
@@ -152,7 +191,7 @@ class State(ctypes.Structure):
     ]
 
 
-STRUCTURES = (Event, Process, EccCounters, Gpu, State)
+STRUCTURES = (Event, Process, EccCounters, RetiredPage, Gpu, State)
 SIZE = ctypes.sizeof(State)
 
 
@@ -180,6 +219,7 @@ class StateFile:
             raise
         made.state.version, made.state.size = VERSION, SIZE
         made.state.gpu_count = gpu_count
+        made.state.driver_loaded = 1
         made.state.magic = MAGIC
         return made
 
@@ -248,7 +288,12 @@ class StateFile:
         futex.wake(ctypes.addressof(self.state) + State.hang.offset)
 
 
+_C_CONSTANTS = (
+    *("MAGIC", "VERSION", "GPUS", "EVENTS", "PROCESSES", "CALLS"),
+    *("BANKS", "SPARE_ROWS", "PAGES", "PCIE_ERRORS"),
+)
 _C_TYPES = {
+    c_uint8: "uint8_t",
     c_uint32: "uint32_t",
     c_int32: "int32_t",
     c_uint64: "uint64_t",
@@ -260,7 +305,7 @@ _C_TYPES = {
 def header() -> str:
     """The C header of this layout, with a compile-time check of every offset."""
     lines = ["#include <stddef.h>", "#include <stdint.h>"]
-    for constant in ("MAGIC", "VERSION", "GPUS", "EVENTS", "PROCESSES", "CALLS"):
+    for constant in _C_CONSTANTS:
         lines.append(f"#define STATE_{constant} {globals()[constant]}u")
     for structure in STRUCTURES:
         lines += _declaration(structure)
