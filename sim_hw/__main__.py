@@ -12,12 +12,12 @@ from pathlib import Path
 
 import click
 
-from icd.board_state import BoardStateError
 from sim_hw.board import MODELS, EmulatedBoard
 from sim_hw.constants import provenance
-from sim_hw.inject import World
+from sim_hw.inject_commands import inject
 from sim_hw.nvml_library import build
-from sim_hw.nvml_library.state import GPUS, StateError
+from sim_hw.nvml_library.state import GPUS
+from sim_hw.tools import install, tool
 
 Wait = Callable[[float], bool]
 """Waits at most so many seconds; true when it is time to end."""
@@ -37,15 +37,19 @@ def main() -> None:
 @click.option("--gpus", type=click.IntRange(1, GPUS), default=1, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True, help="Draws UUIDs and noise.")
 @click.option("--ready", type=click.Path(path_type=Path), help="File to write once usable.")
-def board(model: str, folder: Path, gpus: int, seed: int, ready: Path | None) -> None:
+@click.option("--recovery-scale", type=click.FloatRange(0.0), default=1.0, help="Of durations.")
+def board(
+    model: str, folder: Path, gpus: int, seed: int, ready: Path | None, recovery_scale: float
+) -> None:
     """Play a board until SIGTERM, or until the process that started it is gone."""
     with _until_told() as wait:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             _link(folder / "lib" / build.NAME, build.library())
+            install(folder)
         except (build.BuildError, OSError) as error:
             raise click.ClickException(str(error)) from error
-        emulated = EmulatedBoard(folder, model, gpus, seed)
+        emulated = EmulatedBoard(folder, model, gpus, seed, recovery_scale)
         try:
             if ready is not None:
                 _write_atomically(ready, f"{os.getpid()}\n")
@@ -99,99 +103,8 @@ def constants(model: str) -> None:
             click.echo(f"{name:30} {value:>14g} {unit:12} {source}")
 
 
-@main.group()
-@click.option("--dir", "folder", type=_FOLDER, required=True, help="Folder of the board.")
-@click.option("--gpu", type=int, default=0, show_default=True)
-@click.pass_context
-def inject(context: click.Context, folder: Path, gpu: int) -> None:
-    """Do something to a running emulated board."""
-    try:
-        world = context.with_resource(World(folder))
-        world.gpu(gpu)
-    except (StateError, BoardStateError, ValueError) as error:
-        raise click.ClickException(str(error)) from error
-    context.obj = (world, gpu)
-
-
-@inject.command()
-@click.argument("code", type=click.IntRange(1, 999))
-@click.pass_obj
-def xid(target: tuple[World, int], code: int) -> None:
-    """Report XID CODE; 79 takes the GPU off the bus."""
-    world, gpu = target
-    world.xid(gpu, code)
-
-
-@inject.command()
-@click.pass_obj
-def lost(target: tuple[World, int]) -> None:
-    """Take the GPU off the bus."""
-    world, gpu = target
-    world.lose(gpu)
-
-
-@inject.command()
-@click.pass_obj
-def restore(target: tuple[World, int]) -> None:
-    """Reset the GPU; what computed on it must start again."""
-    world, gpu = target
-    world.restore(gpu)
-
-
-@inject.command()
-@click.option("--corrected", type=click.IntRange(0), default=0)
-@click.option("--uncorrected", type=click.IntRange(0), default=0)
-@click.option("--place", type=click.Choice(["dram", "sram"]), default="dram", show_default=True)
-@click.pass_obj
-def ecc(target: tuple[World, int], corrected: int, uncorrected: int, place: str) -> None:
-    """Count ECC errors."""
-    world, gpu = target
-    world.ecc(gpu, corrected, uncorrected, place)
-
-
-@inject.command(context_settings={"ignore_unknown_options": True})
-@click.argument("offset_k", type=float)
-@click.pass_obj
-def temperature(target: tuple[World, int], offset_k: float) -> None:
-    """Let the GPU measure OFFSET_K kelvin more than it is."""
-    world, gpu = target
-    world.temperature(gpu, offset_k)
-
-
-@inject.command(context_settings={"ignore_unknown_options": True})
-@click.argument("sink_c", type=float)
-@click.pass_obj
-def sink(target: tuple[World, int], sink_c: float) -> None:
-    """Let the radiator see SINK_C degrees Celsius."""
-    world, gpu = target
-    world.sink(gpu, sink_c)
-
-
-@inject.command()
-@click.pass_obj
-def hang(target: tuple[World, int]) -> None:
-    """Block every driver call, in every process."""
-    target[0].hang(True)
-
-
-@inject.command()
-@click.pass_obj
-def unhang(target: tuple[World, int]) -> None:
-    """Let blocked driver calls go on."""
-    target[0].hang(False)
-
-
-@inject.command()
-@click.argument("call")
-@click.argument("error", type=click.IntRange(0, 999))
-@click.pass_obj
-def fail(target: tuple[World, int], call: str, error: int) -> None:
-    """Let CALL (or `all`) answer the nvmlReturn_t ERROR; 0 ends it."""
-    try:
-        target[0].fail(call, error)
-    except ValueError as problem:
-        raise click.ClickException(str(problem)) from problem
-
+main.add_command(inject)
+main.add_command(tool)
 
 if __name__ == "__main__":
     main(prog_name="sim_hw")

@@ -1,4 +1,4 @@
-"""Actions of the recovery ladder on an emulated board: each takes its time, and cures what it can."""
+"""The recovery ladder of an emulated board: each action takes its time and cures what it can."""
 
 from __future__ import annotations
 

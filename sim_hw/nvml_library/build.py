@@ -22,7 +22,7 @@ SOURCES = (
 )
 HEADERS = ("abi.h", "library.h")
 FUNCTIONS = "functions.txt"
-"""Names of all functions that the interface declares, one a line; a test compares it with nvml.h."""
+"""Every function that the interface declares, one a line; a test compares it with nvml.h."""
 FLAGS = (
     *("-O2", "-std=gnu11", "-shared", "-fPIC", "-fvisibility=hidden"),
     *("-Wall", "-Wextra", "-Wshadow", "-Werror", f"-Wl,-soname,{NAME}"),

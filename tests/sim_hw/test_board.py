@@ -159,12 +159,12 @@ def test_a_ready_companion_steps_its_board_by_itself(companion: Companion) -> No
     nvml.close()
 
 
-def test_a_companion_ends_politely_and_leaves_only_the_way_to_its_library(
+def test_a_companion_ends_politely_and_leaves_only_the_ways_to_its_library_and_tools(
     companion: Companion,
 ) -> None:
     companion.process.send_signal(signal.SIGTERM)
     assert companion.end() == 0
-    assert [path.name for path in companion.folder.iterdir()] == ["lib"]
+    assert sorted(path.name for path in companion.folder.iterdir()) == ["bin", "lib"]
 
 
 def test_a_companion_ends_when_whoever_started_it_is_gone(companion: Companion) -> None:
