@@ -61,17 +61,18 @@ PRAGMA user_version = {FORMAT};
 """
 
 
-@functools.cache
-def _insert(table: str, columns: int, rows: int) -> str:
-    row = "(" + ",".join("?" * columns) + ")"
-    return f"INSERT OR REPLACE INTO {table} VALUES " + ",".join([row] * rows)
-
-
 PACKETS, EVENTS, COMMANDS, IDENTITIES = "packets", "events", "commands", "identities"
 _WIDTH = {PACKETS: len(COLUMNS), EVENTS: 8, COMMANDS: 8, IDENTITIES: 6}
 _ROWS_AT_ONCE = 512
 """Rows of one INSERT. SQLite gives up the interpreter lock once a statement: with one row each,
 the writer would queue for the lock behind a busy decoder a thousand times as often."""
+
+
+@functools.cache
+def _insert(table: str, columns: int, rows: int) -> str:
+    row = "(" + ",".join("?" * columns) + ")"
+    verb = "INSERT" if table == PACKETS else "INSERT OR REPLACE"
+    return f"{verb} INTO {table} VALUES " + ",".join([row] * rows)
 
 
 @dataclass

@@ -173,12 +173,18 @@ def parameters(payload: str | None, component: str) -> Call[dict[str, Value]]:
 
 
 def wait_value(
-    payload: str | None, name: str, wanted: Any, comparison: str, after: int, timeout_s: float
+    payload: str | None,
+    name: str,
+    wanted: Any,
+    comparison: str,
+    after: int | None,
+    timeout_s: float,
 ) -> Call[Value]:
     """The first value of `name`, newer than the cursor `after`, that compares as wanted."""
     if not callable(wanted) and comparison not in COMPARISONS:
         raise ValueError(f"no comparison '{comparison}'; give one of {', '.join(COMPARISONS)}")
     component, _, _ = name.partition(".")
+    after = (yield from cursor(payload)) if after is None else after
     deadline = _Deadline(timeout_s)
     last: Value | None = None
     while True:

@@ -162,10 +162,13 @@ class Client:
         wanted: Any,
         *,
         comparison: str = "==",
-        after: int = 0,
+        after: int | None = None,
         timeout_s: float = 10.0,
     ) -> Value:
-        """Wait until a value compares as wanted, or `wanted(value)` is true; raises TimedOut."""
+        """Wait until a value compares as wanted, or `wanted(value)` is true; raises TimedOut.
+
+        Only values after the cursor count (None: from now on; 0: the present one, too).
+        """
         call = calls.wait_value(self.payload, name, wanted, comparison, after, timeout_s)
         return self._run(call)
 

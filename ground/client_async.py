@@ -155,12 +155,17 @@ class AsyncClient:
         wanted: Any,
         *,
         comparison: str = "==",
-        after: int = 0,
+        after: int | None = None,
         timeout_s: float = 10.0,
     ) -> Value:
         """Wait until a value is as wanted; raises TimedOut."""
         call = calls.wait_value(self.payload, name, wanted, comparison, after, timeout_s)
         return await self._run(call)
+
+    async def reports(self, name: str, *, after: int = 0, wait_s: float = 0.0) -> dict[str, Any]:
+        """Component reports of a name after a cursor."""
+        args = {"payload": self.payload, "name": name, "after": after, "wait_s": wait_s}
+        return dict(await self._run(calls.simple("reports", args, wait_s)))
 
     async def jobs(
         self, *, after: int = 0, wait_s: float = 0.0, refresh: bool = False

@@ -21,7 +21,7 @@ from icd.space_packet import PacketError
 BEAT_S = 0.25
 WINDOW = 8192
 """Telemetry messages that may be under way; the receive queue holds more than that."""
-ANSWER_S = 1.0
+ANSWER_S = 0.6
 """A payload that answers no heartbeat for so long may be new to our sequence."""
 SKIP = 2048
 """Above how far a restarted payload's anti-replay ceiling can be ahead of what it took."""
@@ -210,7 +210,7 @@ def _dealer(context: zmq.Context[Any], endpoint: str) -> zmq.Socket[bytes]:
     socket.setsockopt(zmq.RCVHWM, WINDOW + 1000)
     socket.setsockopt(zmq.MAXMSGSIZE, link.LARGEST)
     socket.setsockopt(zmq.RECONNECT_IVL, 50)
-    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 100)
     try:
         socket.connect(endpoint)
     except zmq.ZMQError:

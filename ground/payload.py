@@ -19,7 +19,7 @@ from ground.link import PayloadLink
 from ground.signals import Signal
 from ground.tracking import CommandRecord, Tracker
 from icd import reports, telecommand
-from icd.dictionary import Dictionary, Severity
+from icd.dictionary import Dictionary
 from icd.identity import Identity
 from icd.reports import Service, Stage
 from icd.space_packet import PacketError
@@ -120,7 +120,7 @@ class Payload:
 
     def _choose_dictionary(self, who: Identity) -> None:
         found = self._dictionaries.find(who.wire_hash, who.text_hash)
-        if found is not self.dictionary or found is None:
+        if found is not self.dictionary:
             self.dictionary = found
             self.decoder = Decoder(found)
             self.catalogue = Catalogue(found)
@@ -330,20 +330,12 @@ class Payload:
             source=self.station,
             ack=Ack.COMPLETION if quiet else Ack.ALL,
         )
+        deadline = now + int((timeout_s or request.timeout_s) * 1e9)
         record = CommandRecord(
-            numbers.command_id,
-            self.payload_id,
-            request.name,
-            request.arguments,
-            request.apid,
-            count,
-            self.station,
-            now,
-            now + int((timeout_s or request.timeout_s) * 1e9),
-            cursor=numbers.cursor - 1,
-            has_result=request.has_result,
-            is_quiet=quiet,
-        )
+            numbers.command_id, self.payload_id, request.name, request.arguments, request.apid,
+            count, self.station, now, deadline, cursor=numbers.cursor - 1,
+            has_result=request.has_result, is_quiet=quiet,
+        )  # fmt: skip
         record.stages.append(("queued", now))
         numbers.command_id += 1
         self.link.send(packet)
@@ -396,6 +388,3 @@ class Payload:
 def _plain(value: Any) -> Any:
     """What JSON lacks: octets as hexadecimal digits."""
     return value.hex() if isinstance(value, bytes) else str(value)
-
-
-SEVERITIES = {severity.name.lower(): int(severity) for severity in Severity}

@@ -51,6 +51,7 @@ BOARD = ComponentDictionary(
         EventEntry(2, "odd_format", Severity.INFO, "state {state:#x}", (STATE,)),
     ),
     housekeeping=HOUSEKEEPING,
+    parameters=(Field("period", "f", unit="s", low=0.1, high=60.0), Field("depth", "B")),
 )  # fmt: skip
 JOBS = ComponentDictionary(
     "jobs",
@@ -75,6 +76,7 @@ JOBS = ComponentDictionary(
         CommandEntry(2, "pause", "Pause a job.", (JOB,)),
         CommandEntry(3, "resume", "Resume a job.", (JOB,)),
         CommandEntry(4, "cancel", "Cancel a job.", (JOB,)),
+        CommandEntry(5, "list", "Report all jobs.", (), (Field("jobs", "H"),)),
     ),
     events=(EventEntry(3, "job_done", Severity.INFO, "job {job} is done", (JOB,)),),
     reports=(

@@ -135,6 +135,10 @@ class FakePayload:
     def _obey(self, tc: Telecommand) -> None:
         if tc.service != Service.FUNCTION:
             self.taken.append((f"{tc.service},{tc.subtype}", (tc.data,)))
+            if (tc.service, tc.subtype) == (Service.PARAMETER, reports.PARAMETER_REPORT_REQUEST):
+                packed = b"\2" + Codec(self.dictionary.component("board").parameters).pack((1.5, 4))
+                subtype = reports.PARAMETER_REPORT
+                self.report(tc.apid, Service.PARAMETER, subtype, packed, tc.source)
             self.stages(tc, Stage.ACCEPTED, Stage.STARTED, Stage.COMPLETED)
             return
         name, arguments, results = self._commands[tc.apid, tc.data[0]]

@@ -24,6 +24,7 @@ def rows(first: int, count: int) -> list[tuple[object, ...]]:
     ]
 
 
+@pytest.mark.verifies("VA-GND-03")
 @pytest.mark.parametrize("count", [1, 511, 512, 513, 3000])
 def test_packets_are_read_back_in_the_order_they_came(tmp_path: Path, count: int) -> None:
     archive = Archive(tmp_path / "archive.sqlite")
@@ -34,6 +35,7 @@ def test_packets_are_read_back_in_the_order_they_came(tmp_path: Path, count: int
     assert archive.state.written == count
 
 
+@pytest.mark.verifies("VA-GND-07")
 def test_too_many_waiting_rows_are_dropped_and_counted(tmp_path: Path) -> None:
     archive = Archive(tmp_path / "archive.sqlite", most_waiting=10)
     assert not archive.add(PACKETS, rows(1, 11))

@@ -142,6 +142,7 @@ def test_jobs_are_submitted_watched_and_cancelled(run: Run, payload: FakePayload
     assert payload.taken[-1] == ("jobs.cancel", (7,))
 
 
+@pytest.mark.verifies("VA-GND-03")
 def test_the_archive_is_exported_as_csv(
     run: Run, payload: FakePayload, state: Path, tmp_path: Path
 ) -> None:
@@ -230,3 +231,13 @@ def test_serve_says_what_is_missing(tmp_path: Path) -> None:
     result = click.testing.CliRunner().invoke(ground, ["serve", "--state", str(tmp_path)])
     assert result.exit_code == 1
     assert "no payload; name one" in result.output
+
+
+def test_a_subcommand_imports_only_what_it_needs() -> None:
+    program = (
+        "import sys; from ground.__main__ import ground\n"
+        "ground(['ping', '--help'], standalone_mode=False)\n"
+        "print([m for m in ('zmq', 'numpy', 'sqlite3', 'asyncio', 'numba') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert found.stdout.splitlines()[-1] == "[]"

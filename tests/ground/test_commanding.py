@@ -16,6 +16,7 @@ from .dictionaries import DICTIONARY
 CATALOGUE = Catalogue(DICTIONARY)
 
 
+@pytest.mark.verifies("VA-GND-02")
 @pytest.mark.parametrize(
     ("name", "arguments", "words"),
     [

@@ -32,6 +32,7 @@ def test_results_come_back_by_name(client: Client, payload: FakePayload) -> None
     assert client.cmd("board.measure").result == {"power": 12.5}
 
 
+@pytest.mark.verifies("VA-GND-02")
 def test_a_refused_command_never_reaches_the_payload(client: Client, payload: FakePayload) -> None:
     with pytest.raises(CommandRefused, match="give 16 … 8192 W"):
         client.cmd("board.set_level", level=9)
@@ -100,6 +101,7 @@ def test_duplicate_reports_are_counted_and_change_nothing(
     assert client.status()["payloads"][0]["commands"]["duplicate"] == 1
 
 
+@pytest.mark.verifies("VA-GND-04")
 def test_history_shows_arguments_and_outcome_oldest_first(
     client: Client, payload: FakePayload
 ) -> None:

@@ -67,3 +67,22 @@ def test_a_job_whose_input_is_a_file_takes_its_path(client: Client, payload: Fak
     client.submit("nanogpt", {"text": "inputs/text.txt"})
     values = payload.taken[-1][1]
     assert values[5] == Codec(NANOGPT.parameters).pack(("inputs/text.txt", 100))
+
+
+def test_jobs_told_before_this_server_began_are_asked_for(
+    client: Client, payload: FakePayload
+) -> None:
+    def tell(tc: object, _: object) -> None:
+        payload.component_report("jobs.job_status", 3, 1, 4, 5, 5, "ended", [0.0] * 8)
+        payload.complete(tc, 1)  # type: ignore[arg-type]
+
+    payload.handlers["jobs.list"] = tell
+    assert [(row["job"], row["phase"]) for row in client.jobs()] == [(3, "DONE")]
+
+
+def test_jobs_that_the_payload_forgot_are_forgotten(client: Client, payload: FakePayload) -> None:
+    payload.do(lambda: payload.component_report("jobs.job_status", 9, 1, 4, 5, 5, "old", [0.0] * 8))
+    while [row["job"] for row in client.jobs(wait_s=1.0)] != [9]:
+        continue
+    payload.handlers["jobs.list"] = lambda tc, _: payload.complete(tc, 0)
+    assert client.jobs(refresh=True) == []

@@ -31,6 +31,7 @@ def two(configure: Callable[..., ServerConfig]) -> Iterator[tuple[FakePayload, F
     other.close()
 
 
+@pytest.mark.verifies("VA-GND-05")
 def test_two_payloads_are_told_apart(two: tuple[FakePayload, FakePayload], state: Path) -> None:
     one, other = two
     with connect(state, "lab7") as client:
@@ -42,7 +43,7 @@ def test_two_payloads_are_told_apart(two: tuple[FakePayload, FakePayload], state
     with connect(state, "lab1") as client:
         client.dictionary(wait_s=5.0)
         one.do(lambda: one.housekeeping(1.0, 2.0, 3, 0, True))
-        client.wait_value("board.uptime", 3)
+        client.wait_value("board.uptime", 3, after=0)
         assert client.events() == []
         assert client.history() == []
     assert (one.taken, other.taken) == ([], [("board.set_level", (100,))])
@@ -58,6 +59,7 @@ def test_which_payload_must_be_said_when_there_are_several(
         client.ping()
 
 
+@pytest.mark.verifies("VA-GND-04")
 def test_history_events_and_cursors_go_on_after_a_restart(
     configure: Callable[..., ServerConfig], payload: FakePayload, state: Path
 ) -> None:

@@ -22,11 +22,12 @@ from .fake_payload import NOW, FakePayload
 GOOD = (10.0, 20.0, 1, 0, True)
 
 
+@pytest.mark.verifies("VA-GND-01")
 def test_current_values_have_units_labels_limits_and_validity(
     client: Client, payload: FakePayload
 ) -> None:
     payload.do(lambda: payload.housekeeping(450.0, 20.0, 5, 1, False))
-    client.wait_value("board.uptime", 5)
+    client.wait_value("board.uptime", 5, after=0)
     values = client.values("board")
     power = values["board.power"]
     assert (power.value, power.unit, power.limit, power.validity) == (450.0, "W", "high", "valid")
@@ -34,25 +35,34 @@ def test_current_values_have_units_labels_limits_and_validity(
     assert power.time_ns == pytest.approx(NOW, abs=60)
 
 
+@pytest.mark.verifies("VA-GND-06")
 def test_a_wait_for_a_value_sees_only_what_comes_after_its_anchor(
     client: Client, payload: FakePayload
 ) -> None:
     payload.do(lambda: payload.housekeeping(*GOOD))
-    first = client.wait_value("board.uptime", 1)
+    first = client.wait_value("board.uptime", 1, after=0)
     with pytest.raises(TimedOut, match=r"board\.uptime was not == 1 within 0.1 s"):
         client.wait_value("board.uptime", 1, after=first.cursor, timeout_s=0.1)
     payload.do(lambda: payload.housekeeping(*GOOD))
     assert client.wait_value("board.uptime", 1, after=first.cursor).cursor > first.cursor
 
 
+@pytest.mark.verifies("VA-GND-06")
+def test_a_wait_without_an_anchor_begins_now(client: Client, payload: FakePayload) -> None:
+    payload.do(lambda: payload.housekeeping(*GOOD))
+    client.wait_value("board.uptime", 1, after=0)
+    with pytest.raises(TimedOut, match="it never came"):
+        client.wait_value("board.uptime", 1, timeout_s=0.1)
+
+
 def test_a_value_may_be_compared_or_tested_by_a_function(
     client: Client, payload: FakePayload
 ) -> None:
     payload.do(lambda: payload.housekeeping(*GOOD))
-    assert client.wait_value("board.power", 5, comparison=">").value == 10.0
-    assert client.wait_value("board.power", lambda watts: watts < 11).value == 10.0
+    assert client.wait_value("board.power", 5, comparison=">", after=0).value == 10.0
+    assert client.wait_value("board.power", lambda watts: watts < 11, after=0).value == 10.0
     with pytest.raises(ValueError, match="give one of =="):
-        client.wait_value("board.power", 5, comparison="=>")
+        client.wait_value("board.power", 5, comparison="=>", after=0)
 
 
 def test_a_wrong_component_or_field_is_answered_with_the_known_ones(
@@ -62,9 +72,10 @@ def test_a_wrong_component_or_field_is_answered_with_the_known_ones(
         client.values("bord")
     payload.do(lambda: payload.housekeeping(*GOOD))
     with pytest.raises(TimedOut, match=r"no housekeeping field board\.powr; there are board"):
-        client.wait_value("board.powr", 1)
+        client.wait_value("board.powr", 1, after=0)
 
 
+@pytest.mark.verifies("VA-GND-06")
 def test_an_event_is_expected_by_name_and_arguments_after_a_cursor(
     client: Client, payload: FakePayload
 ) -> None:
@@ -88,6 +99,7 @@ def test_events_are_listed_by_severity_in_order(client: Client, payload: FakePay
     assert [e.severity for e in client.events(severity=4)] == [4]
 
 
+@pytest.mark.verifies("VA-GND-03")
 def test_gaps_in_packets_are_counted_by_apid(client: Client, payload: FakePayload) -> None:
     def lose() -> None:
         payload.housekeeping(*GOOD)
@@ -95,7 +107,7 @@ def test_gaps_in_packets_are_counted_by_apid(client: Client, payload: FakePayloa
         payload.housekeeping(10.0, 20.0, 2, 0, True)
 
     payload.do(lose)
-    client.wait_value("board.uptime", 2)
+    client.wait_value("board.uptime", 2, after=0)
     status = client.status()["payloads"][0]
     assert (status["missing"], status["gaps"]["4"]["gaps"]) == (3, 1)
 
@@ -106,10 +118,11 @@ def test_lost_link_messages_are_counted(client: Client, payload: FakePayload) ->
         payload.housekeeping(*GOOD)
 
     payload.do(lose)
-    client.wait_value("board.uptime", 1)
+    client.wait_value("board.uptime", 1, after=0)
     assert client.status()["payloads"][0]["link"]["lost"] == 5
 
 
+@pytest.mark.verifies("VA-GND-01")
 def test_an_unknown_dictionary_leaves_ping_and_says_what_to_do(
     configure: Callable[..., ServerConfig],
 ) -> None:
@@ -155,6 +168,7 @@ def test_subscribers_are_pushed_events_and_commands(client: Client, payload: Fak
     assert client.dropped == 0
 
 
+@pytest.mark.verifies("VA-GND-07")
 def test_a_slow_subscriber_loses_the_oldest_and_is_told(
     client: Client, server: RunningServer
 ) -> None:
@@ -195,3 +209,11 @@ def test_any_telemetry_body_leaves_the_server_answering(
 
     payload.do(noise)
     assert client.ping().ok
+
+
+def test_parameters_are_asked_for_and_set_by_name(client: Client, payload: FakePayload) -> None:
+    values = client.parameters("board")
+    assert (values["board.period"].value, values["board.period"].unit) == (1.5, "s")
+    assert values["board.depth"].value == 4
+    client.cmd("board.set", depth=7)
+    assert payload.taken[-1] == ("20,3", (b"\1\0\1\7",))
