@@ -12,17 +12,13 @@ from typing import Any
 
 import click
 
+from flight.cli.doctor import doctor
 from flight.configuration import Configuration, ConfigurationError, from_toml
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Flight software for a GPU payload."""
-
-
-def _default_state() -> Path:
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "vanallen" / "payload-1"
 
 
 @main.command()
@@ -43,7 +39,7 @@ def run(
     insecure: bool,
 ) -> None:
     """Run a payload until SIGTERM or Ctrl-C."""
-    from flight.launch import become_supervisor, prepare
+    from flight.launch import become_supervisor, default_state_dir, prepare
     from hal.errors import HalError
 
     try:
@@ -57,7 +53,7 @@ def run(
         if payload_id:
             configuration = replace(configuration, payload_id=payload_id)
         run_dir = run_dir or Path(tempfile.mkdtemp(prefix="vanallen-"))
-        plan = prepare(configuration, state or _default_state(), run_dir)
+        plan = prepare(configuration, state or default_state_dir(), run_dir)
     except (ConfigurationError, HalError, OSError) as error:
         raise click.ClickException(str(error)) from None
     if configuration.link.insecure:
@@ -160,6 +156,8 @@ def run_job(name: str, settings: tuple[str, ...], out: Path) -> None:
         raise click.ClickException(str(error)) from None
     click.echo(json.dumps(outcome, default=str, indent=1))
 
+
+main.add_command(doctor)
 
 if __name__ == "__main__":
     sys.exit(main())

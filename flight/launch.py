@@ -20,6 +20,12 @@ LONGEST_RUN_PATH = 80
 """So that what lies in the run directory stays below the 107 octets of a socket's name."""
 
 
+def default_state_dir() -> Path:
+    """Where a payload keeps its state when nobody says where."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "vanallen" / "payload-1"
+
+
 def prepare(configuration: Configuration, state_dir: Path, run_dir: Path) -> Path:
     """Make the folders, the keys and the configurations of all processes; the plan's path.
 

@@ -1,0 +1,1 @@
+"""What the command `flight` does, one file a command."""

@@ -1,0 +1,1 @@
+"""Checks whether a machine can fly a payload, and says what to do where it cannot."""

@@ -1,0 +1,75 @@
+"""Checks of who else is on this machine: ports, run directories and other payloads."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from flight.doctor.finding import Finding, error, ok, warning
+from flight.doctor.machine import Subject
+
+ENDPOINT = re.compile(r"tcp://(?:\[(?P<v6>[^\]]+)\]|(?P<v4>[^:]+)):(?P<port>\*|\d+)")
+SUPERVISOR = "flight.supervisor"
+
+
+def link(subject: Subject) -> Finding:
+    """The payload can listen where it is told to, and only ground can command it."""
+    settings = subject.configuration.link
+    parts = ENDPOINT.fullmatch(settings.endpoint)
+    if parts is None:
+        return warning(
+            f"endpoint {settings.endpoint} is not checked", "write it as tcp://address:port"
+        )
+    host, port = parts["v6"] or parts["v4"], parts["port"]
+    is_loopback = host in ("127.0.0.1", "::1", "localhost")
+    if settings.insecure and not is_loopback:
+        return error(
+            f"anybody who reaches {settings.endpoint} can command this payload",
+            "leave insecure away, or listen on 127.0.0.1",
+        )
+    if port == "*":
+        return ok(f"{host}, on a port that is free")
+    if reason := subject.machine.why_not_bound("0.0.0.0" if host == "*" else host, int(port)):
+        return error(
+            f"nothing can listen at {settings.endpoint}: {reason}",
+            "give another port (or * for a free one), or an address of this machine",
+        )
+    return ok(f"{settings.endpoint} is free")
+
+
+def this_payload(subject: Subject) -> Finding:
+    """No payload flies with these folders: `flight run` would refuse them."""
+    flying = _payloads(subject)
+    for folder, what in ((subject.run, "run"), (subject.state, "state")):
+        try:
+            owner = int((folder / f"{what}.lock").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue  # not there, or empty: nobody holds it
+        if owner in flying:
+            return error(
+                f"pid {owner} flies in {folder}", f"stop it first, or give another --{what}"
+            )
+    return ok("these folders are free")
+
+
+def other_payloads(subject: Subject) -> Finding:
+    """Other payloads on the machine are named: they share what it has."""
+    own = subject.run / "plan.json"
+    others = [pid for pid, plan in _payloads(subject).items() if plan != own]
+    if others:
+        pids = ", ".join(map(str, sorted(others)))
+        return warning(f"other payloads fly here: pid {pids}", "they share GPU, memory and cores")
+    return ok("no other payload flies here")
+
+
+def _payloads(subject: Subject) -> dict[int, Path]:
+    """Pid of every supervisor on the machine, and the plan that it flies."""
+    found = {}
+    for path in subject.machine.found("/proc/[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue  # it ended meanwhile
+        if SUPERVISOR in words[:-1]:
+            found[int(path.parent.name)] = Path(words[words.index(SUPERVISOR) + 1])
+    return found
