@@ -50,12 +50,16 @@ class Session:
 
     def start_payload(self, *options: str) -> dict[str, Any]:
         """`flight run`, until it is ready to be commanded; the contents of its ready file."""
+        self.launch_payload(*options)
+        return self.ready(of=self.pid("payload"))
+
+    def launch_payload(self, *options: str) -> None:
+        """`flight run`, without waiting for it."""
         self._start(
             "payload",
             *("-m", "flight", "run", "--board", self.board, "--payload-id", str(self.payload_id)),
             *("--state", str(self.state), "--run", str(self.run), *options),
         )
-        return self.ready(of=self.pid("payload"))
 
     def adopt(self, endpoint: str, keys: Path) -> None:
         """Use a payload that runs already, at that endpoint and with those keys."""
@@ -87,8 +91,8 @@ class Session:
 
     # --- the ground server ---
 
-    def start_ground(self, *options: str, wait: bool = True) -> Client:
-        """`ground serve` with the payload's keys and dictionary; a client of it.
+    def start_ground(self, *options: str, wait: bool = True, insecure: bool = False) -> Client:
+        """`ground serve` with the payload's keys (or none) and dictionary; a client of it.
 
         It knows the payload's dictionary by then, unless told not to `wait` for a payload.
         """
@@ -103,7 +107,8 @@ class Session:
             "ground",
             *("-m", "ground", "serve", "--state", str(self.ground)),
             *("--payload", f"payload@{self.payload_id}={self.run / 'ready.json'}"),
-            *("--keys", str(self.state / "keys.json"), "--dictionary", str(dictionary), *options),
+            *("--dictionary", str(dictionary), *options),
+            *(("--insecure",) if insecure else ("--keys", str(self.state / "keys.json"))),
         )
         deadline = time.monotonic() + START_S
         while not (self.ground / "server.json").exists():

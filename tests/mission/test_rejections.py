@@ -13,7 +13,7 @@ from icd.failures import FailureCode
 from icd.link import Kind, LinkMessage
 from icd.reports import Service, Stage
 from tests.mission.station import Station
-from tests.mission.watching import until
+from tests.mission.watching import counters, rise, until
 
 MakeStation = Callable[..., Station]
 pytestmark = pytest.mark.xdist_group("rejections")
@@ -148,21 +148,17 @@ def test_an_observer_may_look_and_not_command(station: MakeStation) -> None:
     )
 
 
-def _frames(payload: Client, before: dict[str, int] | None = None) -> dict[str, int]:
-    """Counters of link messages not taken, or how much they rose."""
-    cursor = payload.cursor()
-    payload.send("commands.hk_now")
-    values = payload.values("commands", after=cursor, wait_s=5.0)
-    names = ("frames_rejected", "frames_not_authentic", "frames_replayed")
-    now = {name: int(values[f"commands.{name}"].value) for name in names}
-    return now if before is None else {name: now[name] - before[name] for name in names}
+def _frames(payload: Client, before: dict[str, int]) -> dict[str, int]:
+    """By how much the counters of link messages that were not taken rose."""
+    rose = rise(payload, before)
+    return {name: rose[name] for name in rose if name.startswith("frames_")}
 
 
 @pytest.mark.verifies("VA-SEC-01")
 def test_a_telecommand_with_a_forged_code_is_dropped_counted_and_not_answered(
     payload: Client, station: MakeStation
 ) -> None:
-    before = _frames(payload)
+    before = counters(payload)
     cursor = payload.cursor()
     forger = station(2, key=bytes(32))
     assert not forger.is_answered(0.2)
@@ -185,7 +181,7 @@ def test_a_replayed_telecommand_is_dropped_and_counted(
     frame = own.frame(Kind.TELECOMMAND, packet)
     own.send_octets(frame)
     assert own.is_answered()
-    before = _frames(payload)
+    before = counters(payload)
     own.send_octets(frame)
     assert own.is_answered()
     rose = _frames(payload, before)
@@ -196,7 +192,7 @@ def test_a_replayed_telecommand_is_dropped_and_counted(
 def test_a_telecommand_in_clear_is_dropped_by_a_payload_that_did_not_ask_for_it(
     payload: Client, station: MakeStation
 ) -> None:
-    before, cursor = _frames(payload), payload.cursor()
+    before, cursor = counters(payload), payload.cursor()
     clear = station(0)
     clear.send_octets(clear.frame(Kind.TELECOMMAND, clear.function(COMMANDS, 3)))
     event = payload.expect_event("commands.link_message_rejected", after=cursor)
@@ -208,7 +204,7 @@ def test_a_telecommand_in_clear_is_dropped_by_a_payload_that_did_not_ask_for_it(
 def test_a_link_message_for_another_payload_is_rejected_and_counted(
     payload: Client, station: MakeStation
 ) -> None:
-    before, cursor = _frames(payload), payload.cursor()
+    before, cursor = counters(payload), payload.cursor()
     own = station()
     stray = LinkMessage(
         Kind.TELECOMMAND, own.payload_id ^ 1, own.slot, own.sequence + 1, own.function(COMMANDS, 3)

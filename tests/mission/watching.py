@@ -69,6 +69,30 @@ def command_again(payload: Client, since: float, timeout_s: float = 15.0) -> flo
             return time.monotonic() - since
 
 
+def counters(payload: Client) -> dict[str, int]:
+    """Counters of the command handler at one moment; asking costs three telecommands."""
+    payload.send("commands.hk_disable")  # else a periodic one may come in between, and be older
+    cursor = payload.cursor()
+    payload.send("commands.hk_now")
+    values = payload.values("commands", after=cursor, wait_s=5.0)
+    payload.send("commands.hk_enable")
+    return {
+        name.removeprefix("commands."): int(value.raw)
+        for name, value in values.items()
+        if not name.endswith(".mode")
+    }
+
+
+ASKING = 3
+
+
+def rise(payload: Client, before: dict[str, int]) -> dict[str, int]:
+    """By how much counters rose since `before`, the asking itself taken off."""
+    now = counters(payload)
+    own = {"accepted": ASKING, "completed": ASKING}
+    return {name: now[name] - before[name] - own.get(name, 0) for name in now}
+
+
 def job_row(payload: Client, job: int, *, after: int = 0, wait_s: float = 0.0) -> dict[str, Any]:
     """The newest row of a job, or an empty one."""
     rows = payload.jobs(after=after, wait_s=wait_s)
