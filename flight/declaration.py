@@ -143,7 +143,8 @@ class CommandPlan:
     codec: Codec
     converters: Converters
     results: Codec
-    modes: frozenset[Mode]
+    modes: tuple[Mode, ...]
+    timeout_ns: int
 
     def decode(self, packed: bytes) -> tuple[Any, ...]:
         """Checked arguments as the method takes them; raises FieldError."""
@@ -273,12 +274,13 @@ def _command_plan(mark: _Mark, method: Callable[..., Any]) -> CommandPlan:
         tuple(mode.name for mode in modes),
     )
     converters = tuple(
-        (index, python_type)
+        (index, {member.value: member for member in python_type}.__getitem__)
         for index, python_type in enumerate(python_types_of(method))
         if _is_enum(python_type)
     )
+    timeout_ns = int(entry.timeout_s * 1e9)
     return CommandPlan(
-        entry, method.__name__, Codec(arguments), converters, Codec(results), frozenset(modes)
+        entry, method.__name__, Codec(arguments), converters, Codec(results), modes, timeout_ns
     )
 
 

@@ -30,19 +30,9 @@ class Priority(enum.IntEnum):
     BULK = 4
 
 
-DEPTH = {
-    Priority.VERIFICATION: 2048,
-    Priority.ALERT: 512,
-    Priority.EVENT: 1024,
-    Priority.HOUSEKEEPING: 512,
-    Priority.BULK: 256,
-}
-_EVENT_PRIORITY = {
-    Severity.INFO: Priority.EVENT,
-    Severity.LOW: Priority.EVENT,
-    Severity.MEDIUM: Priority.ALERT,
-    Severity.HIGH: Priority.ALERT,
-}
+DEPTH = (2048, 512, 1024, 512, 256)
+"""The bound of each priority, in their order."""
+_DROPS_OLDEST = (False, False, True, True, False)
 
 
 class PriorityQueue:
@@ -50,11 +40,12 @@ class PriorityQueue:
     says so by returning False, and counts it."""
 
     def __init__(self) -> None:
-        self._levels = {priority: deque[bytes]() for priority in Priority}
-        self.dropped = dict.fromkeys(Priority, 0)
+        self._levels = [deque[bytes]() for _ in Priority]
+        self.dropped = [0 for _ in Priority]
+        """By priority."""
 
     def __len__(self) -> int:
-        return sum(map(len, self._levels.values()))
+        return sum(map(len, self._levels))
 
     def room(self, priority: Priority) -> int:
         """How many more fit without loss."""
@@ -67,14 +58,14 @@ class PriorityQueue:
             level.append(packet)
             return True
         self.dropped[priority] += 1
-        if priority in (Priority.EVENT, Priority.HOUSEKEEPING):
+        if _DROPS_OLDEST[priority]:
             level.popleft()
             level.append(packet)
         return False
 
     def take(self) -> bytes | None:
         """The oldest packet of the most urgent level."""
-        for level in self._levels.values():
+        for level in self._levels:
             if level:
                 return level.popleft()
         return None
@@ -113,7 +104,7 @@ class Downlink:
         self._clock = clock
         self._counts: dict[int, int] = {}
         self._backlog = PriorityQueue()
-        self._message_counts: dict[tuple[int, int], int] = {}
+        self._message_counts: dict[int, int] = {}
         self.stations: dict[int, Station] = {}
         self.filter = EventFilter(clock)
         self.dropped = 0
@@ -133,7 +124,7 @@ class Downlink:
 
         `destination` is the station whose request it answers; the others may listen.
         """
-        kind = (service, subtype)
+        kind = service << 8 | subtype
         count = self._message_counts.get(kind, 0)
         self._message_counts[kind] = count + 1 & 0xFFFF
         packet = telemetry.build(
@@ -165,7 +156,9 @@ class Downlink:
         """Queue an event report, unless its filter holds it back (HIGH is never held back)."""
         if self.filter.admits(apid, number, severity):
             body = reports.numbered(number, packed)
-            self.send(apid, Service.EVENT, severity, body, _EVENT_PRIORITY[severity])
+            urgent = severity >= Severity.MEDIUM
+            priority = Priority.ALERT if urgent else Priority.EVENT
+            self.send(apid, Service.EVENT, severity, body, priority)
 
     def report(self, apid: int, number: int, packed: bytes, station: int | None) -> bool:
         """Queue a component report, or return False when there is no room."""

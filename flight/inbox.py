@@ -40,7 +40,9 @@ class Inbox:
             if self.when_full is WhenFull.REJECT_NEW:
                 return False
             self.waiting.popleft()
-        self.put_answer(work)
+        self.waiting.append(work)
+        if len(self.waiting) > self.high_water:
+            self.high_water = len(self.waiting)
         return True
 
     def put_answer(self, work: Work) -> None:

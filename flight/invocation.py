@@ -9,6 +9,19 @@ from icd.failures import FailureCode
 from icd.reports import Stage
 from icd.telecommand import Ack, Telecommand
 
+# Looked up once: a member of an enumeration is a slow thing to find in Python 3.10 and 3.11.
+ACCEPTED, STARTED, PROGRESS = Stage.ACCEPTED, Stage.STARTED, Stage.PROGRESS
+COMPLETED, FAILED, START_FAILED = Stage.COMPLETED, Stage.FAILED, Stage.START_FAILED
+_ACK = {
+    ACCEPTED: Ack.ACCEPTANCE,
+    STARTED: Ack.START,
+    PROGRESS: Ack.PROGRESS,
+    COMPLETED: Ack.COMPLETION,
+}
+_ALWAYS = 16
+_ACK_BITS = (0, *(int(_ACK.get(stage, _ALWAYS)) for stage in Stage))
+"""By stage: the acknowledgement bit that asks for it."""
+
 
 class Verifier(Protocol):
     """Sends verification reports and keeps the account; implemented by the command handler."""
@@ -25,7 +38,7 @@ class Verifier(Protocol):
 
     def result(self, invocation: Invocation, packed: bytes) -> None: ...
 
-    def settled(self, invocation: Invocation) -> None: ...
+    def settled(self, code: int) -> None: ...
 
     def refused_answer(self, invocation: Invocation) -> None: ...
 
@@ -73,15 +86,16 @@ class Invocation:
     def request_id(self) -> bytes:
         return self.telecommand.request_id
 
-    def wants(self, stage: Ack) -> bool:
-        """Whether the source asked for the report of this successful stage."""
-        return bool(self.telecommand.ack & stage)
+    def wants(self, stage: Stage) -> bool:
+        """Whether the source asked for the report of this stage; failures are always reported."""
+        return bool((self.telecommand.ack | _ALWAYS) & _ACK_BITS[stage])
 
     def started(self) -> None:
         """Report the start, once."""
         if not self._is_started and not self.is_settled:
             self._is_started = True
-            self._verifier.stage(self, Stage.STARTED)
+            if self.wants(STARTED):
+                self._verifier.stage(self, STARTED)
 
     def progress(self, step: int) -> None:
         """Report a step of a long command."""
@@ -89,7 +103,8 @@ class Invocation:
             self._verifier.refused_answer(self)
             return
         self.started()
-        self._verifier.stage(self, Stage.PROGRESS, step=step)
+        if self.wants(PROGRESS):
+            self._verifier.stage(self, PROGRESS, step=step)
 
     def complete(self, result: Any = None) -> bool:
         """Report completion, with the declared results if there are any; False when too late."""
@@ -100,7 +115,7 @@ class Invocation:
         if self._results is not None and self._results.fields:
             values = [getattr(result, field.name) for field in self._results.fields]
             self._verifier.result(self, self._results.pack_saturated(values))
-        self._settle(Stage.COMPLETED)
+        self._settle(COMPLETED)
         return True
 
     def fail(self, reason: str, code: FailureCode = FailureCode.REFUSED) -> bool:
@@ -108,7 +123,7 @@ class Invocation:
         if self.is_settled:
             self._verifier.refused_answer(self)
             return False
-        stage = Stage.FAILED if self._is_started else Stage.START_FAILED
+        stage = FAILED if self._is_started else START_FAILED
         self._settle(stage, code=code, reason=reason)
         return True
 
@@ -120,5 +135,6 @@ class Invocation:
     def _settle(self, stage: Stage, *, code: int = 0, reason: str = "") -> None:
         self.is_settled = True
         self.owner.pop(self, None)
-        self._verifier.stage(self, stage, code=code, reason=reason)
-        self._verifier.settled(self)
+        if self.wants(stage):
+            self._verifier.stage(self, stage, code=code, reason=reason)
+        self._verifier.settled(code)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import enum
 import math
 import struct
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from icd.fields import Field
+
+_FINITE = sys.float_info.max
 
 
 @enum.unique
@@ -39,7 +42,7 @@ class Codec:
         self._struct = struct.Struct(">" + "".join(map(_layout, fixed)) + "H" * self._counted)
         self._is_plain = not any(f.code in "so?" or f.is_array for f in self.fields)
         self._checked = tuple(
-            (index, field)
+            _Check(index, field)
             for index, field in enumerate(self.fields)
             if field.labels or field.code in "fd" or field.low is not None or field.high is not None
         )
@@ -121,13 +124,10 @@ class Codec:
 
     def check(self, values: Sequence[Any]) -> None:
         """Raise FieldError for a value outside its declared range or enumeration, or not finite."""
-        for index, field in self._checked:
-            value = values[index]
-            if field.is_array:
-                for element in value:
-                    _check_one(field, element)
-            else:
-                _check_one(field, value)
+        for check in self._checked:
+            value = values[check.index]
+            if type(value) is not check.quick_type or not check.low <= value <= check.high:
+                check.thorough(value)
 
     def _wrong_length(self, data: bytes) -> FieldError:
         wanted = ", ".join(f"{f.name} ({f.type_name})" for f in self.fields) or "no argument"
@@ -149,6 +149,30 @@ class Codec:
             except FieldError as found:
                 return found
         return FieldError(FieldFault.TYPE, str(error))
+
+
+class _Check:
+    """The range of one field, looked up once: most values pass by one comparison."""
+
+    __slots__ = ("field", "high", "index", "low", "quick_type")
+
+    def __init__(self, index: int, field: Field) -> None:
+        self.index, self.field = index, field
+        low, high = field.range or (0, 0)
+        self.low, self.high = max(low, -_FINITE), min(high, _FINITE)
+        self.quick_type: Any = float if field.code in "fd" else int
+        if field.labels:
+            numbers = [number for number, _ in field.labels]
+            self.low, self.high = min(numbers), max(numbers)
+            if self.high - self.low >= len(numbers):
+                self.quick_type = None  # not every number between them has a label
+        if field.is_array or field.code == "?":
+            self.quick_type = None
+
+    def thorough(self, value: Any) -> None:
+        """Raise FieldError with the reason, if there is one."""
+        for one in value if self.field.is_array else (value,):
+            _check_one(self.field, one)
 
 
 def _layout(field: Field) -> str:

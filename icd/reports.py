@@ -39,7 +39,7 @@ class Stage(enum.IntEnum):
 
     @property
     def is_failure(self) -> bool:
-        return self.value % 2 == 0
+        return not self & 1
 
     @property
     def is_final(self) -> bool:

@@ -12,6 +12,7 @@ from icd.space_packet import PacketError, PacketFault
 SECONDARY = struct.Struct(">BBBH")
 PUS_VERSION = 2
 _DATA = space_packet.HEADER.size + SECONDARY.size
+_KIND = space_packet.TELECOMMAND | space_packet.SECONDARY
 
 
 class Ack(enum.IntFlag):
@@ -55,8 +56,8 @@ def build(
 
 def parse(packet: bytes) -> Telecommand:
     """Check a whole packet and take the telecommand apart; raises PacketError."""
-    header = space_packet.check(packet)
-    if not header.is_telecommand or not header.has_secondary:
+    word, sequence = space_packet.check_words(packet)
+    if word & _KIND != _KIND:
         raise PacketError(PacketFault.HEADER, "not a telecommand with a PUS-C secondary header")
     if len(packet) < _DATA + 2:
         raise PacketError(PacketFault.LENGTH, "too short for a PUS-C telecommand header")
@@ -64,8 +65,8 @@ def parse(packet: bytes) -> Telecommand:
     if first >> 4 != PUS_VERSION:
         raise PacketError(PacketFault.HEADER, f"PUS version {first >> 4}; give 2 (PUS-C)")
     return Telecommand(
-        header.apid,
-        header.sequence_count,
+        word & space_packet.APID_LAST,
+        sequence & space_packet.SEQUENCE_MASK,
         first & 15,
         service,
         subtype,

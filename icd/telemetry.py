@@ -12,6 +12,7 @@ from icd.space_packet import PacketError, PacketFault
 SECONDARY = struct.Struct(">BBBHH7s")
 PUS_VERSION = 2
 _DATA = space_packet.HEADER.size + SECONDARY.size
+_KIND = space_packet.TELECOMMAND | space_packet.SECONDARY
 
 
 @enum.unique
@@ -62,8 +63,8 @@ def build(
 
 def parse(packet: bytes) -> Telemetry:
     """Check a whole packet and take it apart; raises PacketError."""
-    header = space_packet.check(packet)
-    if header.is_telecommand or not header.has_secondary:
+    word, sequence = space_packet.check_words(packet)
+    if word & _KIND != space_packet.SECONDARY:
         raise PacketError(PacketFault.HEADER, "not telemetry with a PUS-C secondary header")
     if len(packet) < _DATA + 2:
         raise PacketError(PacketFault.LENGTH, "too short for a PUS-C telemetry header")
@@ -71,8 +72,8 @@ def parse(packet: bytes) -> Telemetry:
     if first >> 4 != PUS_VERSION:
         raise PacketError(PacketFault.HEADER, f"PUS version {first >> 4}; expected 2 (PUS-C)")
     return Telemetry(
-        header.apid,
-        header.sequence_count,
+        word & space_packet.APID_LAST,
+        sequence & space_packet.SEQUENCE_MASK,
         service,
         subtype,
         message_count,

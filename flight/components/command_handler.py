@@ -5,7 +5,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from functools import partial
+from typing import Annotated, Any, NamedTuple, Protocol
 
 from flight.component import (
     Component,
@@ -19,7 +20,7 @@ from flight.component import (
     event,
     request,
 )
-from flight.invocation import Invocation
+from flight.invocation import ACCEPTED, Invocation
 from flight.modes import Modes
 from flight.parameters import pack_parameters, unpack_changes
 from flight.ports import Work
@@ -30,7 +31,7 @@ from icd.failures import FailureCode
 from icd.fields import F32, U8, U16, U32, Limits, Text128, Unit
 from icd.reports import Service, Stage
 from icd.space_packet import PacketError, PacketFault
-from icd.telecommand import Ack, Telecommand
+from icd.telecommand import Telecommand
 
 SECOND = 1_000_000_000
 MOST_PENDING = 512
@@ -45,12 +46,6 @@ _PACKET_CODE = {
     PacketFault.LENGTH: FailureCode.BAD_LENGTH,
     PacketFault.CHECKSUM: FailureCode.BAD_CHECKSUM,
     PacketFault.HEADER: FailureCode.BAD_PACKET,
-}
-_ACK = {
-    Stage.ACCEPTED: Ack.ACCEPTANCE,
-    Stage.STARTED: Ack.START,
-    Stage.PROGRESS: Ack.PROGRESS,
-    Stage.COMPLETED: Ack.COMPLETION,
 }
 _FUNCTION = (Service.FUNCTION, reports.FUNCTION_PERFORM)
 OBSERVER_MAY = frozenset(
@@ -94,8 +89,7 @@ class _Rejected(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True)
-class _Call:
+class _Call(NamedTuple):
     """What is to be called, once accepted."""
 
     target: Target
@@ -253,8 +247,7 @@ class CommandHandler(Component[CommandHousekeeping, CommandParameters]):
                 FailureCode.NOT_ARMED,
                 f"arm it first: commands.arm apid={target.apid} opcode={entry.opcode}",
             )
-        timeout = int(entry.timeout_s * SECOND)
-        return _Call(target, plan.method_name, arguments, plan.results, timeout)
+        return _Call(target, plan.method_name, arguments, plan.results, plan.timeout_ns)
 
     def _is_armed(self, tc: Telecommand, armed: _Armed | None) -> bool:
         return (
@@ -273,18 +266,23 @@ class CommandHandler(Component[CommandHousekeeping, CommandParameters]):
         else:
             deadline = self.port.clock() + call.timeout
             invocation = Invocation(self, tc, target.pending, call.results, deadline)
-            if target.post(lambda: self._perform(invocation, call)):
-                self.hk.accepted += 1
-                self.hk.pending += 1
-                target.pending[invocation] = None
-                self._number += 1
-                heapq.heappush(self._deadlines, (deadline, self._number, invocation))
-                self.port.wake()
-                self.stage(invocation, Stage.ACCEPTED)
+            if target.post(partial(self._perform, invocation, call)):
+                self._accepted(invocation, deadline)
                 return
             code = FailureCode.QUEUE_FULL
             reason = f"the queue of {target.name} is full; send it again"
         self._reject(tc.request_id, tc.source, code, reason)
+
+    def _accepted(self, invocation: Invocation, deadline: int) -> None:
+        self.hk.accepted += 1
+        self.hk.pending += 1
+        invocation.owner[invocation] = None
+        self._number += 1
+        heapq.heappush(self._deadlines, (deadline, self._number, invocation))
+        if self._deadlines[0][2] is invocation:
+            self.port.wake()
+        if invocation.wants(ACCEPTED):
+            self.stage(invocation, ACCEPTED)
 
     def _perform(self, invocation: Invocation, call: _Call) -> None:
         if invocation.is_settled:
@@ -326,17 +324,11 @@ class CommandHandler(Component[CommandHousekeeping, CommandParameters]):
         code: int = 0,
         reason: str = "",
     ) -> None:
-        """Report a stage, if its source asked for it; failures always."""
-        if stage.is_failure:
-            self.hk.failed += 1
-            self.hk.last_failure = code
-        elif stage is Stage.COMPLETED:
-            self.hk.completed += 1
-        if stage.is_failure or invocation.wants(_ACK[stage]):
-            body = reports.verification(
-                stage, invocation.request_id, step=step, code=code, reason=reason
-            )
-            self._replies.verification(self.port.apid, stage, body, invocation.source)
+        """Report a stage."""
+        body = reports.verification(
+            stage, invocation.request_id, step=step, code=code, reason=reason
+        )
+        self._replies.verification(self.port.apid, stage, body, invocation.source)
 
     def result(self, invocation: Invocation, packed: bytes) -> None:
         """Report what a command gives back."""
@@ -344,9 +336,14 @@ class CommandHandler(Component[CommandHousekeeping, CommandParameters]):
         body = reports.result(tc.request_id, tc.data[0], packed)
         self._replies.answer(tc.apid, Service.FUNCTION, reports.FUNCTION_RESULT, body, tc.source)
 
-    def settled(self, invocation: Invocation) -> None:  # noqa: ARG002
-        """One telecommand less is pending."""
+    def settled(self, code: int) -> None:
+        """One telecommand less is pending: completed, or failed with this code."""
         self.hk.pending -= 1
+        if code:
+            self.hk.failed += 1
+            self.hk.last_failure = code
+        else:
+            self.hk.completed += 1
 
     def refused_answer(self, invocation: Invocation) -> None:
         """A component answered a telecommand that was settled already."""

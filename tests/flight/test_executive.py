@@ -247,7 +247,7 @@ class TestContainment:
         for k in range(3):
             slot.post(boom)
             flight.executive.step(START + k * 20 * SECOND)
-        assert [told[0] for told in flight.observed.told] == ["contained"] * 3
+        assert [told[0] for told in flight.observed.told].count("contained") == 3
         slot.post(boom)
         flight.executive.step(START + 60 * SECOND)
         assert slot.is_stopped
