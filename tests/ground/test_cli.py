@@ -132,7 +132,11 @@ def test_jobs_are_submitted_watched_and_cancelled(run: Run, payload: FakePayload
             report = (7, 1, phase, step, 40, "", [1.5] * 8)
             payload.component_report("jobs.job_status", *report)
 
-    payload.handlers["jobs.submit"] = submitted
+    def listed(tc: object, _: object) -> None:
+        payload.component_report("jobs.job_status", 7, 1, 4, 40, 40, "", [1.5] * 8)
+        payload.complete(tc, 1)  # type: ignore[arg-type]
+
+    payload.handlers |= {"jobs.submit": submitted, "jobs.list": listed}
     result = run("jobs", "submit", "matmul", "size=64", "--watch")
     assert result.exit_code == 0
     assert result.output.splitlines()[-1].split()[:4] == ["job", "7", "matmul", "done"]
