@@ -50,15 +50,18 @@ class FileLink:
     def __init__(self, payload: Payload) -> None:
         self.payload = payload
         self.name = component_of(payload.dictionary).name
+        self._boots: dict[int, int] = {}
 
     def send(self, command: str, timeout_s: float | None, **values: Any) -> CommandRecord:
         """Send one telecommand; raises LinkDown."""
         request = self.payload.request(f"{self.name}.{command}", values)
-        return self.payload.send(request, quiet=True, timeout_s=timeout_s)
+        record = self.payload.send(request, quiet=True, timeout_s=timeout_s)
+        self._boots[record.id] = self.payload.boots_seen
+        return record
 
     async def settled(self, record: CommandRecord) -> CommandRecord:
         """Wait for its end; a payload that restarted meanwhile will not answer it any more."""
-        payload, boots = self.payload, self.payload.boots_seen
+        payload, boots = self.payload, self._boots.pop(record.id, self.payload.boots_seen)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + (record.deadline_ns - record.queued_ns) / 1e9 + STALL_S
         while not record.is_settled and payload.boots_seen == boots and loop.time() < deadline:

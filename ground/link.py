@@ -22,7 +22,7 @@ BEAT_S = 0.25
 WINDOW = 8192
 """Telemetry messages that may be under way; the receive queue holds more than that."""
 ANSWER_S = 0.6
-"""A payload that answers no heartbeat for so long may be new to our sequence."""
+"""A payload that answers no heartbeat for so long, or that comes back, may have restarted."""
 SKIP = 2048
 """Above how far a restarted payload's anti-replay ceiling can be ahead of what it took."""
 CLEAR_STATION = 1
@@ -84,6 +84,7 @@ class PayloadLink:
         self._told = 0
         self._answered: float | None = None
         self._asked: float | None = None
+        self._was_away = False
         self._loop = asyncio.get_running_loop()
         self._drain = SocketDrain(_dealer(context, settings.endpoint), self.receive)
         self._timer = self._loop.call_soon(self._beat)
@@ -175,10 +176,12 @@ class PayloadLink:
     def _beat(self) -> None:
         self._timer = self._loop.call_later(BEAT_S, self._beat)
         now = self._loop.time()
-        if self._asked is not None and now - self._asked > ANSWER_S:
+        is_silent = self._asked is not None and now - self._asked > ANSWER_S
+        if is_silent or self._was_away:
             self._sequence.advance(SKIP)
             self.counts.skips += 1
             self._asked = None
+            self._was_away = False
         if self._send_heartbeat() and self._asked is None:
             self._asked = now
 
@@ -198,7 +201,9 @@ class PayloadLink:
             return False
         message = LinkMessage(kind, self.settings.payload_id, slot, sequence, body)
         is_sent = self._drain.send([link.pack(message, key)])
-        self.counts.unsent += not is_sent
+        if not is_sent:
+            self.counts.unsent += 1
+            self._was_away = True  # who comes back may have restarted
         return is_sent
 
 

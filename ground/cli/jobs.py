@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,7 @@ def watch(job: int, server: str | None, payload: str | None) -> None:
 
 def _watch(client: Client, job: int) -> None:
     moves = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns - 1
     after, last = 0, ""
     rows = client.jobs(refresh=True)
     while True:
@@ -98,7 +100,7 @@ def _watch(client: Client, job: int) -> None:
         after = max([after, *(row["cursor"] for row in rows)])
         if (text := line(row)) != last:
             last = text
-            click.echo(f"\r\x1b[K{text}" if moves else text, nl=not moves)
+            click.echo(f"\r\x1b[K{text[:width]}" if moves else text, nl=not moves)
             sys.stdout.flush()
         if row["ended"]:
             if moves:

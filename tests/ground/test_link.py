@@ -67,7 +67,7 @@ def test_a_payload_whose_ceiling_is_ahead_is_found_by_skipping(
     with connect(state) as client:
         client.dictionary(wait_s=5.0)
         assert client.ping().ok
-        assert client.status()["payloads"][0]["link"]["skips"] == 1
+        assert client.status()["payloads"][0]["link"]["skips"] >= 1
     running.close()
 
 
