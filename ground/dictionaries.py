@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -69,4 +70,5 @@ class DictionaryStore:
             self._known[key] = dictionary
             kept = self._folder / f"{key[0]}-{key[1]}.json"
             if not kept.exists():
-                replace_durably(kept, text.encode())
+                with contextlib.suppress(OSError):  # a full disk: it is known for this run
+                    replace_durably(kept, text.encode())

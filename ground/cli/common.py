@@ -50,6 +50,8 @@ def sentences() -> Iterator[None]:
         yield
     except GroundError as error:
         raise Failure(str(error)) from error
+    except OSError as error:
+        raise Failure(f"{error.strerror or error}: {error.filename or 'this computer'}") from error
     except KeyboardInterrupt:
         raise click.exceptions.Exit(130) from None
 

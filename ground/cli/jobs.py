@@ -104,7 +104,7 @@ def _watch(client: Client, job: int) -> None:
             sys.stdout.flush()
         if row["ended"]:
             if moves:
-                click.echo()
+                click.echo(f"\r\x1b[K{text}")
             if str(row["phase"]).lower() != "done":
                 raise click.exceptions.Exit(1)
             return
