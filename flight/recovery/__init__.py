@@ -1,0 +1,1 @@
+"""What recovery is decided by: the ladder, the table of faults, strikes and budgets."""
