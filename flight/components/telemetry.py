@@ -59,6 +59,8 @@ class _Structure:
     longest: int = 0
     last: bytes = b""
     sent_at: int = 0
+    look: int = 0
+    """When to look at it again; 0 after a change of the above."""
 
 
 @dataclass
@@ -102,15 +104,18 @@ class Telemetry(Component[TelemetryHousekeeping, TelemetryParameters]):
 
     def run(self, now: int) -> int | None:
         """Send what is due; the time of the next."""
-        due = now + SECOND
-        for structure in self._structures.values():
-            due = min(due, self._step(structure, now))
         if now >= self._time_due:
             self._outlet.send_time(self.parameters.time_exponent)
             self._time_due = now + (SECOND << self.parameters.time_exponent)
         if now >= self._suppressed_due:
             self._account(now)
-        return min(due, self._time_due, self._suppressed_due)
+        due = min(self._time_due, self._suppressed_due)
+        for structure in self._structures.values():
+            if now >= structure.look:
+                structure.look = self._step(structure, now)
+            if structure.look < due:
+                due = structure.look
+        return due
 
     def parameters_changed(self) -> None:
         """Report time at once, and then at the new rate."""
@@ -181,7 +186,7 @@ class Telemetry(Component[TelemetryHousekeeping, TelemetryParameters]):
     def enable_housekeeping(self, apid: int, body: bytes) -> None:
         """Send a component's housekeeping periodically (3,5)."""
         structure = self._structure_of(apid, body)
-        structure.is_enabled = True
+        structure.is_enabled, structure.look = True, 0
         structure.due = self.port.clock() + structure.period
         self.port.wake()
 
@@ -200,7 +205,7 @@ class Telemetry(Component[TelemetryHousekeeping, TelemetryParameters]):
         """Change the period of a component's housekeeping (3,31), in milliseconds."""
         structure = self._structure_of(apid, body, size=4)
         period = _milliseconds(body[3:7])
-        structure.period = period
+        structure.period, structure.look = period, 0
         structure.due = self.port.clock() + period
         self.port.wake()
 
@@ -218,7 +223,7 @@ class Telemetry(Component[TelemetryHousekeeping, TelemetryParameters]):
         shortest, longest = _milliseconds(body[2:6]), _milliseconds(body[6:10])
         if longest < shortest:
             raise Refused("the longest interval is below the shortest", FailureCode.ARGUMENT_RANGE)
-        structure.shortest, structure.longest = shortest, longest
+        structure.shortest, structure.longest, structure.look = shortest, longest, 0
         self.port.wake()
 
     @request(Service.EVENT, reports.EVENT_ENABLE)
