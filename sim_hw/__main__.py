@@ -17,6 +17,9 @@ from sim_hw.constants import provenance
 from sim_hw.inject_commands import inject
 from sim_hw.nvml_library import build
 from sim_hw.nvml_library.state import GPUS
+from sim_hw.orin import ORIN, RAILS, THERMAL
+from sim_hw.orin_board import EmulatedOrin
+from sim_hw.orin_commands import inject_orin
 from sim_hw.tools import install, tool
 
 Wait = Callable[[float], bool]
@@ -24,6 +27,7 @@ Wait = Callable[[float], bool]
 
 _LEASE = "VANALLEN_LEASE_FD"
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+_MODELS = click.Choice(sorted([*MODELS, "orin"]))
 
 
 @click.group()
@@ -32,7 +36,7 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--model", type=click.Choice(sorted(MODELS)), default="h100", show_default=True)
+@click.option("--model", type=_MODELS, default="h100", show_default=True)
 @click.option("--dir", "folder", type=_FOLDER, required=True, help="Folder of the board.")
 @click.option("--gpus", type=click.IntRange(1, GPUS), default=1, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True, help="Draws UUIDs and noise.")
@@ -44,12 +48,11 @@ def board(
     """Play a board until SIGTERM, or until the process that started it is gone."""
     with _until_told() as wait:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            _link(folder / "lib" / build.NAME, build.library())
-            install(folder)
-        except (build.BuildError, OSError) as error:
-            raise click.ClickException(str(error)) from error
-        emulated = EmulatedBoard(folder, model, gpus, seed, recovery_scale)
+        emulated: EmulatedBoard | EmulatedOrin
+        if model == "orin":
+            emulated = EmulatedOrin(folder, seed)
+        else:
+            emulated = _nvml_board(folder, model, gpus, seed, recovery_scale)
         try:
             if ready is not None:
                 _write_atomically(ready, f"{os.getpid()}\n")
@@ -59,6 +62,16 @@ def board(
             emulated.close()
             if ready is not None:
                 ready.unlink(missing_ok=True)
+
+
+def _nvml_board(folder: Path, model: str, gpus: int, seed: int, scale: float) -> EmulatedBoard:
+    """A board behind an NVML library, which is built when it is not yet."""
+    try:
+        _link(folder / "lib" / build.NAME, build.library())
+        install(folder)
+    except (build.BuildError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    return EmulatedBoard(folder, model, gpus, seed, scale)
 
 
 def _link(link: Path, target: Path) -> None:
@@ -95,15 +108,16 @@ def _until_told() -> Iterator[Wait]:
 
 
 @main.command()
-@click.option("--model", type=click.Choice(sorted(MODELS)), default="h100", show_default=True)
+@click.option("--model", type=_MODELS, default="h100", show_default=True)
 def constants(model: str) -> None:
     """Print every constant of a model: value, unit, and where it comes from."""
-    for profile in MODELS[model]:
+    for profile in (ORIN, THERMAL, RAILS) if model == "orin" else MODELS[model]:
         for name, (value, unit, source) in provenance(profile).items():
             click.echo(f"{name:30} {value:>14g} {unit:12} {source}")
 
 
 main.add_command(inject)
+main.add_command(inject_orin)
 main.add_command(tool)
 
 if __name__ == "__main__":
