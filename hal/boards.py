@@ -6,6 +6,7 @@ import difflib
 import importlib
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,8 +72,28 @@ def _emulated(name: str, description: str, model: str) -> Row:
             ("VANALLEN_BOARD_STATE", "{dir}/board.state"),
             ("VANALLEN_NVML_STATE", "{dir}/nvml.state"),
             ("VANALLEN_NVML_LIBRARY", "{dir}/lib/libnvidia-ml.so.1"),
+            ("VANALLEN_NVIDIA_SMI", "{dir}/bin/nvidia-smi"),
+            ("VANALLEN_MODPROBE", "{dir}/bin/modprobe"),
+            ("VANALLEN_HOST_BUS", "{dir}/bin/host-bus"),
         ),
         search_path_template=(("LD_LIBRARY_PATH", "{dir}/lib"),),
+    )
+
+
+def _emulated_orin() -> Row:
+    return Row(
+        "emulated-orin",
+        "a Jetson AGX Orin 64GB in software: rails, heat, power modes, faults",
+        opener="hal.jetson:open_board",
+        companion_template=(
+            *("-m", "sim_hw", "board", "--model", "orin"),
+            *("--dir", "{dir}", "--ready", "{dir}/ready"),
+        ),
+        environment_template=(
+            ("VANALLEN_BOARD_STATE", "{dir}/board.state"),
+            ("VANALLEN_JETSON_ROOT", "{dir}/root"),
+            ("VANALLEN_HOST_BUS_FOLDER", "{dir}/host_bus"),
+        ),
     )
 
 
@@ -80,7 +101,9 @@ _ROWS = {
     row.name: row
     for row in (
         _emulated("emulated-h100", "an H100 PCIe 80 GB in software: power, heat, faults", "h100"),
+        _emulated_orin(),
         Row("nvml", "the NVIDIA GPUs of this machine, read-only", "hal.nvml:open_board"),
+        Row("jetson", "the Jetson that this machine is, read-only", "hal.jetson:open_board"),
     )
 }
 
@@ -106,11 +129,13 @@ def open_board(
     *,
     allow_control: frozenset[str] = frozenset(),
     clock: Callable[[], int] | None = None,
+    wait: Callable[[float], None] = time.sleep,
 ) -> Board:
     """Open a board by name; it is read-only except for the actions named in `allow_control`.
 
     `environment` is the process's own (`Row.environment` says what a companion's board needs);
-    `clock` stamps readings and defaults to TAI nanoseconds since 1958.
+    `clock` stamps readings and defaults to TAI nanoseconds since 1958; `wait` is called with
+    short times while the board waits for something, so that its caller can show that it lives.
     Raises UnknownBoard, DriverMissing, or ValueError for an action that no board has.
     """
     found = row(name)
@@ -122,4 +147,4 @@ def open_board(
             raise DriverMissing(f"{name} needs {key} set; start it with: flight run --board {name}")
     module, _, function = found.opener.partition(":")
     opener: Callable[..., Board] = getattr(importlib.import_module(module), function)
-    return opener(name, variables, allow_control=allow_control, clock=clock)
+    return opener(name, variables, allow_control=allow_control, clock=clock, wait=wait)

@@ -44,6 +44,8 @@ class FaultKind(enum.IntEnum):
     ECC_UNCORRECTED = 2
     LOST = 3
     OTHER = 4
+    OVERFLOW = 5
+    """More faults came than are told one by one; `code` is how many were left out."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class ControlRequest:
     action: str
     value: float = 0.0
     device: int = 0
+    processes: tuple[tuple[int, int], ...] = ()
+    """For `kill_contexts`: (pid, start time in kernel ticks) of those that we started."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +95,15 @@ CONTROLS = {
     "locked_clock_mhz": "hold the SM clock at one frequency",
     "reset_clock": "let the driver choose the SM clock again",
     "clear_ecc": "set the volatile ECC counters to zero",
+    "kill_contexts": "end those of the given processes that compute on the device",
+    "gpu_reset": "reset the device",
+    "driver_reload": "take the driver out of the kernel and in again",
+    "rail_power_cycle": "ask the host to switch the board's power off and on",
 }
 """Every action a board may offer. Each is refused until it is allowed by name."""
+
+RECOVERIES = ("kill_contexts", "gpu_reset", "driver_reload", "rail_power_cycle")
+"""The rungs of the recovery ladder among them, mildest first. They take seconds."""
 
 
 class Board(Protocol):
@@ -114,7 +125,10 @@ class Board(Protocol):
         """Wait up to `timeout_s` for faults; all that have come, oldest first."""
 
     def control(self, request: ControlRequest) -> ControlResult:
-        """Do one action, if it is allowed; refusals and failures are answers, not exceptions."""
+        """Do one action, if it is allowed; refusals and failures are answers, not exceptions.
+
+        A recovery takes seconds, during which the `wait` that the board was opened with is called.
+        """
 
     def close(self) -> None:
         """Let go of the driver; a second call does nothing."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from hal import jetson_gpu, jetson_identity, jetson_power, jetson_thermal
+from hal import host_bus, jetson_gpu, jetson_identity, jetson_power, jetson_thermal, recovery
 from hal.device import (
     Board,
     BoardIdentity,
@@ -19,7 +19,16 @@ from hal.device import (
     ProcessUse,
 )
 from hal.edac import Edac
-from hal.errors import BoardError, BoardLost, DriverFault, DriverMissing, HalError, WrongRequest
+from hal.errors import (
+    BoardError,
+    BoardLost,
+    DriverFault,
+    DriverMissing,
+    HalError,
+    Unsupported,
+    WrongRequest,
+)
+from hal.host_bus import HostBus, NoHostBus, open_host_bus
 from hal.jetson_faults import Alarms
 from hal.jetson_modes import PowerModes
 from hal.jetson_power import PowerMeter, rail_sensor
@@ -41,10 +50,12 @@ def open_board(
     *,
     allow_control: frozenset[str] = frozenset(),
     clock: Callable[[], int] | None = None,
+    wait: Callable[[float], None] = time.sleep,
 ) -> Board:
     """Open the Jetson that this computer is. Raises DriverMissing when it is none."""
     root = Path(environment.get(ROOT) or "/")
-    return JetsonBoard(name, root, allow_control, clock or tai_now)
+    bus = open_host_bus(environment)
+    return JetsonBoard(name, root, allow_control, clock or tai_now, wait=wait, bus=bus)
 
 
 class JetsonBoard:
@@ -58,6 +69,7 @@ class JetsonBoard:
         clock: Callable[[], int] = tai_now,
         run: Runner | None = None,
         wait: Callable[[float], None] = time.sleep,
+        bus: HostBus | None = None,
     ) -> None:
         self._files = Sysfs(root)
         if not jetson_identity.is_jetson(self._files):
@@ -69,6 +81,7 @@ class JetsonBoard:
         self._allowed = allow_control
         self._clock = clock
         self._wait = wait
+        self._bus = bus or NoHostBus()
         self._ended: BoardError | None = None
         self._told_lost = False
         self._edac = Edac(self._files)
@@ -76,12 +89,16 @@ class JetsonBoard:
         self._modes = PowerModes(self._files, run or runner(root), self._module.power_w)
         self._gpu = jetson_gpu.find_gpu(self._files)
         self._sensors, self._alarms = self._find()
-        self._actions: dict[str, Callable[[float], float | None]] = {
-            "power_mode": lambda number: self._modes.choose(number, self._clock()),
-            "power_limit_w": lambda budget_w: self._modes.limit(budget_w, self._clock()),
-            "locked_clock_mhz": lambda clock_mhz: self._gpu.lock(self._files, clock_mhz),
+        self._actions: dict[str, Callable[[ControlRequest], float | None]] = {
+            "power_mode": lambda asked: self._modes.choose(asked.value, self._clock()),
+            "power_limit_w": lambda asked: self._modes.limit(asked.value, self._clock()),
+            "locked_clock_mhz": lambda asked: self._gpu.lock(self._files, asked.value),
             "reset_clock": lambda _: self._gpu.unlock(self._files),
             "clear_ecc": self._clear_ecc,
+            "kill_contexts": self._kill_contexts,
+            "gpu_reset": _reset,
+            "driver_reload": _reset,
+            "rail_power_cycle": self._power_cycle,
         }
 
     def identity(self) -> BoardIdentity:
@@ -156,12 +173,14 @@ class JetsonBoard:
     def close(self) -> None:
         self._ended = DriverFault("the board is closed; open it again")
 
-    def _act(self, act: Callable[[float], float | None], request: ControlRequest) -> float | None:
+    def _act(
+        self, act: Callable[[ControlRequest], float | None], request: ControlRequest
+    ) -> float | None:
         if self._ended is not None:
             raise self._ended
         if request.device != 0:
             raise WrongRequest(f"no device {request.device}; a Jetson has one, 0")
-        return act(request.value)
+        return act(request)
 
     def _find(self) -> tuple[list[Sensor], Alarms]:
         """Everything that can be read, in the order it will always be told."""
@@ -205,6 +224,27 @@ class JetsonBoard:
     def _mode(self) -> float:
         return float(self._modes.now(self._clock()).number)
 
-    def _clear_ecc(self, _value: float) -> float:
+    def _clear_ecc(self, _request: ControlRequest) -> float:
         self._edac.clear()
         return sum(self._edac.totals())
+
+    def _kill_contexts(self, request: ControlRequest) -> float:
+        """End those of the given processes that compute; all of them where nobody tells who."""
+        wanted = request.processes
+        try:
+            computing = {pid for pid, _ in jetson_gpu.clients(self._files)}
+            wanted = tuple(process for process in wanted if process[0] in computing)
+        except BoardError:
+            pass
+        killed = recovery.kill(wanted, self._wait)
+        if killed.alive:
+            alive = ", ".join(map(str, killed.alive))
+            raise DriverFault(f"process {alive} does not die; only its power ends it")
+        return float(len(killed.dead))
+
+    def _power_cycle(self, _request: ControlRequest) -> None:
+        host_bus.power_cycle(self._bus, "recovery of the board", self._wait)
+
+
+def _reset(_request: ControlRequest) -> None:
+    raise Unsupported("a Jetson's GPU is reset with the whole module; take rail_power_cycle")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
-from hal import nvml_door, xid
+from hal import nvml_door, recovery
 from hal.device import (
+    RECOVERIES,
     Board,
     BoardIdentity,
     ControlRequest,
@@ -24,28 +26,15 @@ from hal.errors import (
     BoardLost,
     DriverMissing,
     HalError,
-    TimedOut,
     Unsupported,
     WrongRequest,
 )
-from hal.nvml_door import ask
-from hal.nvml_sensors import SENSORS, VOLATILE, Sensor
+from hal.nvml_controls import ACTIONS
+from hal.nvml_door import ask, field
+from hal.nvml_events import Events
+from hal.nvml_sensors import RECOVERY_ACTION, SENSORS, Sensor
 from hal.reading import Reading, Validity, invalid, tai_now
-
-_EVENT_KINDS = {
-    0x1: (FaultKind.ECC_CORRECTED, "corrected ECC errors"),
-    0x2: (FaultKind.ECC_UNCORRECTED, "uncorrected ECC errors"),
-    0x200: (FaultKind.ECC_CORRECTED, "storm of corrected ECC errors"),
-    0x400: (FaultKind.OTHER, "DRAM row retired"),
-    0x800: (FaultKind.OTHER, "DRAM row retirement failed"),
-    0x1000: (FaultKind.OTHER, "poison, not fatal"),
-    0x2000: (FaultKind.OTHER, "poison, fatal"),
-    0x4000: (FaultKind.OTHER, "GPU unavailable"),
-    0x8000: (FaultKind.OTHER, "recovery action changed"),
-}
-_XID = 0x8
-_WANTED = sum(_EVENT_KINDS) | _XID
-_MOST_FAULTS = 256
+from hal.recovery import Ladder
 
 
 def open_board(
@@ -54,10 +43,12 @@ def open_board(
     *,
     allow_control: frozenset[str] = frozenset(),
     clock: Callable[[], int] | None = None,
+    wait: Callable[[float], None] = time.sleep,
 ) -> Board:
     """Load NVML and open every GPU it shows. Raises BoardError."""
     nvml_door.prepare(environment)
-    return NvmlBoard(name, allow_control, clock or tai_now)
+    ladder = recovery.ladder(environment, wait)
+    return NvmlBoard(name, allow_control, clock or tai_now, wait, ladder)
 
 
 class NvmlBoard:
@@ -68,25 +59,27 @@ class NvmlBoard:
         name: str,
         allow_control: frozenset[str],
         clock: Callable[[], int],
-        wait: Callable[[float], None] = time.sleep,
+        wait: Callable[[float], None],
+        ladder: Ladder,
     ) -> None:
         ask("nvmlInit")
         self._name = name
         self._allowed = allow_control
         self._clock = clock
         self._wait = wait
+        self._ladder = ladder
         self._open = True
+        self._indices: dict[int, int] = {}
+        self._events = Events(clock, lambda handle: self._indices.get(_address(handle), -1))
         try:
             self._count = int(ask("nvmlDeviceGetCount"))
         except BoardError:
             self.close()
             raise
         self._handles: list[Any] = [None] * self._count
-        self._indices: dict[int, int] = {}
         self._devices: dict[int, Device] = {}
-        self._events: Any = None
         self._told_lost: set[int] = set()
-        self._gone: DriverMissing | None = None
+        self._gone: BoardError | None = None
         for index in range(self._count):
             with contextlib.suppress(BoardError):
                 self._handle(index)
@@ -114,34 +107,29 @@ class NvmlBoard:
         return [use for index in range(self._count) for use in self._processes(index)]
 
     def faults(self, timeout_s: float) -> list[Fault]:
-        if self._events is None and not self._watch():
+        if not self._events.is_watching and not self._watch():
             self._wait(timeout_s)
             return self._lost_devices()
-        found: list[Fault] = []
-        wait_ms = max(0, round(timeout_s * 1000))
-        try:
-            while len(found) < _MOST_FAULTS:
-                event = ask("nvmlEventSetWait_v2", self._events, 0 if found else wait_ms)
-                found.append(self._fault(event))
-        except TimedOut:
-            return found
-        except BoardError:
-            self._unwatch()
+        found, ended = self._events.take(timeout_s)
+        if ended is not None:
+            self._events.unwatch()
             found += self._lost_devices()
             if not found:  # nothing to tell and no set to wait on: keep the caller's pace
                 self._wait(timeout_s)
         return found
 
     def control(self, request: ControlRequest) -> ControlResult:
-        act = _ACTIONS.get(request.action)
-        if act is None:
-            known = ", ".join(_ACTIONS)
-            return ControlResult(request, False, None, f"no {request.action!r}; known: {known}")
+        known = (*ACTIONS, *RECOVERIES)
+        if request.action not in known:
+            text = f"no {request.action!r}; known: {', '.join(known)}"
+            return ControlResult(request, False, None, text)
         if request.action not in self._allowed:
             text = f"the board is read-only; allow {request.action} by name"
             return ControlResult(request, False, None, text)
         try:
-            value = act(self._handle(request.device), request.value)
+            if request.action in RECOVERIES:
+                return self._recover(request)
+            value = ACTIONS[request.action](self._handle(request.device), request.value)
         except (HalError, OverflowError, ValueError) as error:
             return ControlResult(request, False, None, str(error))
         return ControlResult(request, True, value, "done")
@@ -150,35 +138,42 @@ class NvmlBoard:
         if not self._open:
             return
         self._open = False
-        self._unwatch()
+        self._events.unwatch()
         with contextlib.suppress(BoardError):
             ask("nvmlShutdown")
 
     def _restart(self) -> None:
         """Start over with a driver that was unloaded; it may be back."""
-        self._unwatch()
+        self._let_go()
+        self._come_back()
+
+    def _let_go(self) -> None:
+        self._events.unwatch()
         self._handles = [None] * self._count
         with contextlib.suppress(BoardError):
             ask("nvmlShutdown")
+
+    def _come_back(self) -> None:
         try:
             ask("nvmlInit")
-        except DriverMissing as error:
+        except BoardError as error:  # asked again at the next reading
             self._gone = error
-        except BoardError:
-            return  # asked again at the next reading
         else:
             self._gone = None
             self._watch()
 
     def _handle(self, index: int) -> Any:
         """The handle of a device, asked for again after it was lost. Raises BoardError."""
-        if not 0 <= index < self._count:
-            raise WrongRequest(f"no device {index}; this board has {self._count}")
+        self._check_device(index)
         if self._handles[index] is None:
             handle = ask("nvmlDeviceGetHandleByIndex", index)
             self._handles[index] = handle
             self._indices[_address(handle)] = index
         return self._handles[index]
+
+    def _check_device(self, index: int) -> None:
+        if not 0 <= index < self._count:
+            raise WrongRequest(f"no device {index}; this board has {self._count}")
 
     def _device(self, index: int) -> Device:
         """The description of a device, kept once it is whole."""
@@ -227,34 +222,63 @@ class NvmlBoard:
         else:
             self._told_lost.discard(index)
 
-    def _processes(self, index: int) -> Iterator[ProcessUse]:
+    def _processes(self, index: int) -> list[ProcessUse]:
         with contextlib.suppress(BoardError):
-            for found in ask("nvmlDeviceGetComputeRunningProcesses", self._handle(index)):
-                yield ProcessUse(index, int(found.pid), found.usedGpuMemory)
+            return self._users(index)
+        return []
+
+    def _users(self, index: int) -> list[ProcessUse]:
+        """Who computes on a device. Raises BoardError."""
+        found = ask("nvmlDeviceGetComputeRunningProcesses", self._handle(index))
+        return [ProcessUse(index, int(one.pid), one.usedGpuMemory) for one in found]
 
     def _watch(self) -> bool:
-        """Make an event set on every device that can have one; false when none can."""
-        watched = 0
-        try:
-            events = ask("nvmlEventSetCreate")
-        except BoardError:
-            return False
-        for index in range(self._count):
-            with contextlib.suppress(BoardError):
-                handle = self._handle(index)
-                kinds = ask("nvmlDeviceGetSupportedEventTypes", handle) & _WANTED
-                ask("nvmlDeviceRegisterEvents", handle, kinds, events)
-                watched += 1
-        self._events = events
-        if not watched:
-            self._unwatch()
-        return bool(watched)
+        return self._events.watch(partial(self._handle, index) for index in range(self._count))
 
-    def _unwatch(self) -> None:
-        events, self._events = getattr(self, "_events", None), None
-        if events is not None:
-            with contextlib.suppress(BoardError):
-                ask("nvmlEventSetFree", events)
+    def _recover(self, request: ControlRequest) -> ControlResult:
+        """A rung of the ladder; its value is what field 230 recommends afterwards."""
+        self._check_device(request.device)
+        if not self._open:
+            raise DriverMissing("the board is closed; open it again", request.action)
+        if request.action == "kill_contexts":
+            return self._kill(request)
+        device = self._device(request.device)
+        if request.action == "gpu_reset":
+            text = self._away(lambda: self._ladder.gpu_reset(device.bus_id or str(device.index)))
+        elif request.action == "driver_reload":
+            text = self._away(self._ladder.driver_reload)
+        else:
+            text = self._away(self._ladder.rail_power_cycle)
+        try:
+            left = field(self._handle(request.device), RECOVERY_ACTION)
+        except Unsupported:
+            return ControlResult(request, True, None, text)
+        except BoardError as error:
+            return ControlResult(request, False, None, f"{text}, but: {error}")
+        return ControlResult(request, left == 0, left, text)
+
+    def _kill(self, request: ControlRequest) -> ControlResult:
+        """End those of the given processes that compute there; of a GPU that cannot tell, all."""
+        given = dict(request.processes)
+        try:
+            here = {use.pid for use in self._users(request.device)}
+        except BoardError:
+            here = set(given)
+        killed = recovery.kill(((p, given[p]) for p in sorted(here & given.keys())), self._wait)
+        parts = [f"ended {_listed(killed.dead)}"]
+        if killed.alive:
+            parts.append(f"cannot be killed: {_listed(killed.alive)}")
+        if others := here - given.keys():
+            parts.append(f"not ours, left alone: {_listed(others)}")
+        return ControlResult(request, not killed.alive, float(len(killed.dead)), "; ".join(parts))
+
+    def _away(self, act: Callable[[], str]) -> str:
+        """Do what needs every client off the driver, ourselves among them, and come back."""
+        self._let_go()
+        try:
+            return act()
+        finally:
+            self._come_back()
 
     def _lost_devices(self) -> list[Fault]:
         """A fault for each device that is lost and was not reported as such yet."""
@@ -271,14 +295,6 @@ class NvmlBoard:
             except BoardError:
                 continue
         return found
-
-    def _fault(self, event: Any) -> Fault:
-        index = self._indices.get(_address(event.device), -1)
-        kind, code = int(event.eventType), int(event.eventData)
-        if kind == _XID:
-            return Fault(self._clock(), index, FaultKind.XID, code, xid.name(code))
-        meaning, text = _EVENT_KINDS.get(kind, (FaultKind.OTHER, f"event {kind:#x}"))
-        return Fault(self._clock(), index, meaning, kind, text)
 
 
 def _measured(index: int, sensor: Sensor, handle: Any, time_ns: int) -> list[Reading]:
@@ -306,32 +322,6 @@ def _failed(index: int, sensor: Sensor, time_ns: int, error: BoardError) -> list
     ]
 
 
-def _limit_power(handle: Any, limit_w: float) -> float:
-    ask("nvmlDeviceSetPowerManagementLimit", handle, round(limit_w * 1000))
-    return float(ask("nvmlDeviceGetPowerManagementLimit", handle)) / 1000.0
-
-
-def _lock_clock(handle: Any, clock_mhz: float) -> None:
-    ask("nvmlDeviceSetGpuLockedClocks", handle, round(clock_mhz), round(clock_mhz))
-
-
-def _reset_clock(handle: Any, _value: float) -> None:
-    ask("nvmlDeviceResetGpuLockedClocks", handle)
-
-
-def _clear_ecc(handle: Any, _value: float) -> float:
-    ask("nvmlDeviceClearEccErrorCounts", handle, VOLATILE)
-    return float(sum(ask("nvmlDeviceGetTotalEccErrors", handle, kind, VOLATILE) for kind in (0, 1)))
-
-
-_ACTIONS: dict[str, Callable[[Any, float], float | None]] = {
-    "power_limit_w": _limit_power,
-    "locked_clock_mhz": _lock_clock,
-    "reset_clock": _reset_clock,
-    "clear_ecc": _clear_ecc,
-}
-
-
 def _or(default: Any, call: str, *arguments: Any) -> Any:
     """What a call answers, or `default` when it fails."""
     try:
@@ -342,6 +332,10 @@ def _or(default: Any, call: str, *arguments: Any) -> Any:
 
 def _address(handle: Any) -> int:
     return ctypes.cast(handle, ctypes.c_void_p).value or 0
+
+
+def _listed(pids: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(pids))) or "none"
 
 
 def _dotted(version: int | None) -> str:

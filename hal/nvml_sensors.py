@@ -9,19 +9,11 @@ from typing import Any
 
 from hal.errors import Unsupported
 from hal.nvml_door import ask, field
+from hal.sensor import Quantity
 
 CORRECTED, UNCORRECTED = 0, 1
 VOLATILE, AGGREGATE = 0, 1
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """One number that a call answers; outside low … high it is not believed."""
-
-    name: str
-    unit: str
-    low: float = 0.0
-    high: float = 2.0**64
+RECOVERY_ACTION = 230
 
 
 @dataclass(frozen=True)
@@ -63,6 +55,21 @@ def _remapped(handle: Any) -> tuple[float, ...]:
     return rows
 
 
+def _spare_rows(handle: Any) -> tuple[float, ...]:
+    histogram = ask("nvmlDeviceGetRowRemapperHistogram", handle)
+    counts = (getattr(histogram, name) for name in ("max", "high", "partial", "low", "none"))
+    return tuple(map(float, counts))
+
+
+def _field(number: int, scale: float = 1.0) -> Callable[[Any], float]:
+    return lambda handle: field(handle, number) * scale
+
+
+def _ecc_mode(handle: Any) -> float:
+    current, _pending = ask("nvmlDeviceGetEccMode", handle)
+    return float(current)
+
+
 def _ecc(name: str, error: int, counter: int) -> Sensor:
     return _one(name, "errors", _call("nvmlDeviceGetTotalEccErrors", error, counter))
 
@@ -71,11 +78,13 @@ _ONE_BIT = (0.0, 1.0)
 
 SENSORS: tuple[Sensor, ...] = (
     _one("power_w", "W", _call("nvmlDeviceGetPowerUsage", scale=1e-3), 0.0, 2000.0),
-    _one("power_instant_w", "W", lambda handle: field(handle, 186) * 1e-3, 0.0, 2000.0),
+    _one("power_average_w", "W", _field(185, 1e-3), 0.0, 2000.0),
+    _one("power_instant_w", "W", _field(186, 1e-3), 0.0, 2000.0),
     _one("power_limit_w", "W", _call("nvmlDeviceGetEnforcedPowerLimit", scale=1e-3), 0.0, 2000.0),
     _one("energy_j", "J", _call("nvmlDeviceGetTotalEnergyConsumption", scale=1e-3)),
     _one("temperature_c", "°C", _temperature_c, -60.0, 150.0),
-    _one("temperature_memory_c", "°C", lambda handle: field(handle, 82), -60.0, 150.0),
+    _one("temperature_margin_k", "K", _call("nvmlDeviceGetMarginTemperature"), -100.0, 200.0),
+    _one("temperature_memory_c", "°C", _field(82), -60.0, 150.0),
     _one("clock_sm_mhz", "MHz", _call("nvmlDeviceGetClockInfo", 1), 0.0, 10_000.0),
     _one("clock_memory_mhz", "MHz", _call("nvmlDeviceGetClockInfo", 2), 0.0, 20_000.0),
     Sensor(
@@ -87,6 +96,8 @@ SENSORS: tuple[Sensor, ...] = (
     ),
     Sensor((Quantity("memory_used_bytes", "B"), Quantity("memory_total_bytes", "B")), _memory),
     _one("throttle_reasons", "bits", _call("nvmlDeviceGetCurrentClocksEventReasons")),
+    _one("performance_state", "state", _call("nvmlDeviceGetPerformanceState"), 0.0, 15.0),
+    _one("ecc_enabled", "flag", _ecc_mode, *_ONE_BIT),
     _ecc("ecc_corrected_volatile", CORRECTED, VOLATILE),
     _ecc("ecc_corrected_aggregate", CORRECTED, AGGREGATE),
     _ecc("ecc_uncorrected_volatile", UNCORRECTED, VOLATILE),
@@ -100,8 +111,22 @@ SENSORS: tuple[Sensor, ...] = (
         ),
         _remapped,
     ),
+    _one("remapped_rows_corrected_inactive", "rows", _field(301)),
+    _one("remapped_rows_uncorrected_inactive", "rows", _field(302)),
+    Sensor(
+        tuple(
+            Quantity(f"banks_spare_{share}", "banks")
+            for share in ("max", "high", "partial", "low", "none")
+        ),
+        _spare_rows,
+    ),
+    _one("pcie_link_generation", "1", _call("nvmlDeviceGetCurrPcieLinkGeneration"), 1.0, 8.0),
+    _one("pcie_link_width", "lanes", _call("nvmlDeviceGetCurrPcieLinkWidth"), 1.0, 32.0),
     _one("pcie_replays", "packets", _call("nvmlDeviceGetPcieReplayCounter")),
-    _one("recovery_action", "code", lambda handle: field(handle, 230), 0.0, 255.0),
+    _one("pcie_correctable", "errors", _field(173)),
+    _one("pcie_non_fatal", "errors", _field(179)),
+    _one("pcie_fatal", "errors", _field(180)),
+    _one("recovery_action", "code", _field(RECOVERY_ACTION), 0.0, 255.0),
     _one(
         "processes",
         "processes",

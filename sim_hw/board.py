@@ -90,12 +90,8 @@ class EmulatedBoard:
 
     def _step_gpu(self, index: int, contexts: list[Context], dt_s: float, unix_ns: int) -> None:
         gpu, row = self._world.gpu(index), self._world.board.devices[index]
-        live = [
-            c
-            for c in contexts
-            if c.generation == row.generation and not c.killed_by and not gpu.lost
-        ]
-        load = min(1.0, sum(self._shares[(c.pid, c.slot)] for c in live))
+        there = [c for c in contexts if c.generation == row.generation and not gpu.lost]
+        load = min(1.0, sum(self._shares[(c.pid, c.slot)] for c in there if not c.killed_by))
         inputs = GpuInputs(
             utilization=load,
             power_limit_w=gpu.power_limit_mw / 1000.0,
@@ -111,7 +107,7 @@ class EmulatedBoard:
         self._use[index] += min(1.0, dt_s / _USE_AVERAGE_S) * (load - self._use[index])
         row.clock_scale = state.loaded_clock_mhz / self.profile.max_clock_mhz
         row.lost, row.needs_reset = gpu.lost, gpu.needs_reset
-        self._publish(index, gpu, state, live, unix_ns)
+        self._publish(index, gpu, state, there, unix_ns)
 
     def _publish(
         self, index: int, gpu: Gpu, state: GpuState, contexts: list[Context], unix_ns: int

@@ -15,7 +15,7 @@ from hal.device import Board, ControlRequest, FaultKind
 from hal.nvml_sensors import SENSORS
 from hal.reading import Reading, Validity
 from icd.board_state import ENVIRONMENT, mark_running
-from sim_hw.nvml_library import build
+from sim_hw.nvml_library import build, state
 from tests.sim_hw.emulated import SteppedBoard
 
 NVML_ERRORS = (*range(1, 31), 999)
@@ -117,14 +117,31 @@ def test_a_waiting_subscriber_is_woken_by_the_event(
     assert seen[0] - sent < 1.0
 
 
-def test_a_burst_of_events_arrives_in_order_and_an_overrun_loses_the_oldest(
+@pytest.mark.verifies("VA-SIM-03")
+def test_a_storm_of_xids_is_bounded_counted_and_hides_no_other_one(
     stepped: SteppedBoard, emulated_board: Board
 ) -> None:
-    for code in range(1, 301):
-        stepped.world.xid(0, 13 if code % 2 else 31)
+    stepped.world.storm(0, 13, 3000)
+    stepped.world.xid(0, 31)
     faults = emulated_board.faults(0.0)
-    assert len(faults) == 256
-    assert [fault.code for fault in faults[:4]] == [13, 31, 13, 31]
+    assert [fault.code for fault in faults[:256]] == [13] * 256
+    assert [(fault.kind, fault.code) for fault in faults[256:]] == [
+        (FaultKind.XID, 31),
+        (FaultKind.OVERFLOW, 3000 - 256),
+    ]
+    assert faults[-1].text == "2744 more: 2744 x XID 13: graphics engine exception"
+    assert emulated_board.faults(0.0) == []
+
+
+def test_a_storm_larger_than_the_drivers_queue_loses_the_oldest_and_counts_them(
+    stepped: SteppedBoard, emulated_board: Board
+) -> None:
+    stepped.world.xid(0, 31)
+    stepped.world.storm(0, 13, state.EVENTS + 9)
+    faults = emulated_board.faults(0.0)
+    assert {fault.code for fault in faults[:-1]} == {13}
+    assert faults[-1].code == state.EVENTS - 256
+    assert stepped.world.nvml.state.events_lost == 10
 
 
 def test_no_fault_comes_when_nothing_happens(emulated_board: Board) -> None:
@@ -271,7 +288,12 @@ def test_a_call_the_board_lacks_is_unsupported_not_an_error(
     stepped.world.fail("nvmlDeviceGetRemappedRows", 3)
     found = {r.name: r.validity for r in emulated_board.read() if not r.is_valid}
     assert found == dict.fromkeys(
-        [f"gpu0.{q.name}" for s in SENSORS for q in s.quantities if "remap" in q.name],
+        [
+            f"gpu0.{q.name}"
+            for s in SENSORS
+            for q in s.quantities
+            if "remap" in q.name and "inactive" not in q.name
+        ],
         Validity.UNSUPPORTED,
     )
 
