@@ -39,6 +39,9 @@ class Fault:
     kind: FaultKind
     code: int
     text: str
+    time_ns: int = 0
+    """When the driver told of it; with `sequence` it tells two alike from one told twice."""
+    sequence: int = 0
 
 
 class Wanted(NamedTuple):
@@ -130,12 +133,12 @@ def decode_fault(row: Any) -> Fault | None:
     """Check one fault [time, device, kind, code, text]; None when it is not one."""
     if not isinstance(row, list | tuple) or len(row) != 5:
         return None
-    _, device, kind, code, text = row
+    time_ns, device, kind, code, text = row
     if not _is_whole(device) or not -1 <= device < MOST_DEVICES:
         return None
     if not _is_member(kind, FaultKind) or not _is_whole(code) or not isinstance(text, str):
         return None
-    return Fault(device, FaultKind(kind), code, text)
+    return Fault(device, FaultKind(kind), code, text, time_ns if _is_whole(time_ns) else 0)
 
 
 def decode_text(body: Mapping[str, Any], key: str) -> str:

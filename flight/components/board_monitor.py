@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
+from flight.board_controls import Answered, BoardControls, ControlAnswer
 from flight.board_readings import (
     FIELDS,
     MOST_DEVICES,
@@ -18,6 +20,7 @@ from flight.board_readings import (
     decode_text,
     xid_severity,
 )
+from flight.board_signals import BoardSignals, DevicePicture
 from flight.component import (
     Component,
     FailureCode,
@@ -117,9 +120,10 @@ class BoardParameters:
 class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
     """Watches the GPUs: keeps their readings with validity, tells what changes, sets the limit."""
 
-    def __init__(self, port: Port, board: Worker) -> None:
+    def __init__(self, port: Port, board: Worker, signals: BoardSignals | None = None) -> None:
         super().__init__(port)
         self._board = board
+        self._signals = signals or BoardSignals()
         self._gpus: dict[int, Gpu] = {}
         self._received_ns: int | None = None
         self._stamp = -1
@@ -128,8 +132,7 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
         self._rows: Sequence[Any] = ()
         self._is_shown = False
         """Whether `hk` is made of the present readings."""
-        self._next_id = 0
-        self._controls: dict[int, Pending[Any]] = {}
+        self._controls = BoardControls(board)
         self._readers: list[Pending[Any]] = []
         self._bounds = self._bounds_now()
         board.on_message(self._take)
@@ -145,18 +148,16 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
             known = ", ".join(map(str, sorted(self._gpus)))
             raise Refused(f"no GPU {device}; there is {known}", FailureCode.NOT_FOUND)
         pending = self.defer()
-        self._next_id += 1
-        request = {
-            "id": self._next_id,
-            "action": "power_limit_w",
-            "device": device,
-            "value": watts,
-        }
-        self._send("control", request)
-        if len(self._controls) >= MOST_PENDING:
-            oldest = self._controls.pop(min(self._controls))
-            oldest.fail("too many requests wait for the board", FailureCode.TOO_MANY_PENDING)
-        self._controls[self._next_id] = pending
+
+        def answered(answer: ControlAnswer) -> None:
+            if answer.ok and answer.value is not None:
+                pending.complete(PowerLimit(answer.value))
+            else:
+                text = answer.text or "the board did not do it, and did not say why"
+                pending.fail(text, answer.code)
+
+        if not self.control("power_limit_w", device, watts, answered):
+            raise _busy()
         return pending
 
     @command(2)
@@ -165,7 +166,8 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
         if len(self._readers) >= MOST_PENDING:
             raise Refused("readings were asked for already; wait for their answer")
         pending = self.defer()
-        self._send("read", {})
+        if not self._board.send("read", {}):
+            raise _busy()
         self._readers.append(pending)
         return pending
 
@@ -263,7 +265,24 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
             return due
         self._is_stale, self._is_shown = True, False
         self.readings_stale((now - self._received_ns) / SECOND)
+        self._signals.silent(True)
         return None
+
+    def control(
+        self,
+        action: str,
+        device: int,
+        value: float,
+        answered: Answered,
+        processes: Sequence[tuple[int, int]] = (),
+    ) -> bool:
+        """Ask the board for one of `hal.device.CONTROLS`; False when it takes nothing now."""
+        return self._controls.ask(action, device, value, answered, processes)
+
+    def picture(self) -> list[DevicePicture]:
+        """Every device as the newest readings show it."""
+        received = -1 if self._received_ns is None else self._received_ns
+        return [gpu.picture(received, self._is_stale) for _, gpu in sorted(self._gpus.items())]
 
     def parameters_changed(self) -> None:
         """The next step looks at the age of the readings with the new limit."""
@@ -352,6 +371,7 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
         self._is_shown = self._is_shown and not self._is_stale
         if self._is_stale and self._received_ns is not None:
             self.readings_back()
+            self._signals.silent(False)
         self._is_stale, self._received_ns = False, now
         readers, self._readers = self._readers, []
         for reader in readers:
@@ -378,13 +398,15 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
             return
         lost = body.get("lost")
         self.hk.faults_lost = lost if isinstance(lost, int) else self.hk.faults_lost
+        alike: Counter[Fault] = Counter()
         for plain in rows[:MOST_ROWS]:
             found = decode_fault(plain)
             if found is None:
                 self.hk.malformed += 1
                 continue
             self.hk.faults += 1
-            self._tell_fault(found)
+            alike[found] += 1
+            self._tell_fault(replace(found, sequence=alike[found] - 1))
 
     def _tell_fault(self, found: Fault) -> None:
         device, code, text = max(0, found.device), max(0, found.code), found.text
@@ -394,20 +416,14 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
             tell.get(xid_severity(code), self.xid)(device, code, text)
         elif found.kind is FaultKind.LOST:
             self._tell(self._gpu(device).lose(text))
+            return  # it is passed on as it is told: once
         elif found.kind is not FaultKind.ECC_CORRECTED:  # those are counted by the driver
             self.fault(device, code, text)
+        self._signals.fault(found)
 
     def _take_done(self, body: Mapping[str, Any]) -> None:
-        number = body.get("id")
-        pending = self._controls.pop(number, None) if isinstance(number, int) else None
-        if pending is None:
+        if not self._controls.take(body):
             self.hk.stale_answers += 1
-            return
-        value, text = body.get("value"), decode_text(body, "text")
-        if body.get("ok") is True and isinstance(value, int | float):
-            pending.complete(PowerLimit(float(value)))
-        else:
-            pending.fail(text or "the board did not do it, and did not say why")
 
     def _gpu(self, device: int) -> Gpu:
         return self._gpus.setdefault(device, Gpu(device))
@@ -415,14 +431,16 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
     def _tell(self, tellings: Iterable[Telling]) -> None:
         for name, arguments in tellings:
             getattr(self, name)(*arguments)
+            if name == "device_lost":
+                lost = Fault(arguments[0], FaultKind.LOST, 0, arguments[1], self.port.clock())
+                self._signals.fault(lost)
 
     def _bounds_now(self) -> Bounds:
         chosen = self.parameters
         return Bounds(chosen.warning_c, chosen.hysteresis_c, int(chosen.calm_s * SECOND))
 
-    def _send(self, kind: str, body: Mapping[str, Any]) -> None:
-        if not self._board.send(kind, body):
-            raise Refused(
-                "the board server takes no request now; send it again",
-                FailureCode.WORKER_UNAVAILABLE,
-            )
+
+def _busy() -> Refused:
+    return Refused(
+        "the board server takes no request now; send it again", FailureCode.WORKER_UNAVAILABLE
+    )

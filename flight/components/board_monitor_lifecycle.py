@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flight.board_readings import THROTTLING, Row, throttle_labels
+from flight.board_signals import Condition, DevicePicture
 from hal.reading import Validity
 
 Telling = tuple[str, tuple[Any, ...]]
@@ -58,6 +59,20 @@ class Gpu:
         """A value that can be believed."""
         row = self.rows.get(quantity)
         return row.value if row is not None and row.validity is Validity.VALID else None
+
+    def picture(self, received: int, is_stale: bool) -> DevicePicture:
+        """How it is, for others on board."""
+        found = [row.validity for row in self.rows.values()]
+        action = self.value("recovery_action")
+        if Validity.LOST in found:
+            condition = Condition.LOST
+        elif Validity.VALID in found and not is_stale:
+            condition = Condition.WELL
+        else:
+            condition = Condition.UNWELL
+        return DevicePicture(
+            self.device, received, condition, None if action is None else int(action)
+        )
 
     def lose(self, reason: str) -> Iterator[Telling]:
         """The driver says that it is gone."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, MutableSequence
 from typing import Any
 
+from flight.board_signals import Condition
 from flight.recovery import stimuli as s
 from flight.recovery.cases import Case, Phase
-from flight.recovery.stimuli import BOARD, Health, Policy
+from flight.recovery.stimuli import BOARD, Policy
 from flight.recovery.strikes import Cause, packed, unpack
 from flight.recovery.table import CLEAR, GUIDANCE, RUNGS, SECOND, SILENCE, Kind, Level, row_of
 from flight.recovery.triage import Triage
@@ -266,8 +267,8 @@ class RecoveryLifecycle(Triage):
         for readings in seen or [None]:
             if readings is None or readings.received <= case.acted:
                 return "no readings came"
-            if readings.health is not Health.WELL:
-                return f"its readings are {readings.health.value}"
+            if readings.condition is not Condition.WELL:
+                return f"its readings are {readings.condition.value}"
             if self._guided(readings.device) > Level.LOG:
                 return f"the driver recommends {readings.guidance}"
         return ""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flight.board_signals import Condition
 from flight.recovery.strikes import HOUR, Cause
 from flight.recovery.table import SECOND, Level
 
@@ -14,15 +14,6 @@ BOARD = 255
 """Stands for the whole board where a device is asked for."""
 Process = tuple[int, int]
 """A job and its attempt: one process of ours."""
-
-
-@enum.unique
-class Health(enum.Enum):
-    """How the readings of a device are."""
-
-    WELL = "valid"
-    UNWELL = "not valid"
-    LOST = "lost"
 
 
 @dataclass(frozen=True)
@@ -58,7 +49,7 @@ class Readings:
 
     device: int
     received: int
-    health: Health
+    condition: Condition
     guidance: int | None
 
 

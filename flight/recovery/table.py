@@ -60,9 +60,9 @@ class Rung:
 RUNGS: Mapping[Level, Rung] = {
     Level.RESTART_JOB: Rung("", 0, 3 * SECOND),
     Level.KILL_CONTEXTS: Rung("kill_contexts", 3 * SECOND, 3 * SECOND),
-    Level.GPU_RESET: Rung("gpu_reset", 30 * SECOND, 10 * SECOND),
-    Level.DRIVER_RELOAD: Rung("driver_reload", 60 * SECOND, 20 * SECOND),
-    Level.RAIL_POWER_CYCLE: Rung("rail_power_cycle", 60 * SECOND, 60 * SECOND, is_durable=True),
+    Level.GPU_RESET: Rung("gpu_reset", 65 * SECOND, 10 * SECOND),
+    Level.DRIVER_RELOAD: Rung("driver_reload", 245 * SECOND, 20 * SECOND),
+    Level.RAIL_POWER_CYCLE: Rung("rail_power_cycle", 125 * SECOND, 60 * SECOND, is_durable=True),
     Level.OTHER_SLOT: Rung("", 30 * SECOND, 120 * SECOND, is_durable=True),
     Level.SAFE_MODE: Rung("", SECOND, 0),
 }
@@ -87,6 +87,8 @@ class Kind(enum.IntEnum):
     ECC_UNCORRECTED = FaultKind.ECC_UNCORRECTED.value
     LOST = FaultKind.LOST.value
     OTHER = FaultKind.OTHER.value
+    OVERFLOW = 5
+    """More faults came than were told; the code is how many were left out."""
     SILENT = 16
     """No readings for a long time."""
     UNKILLABLE = 17
@@ -215,6 +217,7 @@ ANY: Mapping[Kind, Row] = {
     Kind.ECC_UNCORRECTED: Row("uncorrected memory error", L.RESTART_JOB),
     Kind.LOST: Row("the GPU answers nobody", L.RAIL_POWER_CYCLE),
     Kind.OTHER: Row("a driver event that is not in the table", L.LOG, strikes=0),
+    Kind.OVERFLOW: Row("faults were left out", L.LOG, strikes=0),
     Kind.SILENT: Row("the driver answers no board server", L.RAIL_POWER_CYCLE, strikes=0),
     Kind.UNKILLABLE: Row("the driver holds a killed board server", L.RAIL_POWER_CYCLE, strikes=0),
     Kind.ORDER: Row("by telecommand", L.LOG, strikes=0),

@@ -1,0 +1,65 @@
+"""What the board monitor tells others on board: faults as they come, silence, and a picture."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Protocol
+
+from flight.board_readings import Fault
+
+
+@enum.unique
+class Condition(enum.Enum):
+    """How the readings of a device are."""
+
+    WELL = "valid"
+    UNWELL = "not valid"
+    LOST = "lost"
+
+
+@dataclass(frozen=True)
+class DevicePicture:
+    """A device as the newest readings show it.
+
+    `received` is the on-board time at which they came; `recovery_action` is NVML's field 230,
+    None where the driver does not tell.
+    """
+
+    device: int
+    received: int
+    condition: Condition
+    recovery_action: int | None
+
+
+class BoardListener(Protocol):
+    """Whoever acts on what happens to the board."""
+
+    def fault(self, fault: Fault) -> None:
+        """The driver reported a fault, or a device turned out to be lost."""
+        ...
+
+    def silent(self, is_silent: bool) -> None:
+        """Readings stay away, or come again."""
+        ...
+
+
+class BoardSignals:
+    """Passes what the board monitor finds on to its listeners; outlives the monitor's restarts."""
+
+    def __init__(self) -> None:
+        self._listeners: list[BoardListener] = []
+
+    def listen(self, listener: BoardListener) -> None:
+        """Be told from now on."""
+        self._listeners.append(listener)
+
+    def fault(self, fault: Fault) -> None:
+        """Tell of a fault."""
+        for listener in self._listeners:
+            listener.fault(fault)
+
+    def silent(self, is_silent: bool) -> None:
+        """Tell that readings stay away, or are back."""
+        for listener in self._listeners:
+            listener.silent(is_silent)
