@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from hal.errors import BoardError, DriverFault, Unsupported, WrongRequest
+from hal.errors import DriverFault, Unsupported, WrongRequest
 from hal.runner import Runner
 from hal.sysfs import Sysfs
 
@@ -100,11 +100,3 @@ class PowerModes:
     def _mode(self, number: int, name: str) -> Mode:
         watts = _WATTS.search(name)
         return Mode(number, name, float(watts[1]) if watts else self._module_w)
-
-
-def mode_or_none(modes: PowerModes, time_ns: int) -> Mode | None:
-    """The mode that is on, None where nothing tells it."""
-    try:
-        return modes.now(time_ns)
-    except BoardError:
-        return None
