@@ -1,4 +1,4 @@
-"""Two watchdogs outside the flight software: the computer's own, and systemd's."""
+"""The computer's own watchdog, which resets it when nobody strokes it in time (Linux)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import enum
 import errno
 import fcntl
 import os
-import socket
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -145,70 +144,8 @@ def _refused(device: str, error: OSError) -> BoardError:
         )
     if error.errno == errno.EBUSY:
         return DriverFault(
-            f"{device} is held by another process; unset RuntimeWatchdogSec of systemd, or use "
-            "systemd's watchdog of the service",
+            f"{device} is held by another process; is RuntimeWatchdogSec= of systemd set, or a "
+            "second payload running?",
             "open",
         )
     return DriverFault(f"{device}: {error.strerror}", "open")
-
-
-class SystemdWatchdog:
-    """systemd's watchdog of the service this process is; silent where there is no systemd.
-
-    Stroke it every `period_s`, which is None where systemd watches nothing.
-    """
-
-    def __init__(self, environment: Mapping[str, str], pid: int | None = None) -> None:
-        self._address = _address(environment.get("NOTIFY_SOCKET", ""))
-        self.period_s = _period_s(environment, os.getpid() if pid is None else pid)
-        self.trouble = ""
-
-    @property
-    def is_there(self) -> bool:
-        return self._address is not None
-
-    def ready(self, status: str = "") -> bool:
-        """Say that the service has started."""
-        return self._tell("READY=1", status)
-
-    def stroke(self, status: str = "") -> bool:
-        """Say that the service lives; false, and a sentence in `trouble`, where that fails."""
-        return self._tell("WATCHDOG=1", status)
-
-    def stopping(self) -> bool:
-        """Say that the service ends."""
-        return self._tell("STOPPING=1", "")
-
-    def _tell(self, state: str, status: str) -> bool:
-        if self._address is None:
-            self.trouble = "systemd did not start this service: NOTIFY_SOCKET is not set"
-            return False
-        plain = status.replace("\n", " ")[:200]
-        message = f"{state}\nSTATUS={plain}" if plain else state
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as end:
-                end.setblocking(False)
-                end.sendto(message.encode(), self._address)
-        except OSError as error:
-            self.trouble = f"systemd was not told {state}: {error.strerror or error}"
-            return False
-        self.trouble = ""
-        return True
-
-
-def _address(name: str) -> str | None:
-    """The address of a notify socket; a leading @ stands for the abstract name space."""
-    if name.startswith("@"):
-        return "\0" + name[1:]
-    return name if name.startswith("/") else None
-
-
-def _period_s(environment: Mapping[str, str], pid: int) -> float | None:
-    """Half the time after which systemd acts, as it advises; None where it watches nothing."""
-    owner = environment.get("WATCHDOG_PID", "")
-    if owner and owner != str(pid):
-        return None
-    microseconds = environment.get("WATCHDOG_USEC", "")
-    if not microseconds.isdigit() or int(microseconds) == 0:
-        return None
-    return int(microseconds) / 2e6
