@@ -2,7 +2,8 @@
 
 The first stroke opens the device and thereby arms it: a payload that never came up is left to the
 service manager. Asked to end (SIGTERM) it disarms; however else it ends, the computer is reset
-unless a successor strokes in time. Why a process of its own: docs/decisions.
+unless a successor strokes in time. Why a process of its own:
+docs/decisions/0005-strokes-by-message.md.
 Configuration: ``{"device": "/dev/watchdog0", "timeout_s": 60}``.
 """
 
@@ -16,26 +17,23 @@ from typing import Protocol
 
 from flight.channel import Message
 from flight.workers.lifeline import Lifeline, WorkerError, load_configuration
-from hal.errors import HalError
+from hal.errors import HalError, WrongRequest
+from hal.watchdog import HardwareWatchdog
+
+SHORTEST_S = 10
 
 
 class Timer(Protocol):
-    """What resets the computer: armed when opened. Its methods raise HalError or OSError."""
+    """What resets the computer, armed since it was opened: `hal.watchdog.HardwareWatchdog`."""
 
-    @property
-    def timeout_s(self) -> int:
-        """The time it really gives between two strokes."""
-        ...
+    timeout_s: int
+    """The time it granted between two strokes."""
+    trouble: str
+    """Why the last call returned False."""
 
-    def stroke(self) -> None: ...
+    def stroke(self) -> bool: ...
 
-    def disarm(self) -> None:
-        """Close it so that it no longer counts, if it can be stopped at all."""
-        ...
-
-    def abandon(self) -> None:
-        """Close it and let it count on."""
-        ...
+    def close(self, disarm: bool = True) -> bool: ...
 
 
 class HardwareWatchdogServer:
@@ -65,35 +63,33 @@ class HardwareWatchdogServer:
     def end(self) -> None:
         """Disarm when asked to end; otherwise let the device count on."""
         timer, self._timer = self._timer, None
-        if timer is None:
-            return
-        try:
-            if self.is_asked_to_end:
-                timer.disarm()
-            else:
-                timer.abandon()
-        except (HalError, OSError) as error:
-            sys.stderr.write(f"hardware watchdog: {error}\n")
+        if timer is not None and not timer.close(disarm=self.is_asked_to_end):
+            sys.stderr.write(f"hardware watchdog: {timer.trouble}\n")
 
     def _stroke(self) -> None:
         try:
             if self._timer is None:
-                self._timer = self._opener()
-            self._timer.stroke()
-        except (HalError, OSError) as error:
-            self._let_go()
+                self._timer = self._open()
+        except HalError as error:
             self._say("failed", str(error)[:200])
-        else:
+            return
+        if self._timer.stroke():
             self._say("armed", self._timer.timeout_s)
+            return
+        self._say("failed", self._timer.trouble[:200])
+        self._timer.close(disarm=False)
+        self._timer = None  # the next stroke opens it anew
 
-    def _let_go(self) -> None:
-        """After a failure the next stroke opens it anew."""
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            try:
-                timer.abandon()
-            except (HalError, OSError) as error:
-                sys.stderr.write(f"hardware watchdog: {error}\n")
+    def _open(self) -> Timer:
+        """Open and arm the device. Raises HalError."""
+        timer = self._opener()
+        if timer.timeout_s < SHORTEST_S:
+            timer.close(disarm=True)
+            raise WrongRequest(
+                f"the device grants {timer.timeout_s} s, and a restart of the executive takes up "
+                f"to {SHORTEST_S} s; leave [watchdog] device empty"
+            )
+        return timer
 
     def _say(self, kind: str, value: object) -> None:
         if self._said != (kind, value):
@@ -103,13 +99,6 @@ class HardwareWatchdogServer:
     def _send(self, kind: str, value: object) -> None:
         name = "timeout_s" if kind == "armed" else "text"
         self._lifeline.channel.send(kind, {name: value})
-
-
-def open_timer(device: str, timeout_s: int) -> Timer:
-    """Open and arm the device; raises HalError or OSError."""
-    from hal.watchdog import LinuxWatchdog
-
-    return LinuxWatchdog(device, timeout_s)
 
 
 def end_on_sigterm(server: HardwareWatchdogServer, lifeline: Lifeline) -> None:
@@ -131,7 +120,7 @@ def main(argv: list[str]) -> int:
     except (WorkerError, KeyError, ValueError) as error:
         sys.stderr.write(f"hardware watchdog: {error}\n")
         return 2
-    server = HardwareWatchdogServer(lifeline, partial(open_timer, device, timeout_s))
+    server = HardwareWatchdogServer(lifeline, partial(HardwareWatchdog, device, timeout_s))
     end_on_sigterm(server, lifeline)
     server.run()
     return 0

@@ -16,6 +16,7 @@ from flight.strokes import Strokes
 from flight.worker_link import WorkerLink
 from flight.workers.hardware_watchdog import HardwareWatchdogServer, Timer, main
 from flight.workers.lifeline import Lifeline
+from hal.errors import DriverFault
 
 
 class Countdown:
@@ -23,21 +24,19 @@ class Countdown:
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        self.timeout_s = 60
+        self.timeout_s = bench.grants_s
+        self.trouble = ""
 
-    def _do(self, what: str) -> None:
+    def _do(self, what: str) -> bool:
         self._bench.calls.append(what)
-        if what in self._bench.broken:
-            raise OSError(f"{what} failed")
+        self.trouble = f"{what} failed" if what in self._bench.broken else ""
+        return not self.trouble
 
-    def stroke(self) -> None:
-        self._do("stroke")
+    def stroke(self) -> bool:
+        return self._do("stroke")
 
-    def disarm(self) -> None:
-        self._do("disarm")
-
-    def abandon(self) -> None:
-        self._do("abandon")
+    def close(self, disarm: bool = True) -> bool:
+        return self._do("disarm" if disarm else "abandon")
 
 
 class Bench:
@@ -49,12 +48,13 @@ class Bench:
         self._lease = os.pipe()
         self.calls: list[str] = []
         self.broken: set[str] = set()
+        self.grants_s = 60
         self.server = HardwareWatchdogServer(Lifeline(self._other, self._lease[0]), self.open)
 
     def open(self) -> Timer:
         self.calls.append("open")
         if "open" in self.broken:
-            raise OSError("device is busy")
+            raise DriverFault("device is busy")
         return Countdown(self)
 
     def step(self, *kinds: str) -> list[tuple[str, dict[str, object]]]:
@@ -98,6 +98,16 @@ def test_a_device_that_is_missing_or_taken_is_told_once_and_tried_again(bench: B
     assert bench.step("stroke") == []
     bench.broken = set()
     assert bench.step("stroke") == [("armed", {"timeout_s": 60})]
+
+
+def test_a_device_too_quick_for_a_restart_of_the_executive_is_disarmed_at_once(
+    bench: Bench,
+) -> None:
+    bench.grants_s = 5
+    ((kind, body),) = bench.step("stroke")
+    assert kind == "failed"
+    assert "grants 5 s" in str(body["text"])
+    assert bench.calls == ["open", "disarm"]
 
 
 def test_a_device_that_fails_is_opened_anew_and_never_disarmed(bench: Bench) -> None:
