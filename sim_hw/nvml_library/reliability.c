@@ -90,9 +90,9 @@ CALL(nvmlDeviceGetRemappedRows, nvmlDevice_t device, unsigned *correctable,
 CALL(nvmlDeviceGetRemappedRows_v2, nvmlDevice_t device, RemappedRows *rows) {
     ENTER_GPU(nvmlDeviceGetRemappedRows_v2, device);
     NEED(rows);
-    rows->correctable = gpu->remapped_correctable;
+    rows->correctable = gpu->remapped_correctable - gpu->remapped_correctable_inactive;
     rows->correctable_inactive = gpu->remapped_correctable_inactive;
-    rows->uncorrectable = gpu->remapped_uncorrectable;
+    rows->uncorrectable = gpu->remapped_uncorrectable - gpu->remapped_uncorrectable_inactive;
     rows->uncorrectable_inactive = gpu->remapped_uncorrectable_inactive;
     rows->pending = gpu->remap_pending;
     rows->failed = gpu->remap_failed;
