@@ -24,6 +24,7 @@ from tests.mission.watching import (
     command_again,
     is_alive,
     kill,
+    run,
     until,
 )
 
@@ -32,19 +33,17 @@ Measured = Callable[[str, float], None]
 pytestmark = pytest.mark.control
 TRAINING = {
     "configuration": "TINY",
-    "steps": 800,
+    "steps": 2000,
     "commit_interval": 10,
     "sample_length": 20,
     "evaluation_interval": 500,
 }
 
 
-def _train(
-    payload: Client, until_commit: bool = False, **changes: int
-) -> tuple[int, dict[str, Any]]:
+def _train(payload: Client, until_commit: bool = False) -> tuple[int, dict[str, Any]]:
     """Submit a training; its number and its row, once it runs (and has a commit on disk)."""
     payload.send("jobs.set", {"disk_interval_s": 0.1, "back_off_s": 0.1})
-    job: int = payload.submit("nanogpt", TRAINING | changes).result["job"]
+    job: int = payload.submit("nanogpt", TRAINING).result["job"]
     row = await_job(
         payload,
         job,
@@ -53,6 +52,16 @@ def _train(
         ),
     )
     return job, row
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The weights of the same training, run by hand from end to end."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    settings = [word for name, value in TRAINING.items() for word in ("--set", f"{name}={value}")]
+    done = run("flight", "jobs", "run", "nanogpt", *settings, "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    return (out / "weights.npz").read_bytes()
 
 
 def _weights(payload: Client, job: int, folder: Path) -> bytes:
@@ -67,7 +76,9 @@ def test_a_killed_executive_commands_again_within_three_seconds_and_its_job_neve
 ) -> None:
     session, payload = flying
     job, before = _train(payload)
-    last = max(value.time_ns for value in payload.values("commands", wait_s=12.0).values())
+    anchor = payload.cursor()
+    payload.send("commands.hk_now")
+    last = max(v.time_ns for v in payload.values("commands", after=anchor, wait_s=5.0).values())
     cursor = payload.cursor()
     since = time.monotonic()
     dead = session.kill_executive()
@@ -99,9 +110,10 @@ def test_a_stopped_executive_is_killed_after_two_seconds_and_replaced(
     assert took < 2.0 + 3.0
 
 
+@pytest.mark.xdist_group("bits")
 @pytest.mark.verifies("VA-SUP-04", "VA-JOB-03", "VA-JOB-04")
 def test_when_the_supervisor_is_killed_all_end_and_a_restart_resumes_the_job_from_disk(
-    flying: Flying, tmp_path: Path
+    flying: Flying, undisturbed: bytes, tmp_path: Path
 ) -> None:
     session, payload = flying
     job, row = _train(payload, until_commit=True)
@@ -120,19 +132,15 @@ def test_when_the_supervisor_is_killed_all_end_and_a_restart_resumes_the_job_fro
     begun = payload.expect_event("jobs.job_started", where={"job": job}, after=cursor, timeout_s=30)
     assert begun.arguments["step"] > 0, "it began anew"
     await_done(payload, job)
-    undisturbed = payload.submit("nanogpt", TRAINING).result["job"]
-    await_done(payload, undisturbed)
-    assert _weights(payload, job, tmp_path) == _weights(payload, undisturbed, tmp_path)
+    assert _weights(payload, job, tmp_path) == undisturbed
 
 
+@pytest.mark.xdist_group("bits")
 @pytest.mark.verifies("VA-JOB-03", "VA-JOB-04", "VA-STO-02")
 def test_after_a_power_off_a_training_goes_on_and_ends_with_the_bits_of_an_undisturbed_one(
-    flying: Flying, tmp_path: Path
+    flying: Flying, undisturbed: bytes, tmp_path: Path
 ) -> None:
     session, payload = flying
-    undisturbed = payload.submit("nanogpt", TRAINING).result["job"]
-    await_done(payload, undisturbed)
-    expected = _weights(payload, undisturbed, tmp_path)
     job, row = _train(payload, until_commit=True)
     ready = session.ready()
     everything = [ready["pid"], ready["executive_pid"], *ready["workers"].values(), row["pid"]]
@@ -150,7 +158,7 @@ def test_after_a_power_off_a_training_goes_on_and_ends_with_the_bits_of_an_undis
         assert next(row for row in rows if row["job"] == job)["attempt"] <= 2
         done = await_done(again, job)
         assert done["attempt"] == 2
-        assert _weights(again, job, tmp_path) == expected
+        assert _weights(again, job, tmp_path) == undisturbed
         assert again.status()["payloads"][0]["identity"]["boot_count"] == 2
 
 
@@ -160,7 +168,7 @@ def test_supervisor_executive_and_ground_may_be_restarted_in_any_order_while_a_j
 ) -> None:
     start(session)
     payload = session.start_ground()
-    job, _ = _train(payload, until_commit=True, steps=2000)
+    job, _ = _train(payload, until_commit=True)
     order = random.Random(2026).sample(["supervisor", "executive", "ground"] * 2, 6)
     for what in order:
         if what == "executive":

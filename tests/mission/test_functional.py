@@ -201,9 +201,14 @@ def test_a_path_out_of_the_file_store_is_refused_up_and_down(
 
 @pytest.mark.verifies("VA-BRD-01")
 def test_the_board_reports_power_and_temperature_with_validity(payload: Client) -> None:
-    power = payload.wait_value("board.power_w", lambda value: value > 0, timeout_s=20)
-    assert power.unit == "W"
-    assert power.validity == "valid"
+    payload.send("board.read_now")
+    cursor = payload.cursor()
+    payload.send("board.hk_now")
+    values = payload.values("board", after=cursor, wait_s=5.0)
+    power, temperature = values["board.power_w"], values["board.temperature_c"]
+    assert (power.unit, temperature.unit) == ("W", "°C")
+    assert power.value > 0
+    assert values["board.validity"].value[0] == 0
     rows = payload.send("board.list_readings").result["rows"]
     assert rows > 10
 

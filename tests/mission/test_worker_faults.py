@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -62,14 +63,19 @@ def _works(payload: Client) -> None:
     await_done(payload, job, 30.0)
 
 
-def _running(payload: Client, **settings: Any) -> tuple[int, dict[str, Any]]:
-    job: int = payload.submit("matmul", LONG | settings).result["job"]
-    row = await_job(payload, job, lambda row: row["phase"] == "RUNNING" and row["commit_step"] > 0)
-    return job, row
-
-
-def _cancel(payload: Client, job: int) -> None:
-    payload.send("jobs.cancel", {"job": job})
+@contextmanager
+def _running(payload: Client) -> Iterator[tuple[int, dict[str, Any]]]:
+    """A job that runs, with a commit on disk: its number and its row. Cancelled in the end."""
+    job: int = payload.submit("matmul", LONG).result["job"]
+    try:
+        yield (
+            job,
+            await_job(
+                payload, job, lambda row: row["phase"] == "RUNNING" and row["commit_step"] > 0
+            ),
+        )
+    finally:
+        payload.send("jobs.cancel", {"job": job}, check=False)
     await_job(payload, job, lambda row: row["phase"] == "CANCELLED")
 
 
@@ -129,34 +135,32 @@ def test_the_companion_is_started_again_and_readings_become_valid_again(
 
 @pytest.mark.verifies("VA-JOB-03")
 def test_a_job_whose_process_is_killed_goes_on_from_its_last_commit(flown: Client) -> None:
-    job, row = _running(flown)
-    cursor = flown.cursor()
-    kill(row["pid"])
-    retried = flown.expect_event("jobs.job_retried", where={"job": job}, after=cursor)
-    assert "SIGKILL" in retried.arguments["reason"]
-    again = flown.expect_event("jobs.job_started", where={"job": job}, after=cursor)
-    assert again.arguments["attempt"] == 2
-    assert again.arguments["step"] >= row["commit_step"]
-    assert again.arguments["pid"] != row["pid"]
-    _cancel(flown, job)
+    with _running(flown) as (job, row):
+        cursor = flown.cursor()
+        kill(row["pid"])
+        retried = flown.expect_event("jobs.job_retried", where={"job": job}, after=cursor)
+        assert "SIGKILL" in retried.arguments["reason"]
+        again = flown.expect_event("jobs.job_started", where={"job": job}, after=cursor)
+        assert again.arguments["attempt"] == 2
+        assert again.arguments["step"] >= row["commit_step"]
+        assert again.arguments["pid"] != row["pid"]
 
 
 @pytest.mark.verifies("VA-JOB-03")
 def test_a_job_whose_process_is_stopped_is_found_hung_and_tried_again(flown: Client) -> None:
-    job, row = _running(flown)
-    flown.send("jobs.set", {"hang_s": 1.0})
-    try:
-        cursor = flown.cursor()
-        os.kill(row["pid"], signal.SIGSTOP)
-        retried = flown.expect_event(
-            "jobs.job_retried", where={"job": job}, after=cursor, timeout_s=20
-        )
-        assert "heartbeat" in retried.arguments["reason"]
-        flown.expect_event("jobs.job_started", where={"job": job}, after=cursor, timeout_s=20)
-        await_end(row["pid"])
-    finally:
-        flown.send("jobs.set", {"hang_s": 30.0})
-        _cancel(flown, job)
+    with _running(flown) as (job, row):
+        flown.send("jobs.set", {"hang_s": 1.0})
+        try:
+            cursor = flown.cursor()
+            os.kill(row["pid"], signal.SIGSTOP)
+            retried = flown.expect_event(
+                "jobs.job_retried", where={"job": job}, after=cursor, timeout_s=20
+            )
+            assert "heartbeat" in retried.arguments["reason"]
+            flown.expect_event("jobs.job_started", where={"job": job}, after=cursor, timeout_s=20)
+            await_end(row["pid"])
+        finally:
+            flown.send("jobs.set", {"hang_s": 30.0})
 
 
 @pytest.mark.verifies("VA-JOB-03")
@@ -193,11 +197,10 @@ def test_a_job_that_is_killed_at_every_attempt_fails_in_the_end(flown: Client) -
 
 @pytest.mark.verifies("VA-SUP-02", "VA-SUP-03")
 def test_a_job_runs_on_or_resumes_when_its_launcher_is_killed(own: Session, flown: Client) -> None:
-    job, row = _running(flown)
-    kill(_worker(own, "launcher"))
-    command_again(flown, time.monotonic())
-    await_job(flown, job, lambda now: now["step"] > row["step"] and now["phase"] == "RUNNING")
-    _cancel(flown, job)
+    with _running(flown) as (job, row):
+        kill(_worker(own, "launcher"))
+        command_again(flown, time.monotonic())
+        await_job(flown, job, lambda now: now["step"] > row["step"] and now["phase"] == "RUNNING")
 
 
 @pytest.mark.verifies("VA-STO-01")
