@@ -139,7 +139,9 @@ class Attempts:
     def _follow(self, record: JobRecord, status: JobStatus) -> None:
         if record.phase is P.STARTING and status.phase != PagePhase.STARTING:
             self._move(record, P.RUNNING, f"attempt {record.attempt}")
-            self._tell("job_started", record.id, record.pid, record.attempt, status.step)
+            # Its page may not show yet from which commit it goes on.
+            step = max(status.step, record.commit.step if record.commit else 0)
+            self._tell("job_started", record.id, record.pid, record.attempt, step)
             if status.is_unconfined:
                 self._tell("job_unconfined", record.id)
         if record.phase is P.RUNNING and status.phase == PagePhase.PAUSED:
@@ -222,10 +224,21 @@ class Attempts:
         self._move(record, P.ENDING, reason)
         self._ask_to_end(record)
 
+    def _recall_all(self, reason: str) -> None:
+        """End every process; whoever waits after a failure need not wait any longer."""
+        for record in self._live():
+            run = self.runs[record.id]
+            if record.phase in (P.RUNNING, P.PAUSED) or (
+                record.phase is P.STARTING and (record.pid or run.is_sent)
+            ):
+                self._end(record, Ending.RECALL, reason)
+            elif record.phase is P.WAITING:
+                run.not_before = min(run.not_before, self._now)
+
     def _ask_to_end(self, record: JobRecord) -> None:
         run = self.runs[record.id]
         run.asked_at = self._now
-        if record.ending is Ending.HANG:
+        if record.ending in (Ending.HANG, Ending.RECALL):
             run.urgency = 2
             self._out.append(s.Kill(record.id, SIGKILL))
         else:
@@ -289,6 +302,8 @@ class Attempts:
             self._finish(record, P.CANCELLED, "by telecommand")
         elif record.ending is Ending.EXPIRE:
             self._finish(record, P.EXPIRED, record.reason)
+        elif record.ending is Ending.RECALL:
+            self._wait(record, f"starts anew after: {record.reason}", 0, status)
         else:
             self._failed(record, record.reason, False, status)
 
