@@ -292,6 +292,11 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters]):
         self._step(s.ReleaseAll())
         self.port.wake()
 
+    def recall(self, reason: str) -> None:
+        """End every process at once; each job goes on from its last commit when it may run."""
+        self._step(s.RecallAll(reason))
+        self.port.wake()
+
     def _next_due(self, now: int, is_behind: bool) -> int | None:
         if is_behind or any(r.phase in WITH_PROCESS for r in self.core.jobs.values()):
             return now + POLL_NS

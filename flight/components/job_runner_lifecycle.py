@@ -172,6 +172,8 @@ class JobLifecycle(Attempts):
                 self.held = stimulus.reason
             case s.ReleaseAll():
                 self.held = ""
+            case s.RecallAll():
+                self._recall_all(stimulus.reason)
             case s.SetPolicy():
                 self.policy = stimulus.policy
 

@@ -47,6 +47,8 @@ class Ending(enum.IntEnum):
     CANCEL = 1
     EXPIRE = 2
     HANG = 3
+    RECALL = 4
+    """The board is in trouble: no fault of the job, which goes on from its last commit."""
 
 
 @dataclass(frozen=True)

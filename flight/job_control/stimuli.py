@@ -189,6 +189,13 @@ class ReleaseAll: ...
 
 
 @dataclass(frozen=True)
+class RecallAll:
+    """End every process at once; each job goes on from its last commit when it may run."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class SetPolicy:
     policy: Policy
 
@@ -197,7 +204,9 @@ class SetPolicy:
 class Tick: ...
 
 
-Stimulus = About | Restore | Submit | LauncherTable | HoldAll | ReleaseAll | SetPolicy | Tick
+Stimulus = (
+    About | Restore | Submit | LauncherTable | HoldAll | ReleaseAll | RecallAll | SetPolicy | Tick
+)
 
 # ---------------------------------------------------------------- instructions
 

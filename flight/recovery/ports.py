@@ -1,0 +1,72 @@
+"""What recovery needs of the rest of the payload; the deployment connects it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from flight.board_signals import DevicePicture
+from flight.recovery.stimuli import Running
+
+Ended = Callable[[bool, str], None]
+"""Called with whether it was done, and what is said about it."""
+
+
+class Jobs(Protocol):
+    """The job runner, as recovery sees it."""
+
+    def running(self) -> Running:
+        """The processes of jobs, and the jobs that wait after a failure."""
+        ...
+
+    def processes(self) -> Sequence[tuple[int, int]]:
+        """(pid, start time in kernel ticks) of each process that runs a job."""
+        ...
+
+    def hold(self, reason: str) -> None:
+        """Let no job run until `release`."""
+        ...
+
+    def release(self) -> None: ...
+
+    def recall(self, reason: str) -> None:
+        """End every job's process at once; each goes on from its last commit when it may run."""
+        ...
+
+
+class Board(Protocol):
+    """The board monitor, as recovery sees it."""
+
+    def picture(self) -> Sequence[DevicePicture]:
+        """Every device as the newest readings show it."""
+        ...
+
+    def control(
+        self, action: str, device: int, processes: Sequence[tuple[int, int]], ended: Ended
+    ) -> bool:
+        """Ask for one of `hal.device.CONTROLS`; False when nothing is taken now."""
+        ...
+
+
+class Computer(Protocol):
+    """What can be done to the payload computer itself."""
+
+    def boot_other_slot(self, reason: str, ended: Ended) -> None:
+        """Boot the other software image."""
+        ...
+
+    def enter_safe_mode(self, reason: str) -> None:
+        """Hold all jobs until ground says otherwise."""
+        ...
+
+
+class Memory(Protocol):
+    """What outlives the executive."""
+
+    def load(self) -> dict[str, object]:
+        """What was kept last."""
+        ...
+
+    def keep(self, content: dict[str, object], done: Callable[[], None] | None) -> None:
+        """Keep this instead; `done` is called once it is durable."""
+        ...
