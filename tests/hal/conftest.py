@@ -13,8 +13,20 @@ from hal.device import CONTROLS, Board
 from hal.errors import DriverMissing
 from sim_hw.nvml_library import build
 from tests.sim_hw.emulated import SteppedBoard
+from tests.sim_hw.emulated_orin import SteppedOrin
 
 EVERY_CONTROL = frozenset(CONTROLS)
+EMULATED = ("emulated-h100", "emulated-orin")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What takes `board` runs on every emulated board, or on the one that was named."""
+    if "conforming" in metafunc.fixturenames:
+        named: str = metafunc.config.getoption("--board")
+        was_named = any(
+            word.startswith("--board") for word in metafunc.config.invocation_params.args
+        )
+        metafunc.parametrize("conforming", [named] if was_named else EMULATED, scope="session")
 
 
 @pytest.fixture
@@ -39,15 +51,39 @@ def emulated_board(stepped: SteppedBoard) -> Iterator[Board]:
 
 
 @pytest.fixture
-def board(request: pytest.FixtureRequest, board_name: str) -> Iterator[Board]:
+def orin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SteppedOrin]:
+    """An emulated Orin whose clock the test moves, found by this process's drivers."""
+    (tmp_path / "board").mkdir()
+    for key, value in boards.row("emulated-orin").environment(tmp_path).items():
+        monkeypatch.setenv(key, value)
+    emulated = SteppedOrin(tmp_path / "board")
+    yield emulated
+    emulated.close()
+
+
+@pytest.fixture
+def jetson(orin: SteppedOrin) -> Iterator[Board]:
+    """The emulated Orin through its driver, every control allowed, stamped by the stepped clock.
+
+    Whoever waits moves that clock.
+    """
+    opened = boards.open_board(
+        "emulated-orin", allow_control=EVERY_CONTROL, clock=orin.clock, wait=orin.run
+    )
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def board(request: pytest.FixtureRequest, conforming: str) -> Iterator[Board]:
     """The board under test, read-only unless `--allow-control` or it is emulated."""
-    emulated = board_name.startswith("emulated-")
+    emulated = {"emulated-h100": "stepped", "emulated-orin": "orin"}.get(conforming)
     if emulated:
-        request.getfixturevalue("stepped")
-    allowed = emulated or request.config.getoption("--allow-control")
+        request.getfixturevalue(emulated)
+    allowed = emulated is not None or request.config.getoption("--allow-control")
     try:
         opened = boards.open_board(
-            board_name, os.environ, allow_control=EVERY_CONTROL if allowed else frozenset()
+            conforming, os.environ, allow_control=EVERY_CONTROL if allowed else frozenset()
         )
     except DriverMissing as error:
         pytest.skip(f"no such board here: {error}")

@@ -12,7 +12,9 @@ from hal.errors import DriverMissing, UnknownBoard
 
 
 def test_an_unknown_board_is_answered_with_the_known_ones_and_the_nearest() -> None:
-    with pytest.raises(UnknownBoard, match=r"emulated-h100, nvml; did you mean 'emulated-h100'"):
+    with pytest.raises(
+        UnknownBoard, match=r"emulated-orin, nvml, jetson; did you mean 'emulated-h100'"
+    ):
         boards.row("emulated-h10")
 
 
@@ -28,8 +30,15 @@ def test_an_emulated_board_names_its_companion_and_where_its_files_are(tmp_path:
     assert environment["VANALLEN_NVML_STATE"] == f"{tmp_path}/board/nvml.state"
 
 
-def test_a_real_board_needs_neither_companion_nor_environment(tmp_path: Path) -> None:
-    row = boards.row("nvml")
+def test_an_emulated_jetson_names_the_root_of_its_kernel_files(tmp_path: Path) -> None:
+    environment = boards.row("emulated-orin").environment(tmp_path, {})
+    assert environment["VANALLEN_JETSON_ROOT"] == f"{tmp_path}/board/root"
+    assert environment["VANALLEN_BOARD_STATE"] == f"{tmp_path}/board/board.state"
+
+
+@pytest.mark.parametrize("name", ["nvml", "jetson"])
+def test_a_real_board_needs_neither_companion_nor_environment(tmp_path: Path, name: str) -> None:
+    row = boards.row(name)
     assert row.companion(tmp_path) is None
     assert row.ready_file(tmp_path) is None
     assert row.environment(tmp_path) == {}
