@@ -71,6 +71,11 @@ class RecoveryLifecycle(Triage):
             times.append(self._silent_since + SILENCE)
         return min(times, default=None)
 
+    def received(self, device: int) -> int | None:
+        """When the readings came that it knows of a device; None: it knows of none."""
+        readings = self._readings.get(device)
+        return None if readings is None else readings.received
+
     # ------------------------------------------------------------ taking stimuli
 
     def _take(self, stimulus: s.Stimulus) -> None:
