@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from flight.recovery.table import level_named
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -56,6 +58,13 @@ class HardwareWatchdogSettings:
 
 
 @dataclass(frozen=True)
+class RecoverySettings:
+    """How far recovery may go by itself or by telecommand: a rung of the ladder, L0 … L7."""
+
+    max_level: str = "L1"
+
+
+@dataclass(frozen=True)
 class Housekeeping:
     """Default periods of housekeeping packets, in seconds."""
 
@@ -73,6 +82,7 @@ class Configuration:
     link: Link = field(default_factory=Link)
     board: BoardSettings = field(default_factory=BoardSettings)
     watchdog: HardwareWatchdogSettings = field(default_factory=HardwareWatchdogSettings)
+    recovery: RecoverySettings = field(default_factory=RecoverySettings)
     housekeeping: Housekeeping = field(default_factory=Housekeeping)
     stations: Mapping[str, str] = field(default_factory=lambda: {"1": "operator"})
     """Station id (which is also its key slot) → its role."""
@@ -117,6 +127,10 @@ def from_mapping(content: Mapping[str, Any]) -> Configuration:
             f"board.period_s = {configuration.board.period_s} s; give 0.05 … 60 s"
         )
     _check_watchdog(configuration.watchdog)
+    try:
+        level_named(configuration.recovery.max_level)
+    except ValueError as error:
+        raise ConfigurationError(f"recovery.max_level = {error}") from None
     return configuration
 
 

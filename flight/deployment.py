@@ -7,18 +7,21 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
+from flight.board_signals import BoardSignals
 from flight.component import Component
 from flight.components.board_monitor import BoardMonitor
 from flight.components.command_handler import CommandHandler
 from flight.components.executive_monitor import ExecutiveMonitor, Meter, NoMeter
 from flight.components.file_store import FileStore
 from flight.components.job_runner import JobRunner
+from flight.components.recovery import Recovery
 from flight.components.telemetry import Telemetry
 from flight.components.watchdog import Watchdog
 from flight.configuration import Configuration
 from flight.downlink import Downlink
 from flight.executive import SECOND, Executive, RateGroup, Slot
 from flight.ground_link import GroundLink
+from flight.job_holds import JobHolds
 from flight.job_ports import JobSettings, StatusPages
 from flight.jobs.registry import jobs
 from flight.modes import Modes
@@ -33,6 +36,17 @@ from flight.ports import (
     Work,
     Worker,
 )
+from flight.recovery.declared import RecoverySettings
+from flight.recovery.doors import (
+    BoardDoor,
+    BootSlots,
+    ComputerDoor,
+    JobsDoor,
+    MemoryDoor,
+    OneSlot,
+    RecoveryListener,
+)
+from flight.recovery.table import level_named
 from flight.storage_client import BoundStorage
 from flight.transfers import paths
 from icd.dictionary import Dictionary, Mode
@@ -43,7 +57,7 @@ BULK = RateGroup("bulk", SECOND // 100)
 FAST = RateGroup("fast", SECOND // 10)
 SLOW = RateGroup("slow", SECOND)
 
-COMMANDS, TELEMETRY, WATCHDOG, BOARD, JOBS, FILES, EXECUTIVE = 1, 2, 3, 4, 5, 6, 7
+COMMANDS, TELEMETRY, WATCHDOG, BOARD, JOBS, FILES, EXECUTIVE, RECOVERY = 1, 2, 3, 4, 5, 6, 7, 8
 """APIDs of the component instances."""
 
 SAFE_MODE = "safe mode"
@@ -57,6 +71,7 @@ INSTANCES: tuple[tuple[str, int, type[Component[Any, Any]]], ...] = (
     ("jobs", JOBS, JobRunner),
     ("files", FILES, FileStore),
     ("executive", EXECUTIVE, ExecutiveMonitor),
+    ("recovery", RECOVERY, Recovery),
 )
 
 
@@ -89,6 +104,7 @@ class Surroundings:
     hardware: HardwareWatchdog = field(default_factory=Unpowered)
     stroker: Worker | None = None
     """The process that holds the hardware watchdog's device, where one is named."""
+    boot_slots: BootSlots = field(default_factory=OneSlot)
     saved: dict[str, Any] = field(default_factory=dict)
     """The persisted state of the last boot; empty at the first."""
     keys: Mapping[int, bytes] = field(default_factory=dict)
@@ -130,6 +146,14 @@ class Deployment:
             insecure = "; anyone may command" if self.given.configuration.link.insecure else ""
             monitor.booted(self.boots, self.given.reason + insecure)
 
+    def unkillable(self, worker: str, pid: int) -> None:
+        """The supervisor killed a worker, and it lives on."""
+        slot = self.executive.slots[EXECUTIVE]
+        monitor = slot.component
+        if isinstance(monitor, ExecutiveMonitor):
+            self.executive.do_now(slot, partial(monitor.unkillable, worker, pid))
+        self.listener.unkillable(worker, pid)
+
     def _plug_components(self) -> None:
         given, slots = self.given, self.executive.slots
         plug = self._plug
@@ -147,13 +171,28 @@ class Deployment:
             FAST,
             is_critical=True,
         )
-        watched = plug("board", lambda port: BoardMonitor(port, given.board), FAST)
+        signals = BoardSignals()
+        watched = plug("board", lambda port: BoardMonitor(port, given.board, signals), FAST)
         given.board.through(watched.post)
+        self.holds = JobHolds(lambda: self._hold_jobs(launched))
         launched = plug("jobs", self._job_runner, FAST)
-        self.modes.listen(lambda _mode, _reason: self._hold_jobs(launched))
+        self.modes.listen(lambda mode, _reason: self._hold_in_safe_mode(mode))
+        self._hold_in_safe_mode(self.modes.now)
         given.launcher.through(launched.post)
         plug("files", lambda port: FileStore(port, self._storage(port)), BULK, depth=256)
         plug("executive", self._monitor, SLOW)
+        doors = (
+            BoardDoor(self.executive, watched),
+            JobsDoor(self.executive, launched, self.holds),
+            ComputerDoor(self.modes, given.boot_slots),
+            MemoryDoor(self.state),
+        )
+        chosen = given.configuration
+        highest = level_named(chosen.recovery.max_level)
+        settings = RecoverySettings(highest, chosen.board.period_s)
+        recovering = plug("recovery", lambda port: Recovery(port, *doors, settings), FAST)
+        self.listener = RecoveryListener(recovering)
+        signals.listen(self.listener)
         plug(
             "watchdog",
             lambda port: Watchdog(
@@ -187,15 +226,20 @@ class Deployment:
             file_store_path,
             given.job_settings,
         )
-        if self.modes.now is Mode.SAFE:
-            runner.hold(SAFE_MODE)
+        if self.holds.reason:
+            runner.hold(self.holds.reason)
         return runner
 
+    def _hold_in_safe_mode(self, mode: Mode) -> None:
+        if mode is Mode.SAFE:
+            self.holds.hold("modes", SAFE_MODE)
+        else:
+            self.holds.release("modes")
+
     def _hold_jobs(self, slot: Slot) -> None:
-        runner = slot.component
+        runner, reason = slot.component, self.holds.reason
         if isinstance(runner, JobRunner):
-            is_safe = self.modes.now is Mode.SAFE
-            hold = partial(runner.hold, SAFE_MODE) if is_safe else runner.release
+            hold = partial(runner.hold, reason) if reason else runner.release
             self.executive.do_now(slot, hold)
 
     def _plug(

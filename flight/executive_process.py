@@ -8,7 +8,6 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,8 @@ import zmq
 from flight import clock as clocks
 from flight.channel import Channel
 from flight.clock import OnboardClock
-from flight.components.executive_monitor import ExecutiveMonitor
 from flight.configuration import Configuration, from_mapping
-from flight.deployment import EXECUTIVE, Deployment, Surroundings
+from flight.deployment import Deployment, Surroundings
 from flight.job_ports import JobSettings
 from flight.persistent import PATH, parse
 from flight.ports import StorageResult
@@ -205,11 +203,8 @@ class ExecutiveProcess:
             self._is_over = True
 
     def _tell_unkillable(self) -> None:
-        slot = self.deployment.executive.slots[EXECUTIVE]
-        monitor = slot.component
-        while self._unkillable and isinstance(monitor, ExecutiveMonitor):
-            tell = partial(monitor.unkillable, *self._unkillable.pop())
-            self.deployment.executive.do_now(slot, tell)
+        while self._unkillable:
+            self.deployment.unkillable(*self._unkillable.pop())
 
     def _attach(self, name: str, fd: int, pid: int) -> None:
         worker = self.workers.get(name)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flight.configuration import Configuration, ConfigurationError
+from flight.recovery.table import controls_up_to, level_named
 from flight.supervisor.shell import RunDirectoryInUseError, lock
 from hal import boards
 from icd.link import KEY_SIZE
@@ -102,7 +103,7 @@ def _plan(configuration: Configuration, state_dir: Path, run_dir: Path) -> dict[
             **folders,
             "board": configuration.board.name,
             "period_s": configuration.board.period_s,
-            "allow_control": list(configuration.board.allow_control),
+            "allow_control": _controls(configuration),
         },
         "launcher": {**folders, "compute": configuration.compute},
         "executive": {**folders, "configuration": dataclasses.asdict(configuration)},
@@ -140,6 +141,12 @@ def _plan(configuration: Configuration, state_dir: Path, run_dir: Path) -> dict[
         "processes": processes,
         "executive": executive,
     }
+
+
+def _controls(configuration: Configuration) -> list[str]:
+    """The board's controls that are allowed by name, or by the highest level of recovery."""
+    level = level_named(configuration.recovery.max_level)
+    return [*dict.fromkeys((*configuration.board.allow_control, *controls_up_to(level)))]
 
 
 def _python(module: str, path: Path) -> list[str]:

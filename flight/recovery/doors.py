@@ -1,0 +1,158 @@
+"""The rest of the payload as recovery sees it; made by the deployment, used by nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from flight.board_controls import ControlAnswer
+from flight.board_readings import Fault
+from flight.board_signals import DevicePicture
+from flight.components.board_monitor import BoardMonitor
+from flight.components.job_runner import JobRunner
+from flight.components.recovery import Recovery
+from flight.executive import Executive, Slot
+from flight.job_control.records import WITH_PROCESS, JobPhase
+from flight.job_holds import JobHolds
+from flight.modes import Modes
+from flight.persistent import PersistentState
+from flight.recovery.ports import Ended
+from flight.recovery.stimuli import Running
+from icd.dictionary import Mode
+
+WHO = "recovery"
+"""Whose reason it is that jobs are held, and the key of what is saved."""
+
+
+class BootSlots(Protocol):
+    """A computer with two software images."""
+
+    def boot_other(self, reason: str, ended: Ended) -> None:
+        """Boot the other image; `ended` says whether that was begun."""
+        ...
+
+
+class OneSlot:
+    """A computer that has no other image, or none that it was told of."""
+
+    def boot_other(self, reason: str, ended: Ended) -> None:  # noqa: ARG002
+        ended(False, "this computer has no other slot to boot")
+
+
+@dataclass(frozen=True)
+class JobsDoor:
+    """Implements `flight.recovery.ports.Jobs` over the job runner."""
+
+    executive: Executive
+    slot: Slot
+    holds: JobHolds
+
+    def running(self) -> Running:
+        runner = self.slot.component
+        if not isinstance(runner, JobRunner):
+            return Running()
+        records = runner.core.jobs.values()
+        return Running(
+            frozenset((r.id, r.attempt) for r in records if r.phase in WITH_PROCESS),
+            frozenset(r.id for r in records if r.phase is JobPhase.WAITING and r.failures),
+        )
+
+    def processes(self) -> list[tuple[int, int]]:
+        runner = self.slot.component
+        if not isinstance(runner, JobRunner):
+            return []
+        return [(r.pid, r.start_time) for r in runner.core.jobs.values() if r.pid]
+
+    def hold(self, reason: str) -> None:
+        self.holds.hold(WHO, reason)
+
+    def release(self) -> None:
+        self.holds.release(WHO)
+
+    def recall(self, reason: str) -> None:
+        runner = self.slot.component
+        if isinstance(runner, JobRunner):
+            self.executive.do_now(self.slot, partial(runner.recall, reason))
+
+
+@dataclass(frozen=True)
+class BoardDoor:
+    """Implements `flight.recovery.ports.Board` over the board monitor."""
+
+    executive: Executive
+    slot: Slot
+
+    def picture(self) -> list[DevicePicture]:
+        monitor = self.slot.component
+        return monitor.picture() if isinstance(monitor, BoardMonitor) else []
+
+    def control(
+        self, action: str, device: int, processes: Sequence[tuple[int, int]], ended: Ended
+    ) -> bool:
+        taken: list[bool] = []
+
+        def answered(answer: ControlAnswer) -> None:
+            ended(answer.ok, answer.text)
+
+        def ask() -> None:
+            monitor = self.slot.component
+            if isinstance(monitor, BoardMonitor):
+                taken.append(monitor.control(action, device, 0.0, answered, processes))
+
+        self.executive.do_now(self.slot, ask)
+        return any(taken)
+
+
+@dataclass(frozen=True)
+class ComputerDoor:
+    """Implements `flight.recovery.ports.Computer`."""
+
+    modes: Modes
+    slots: BootSlots
+
+    def boot_other_slot(self, reason: str, ended: Ended) -> None:
+        self.slots.boot_other(reason, ended)
+
+    def enter_safe_mode(self, reason: str) -> None:
+        self.modes.change(Mode.SAFE, reason)
+
+
+@dataclass(frozen=True)
+class MemoryDoor:
+    """Implements `flight.recovery.ports.Memory` in the executive's saved state."""
+
+    state: PersistentState
+
+    def load(self) -> dict[str, object]:
+        found: dict[str, object] = self.state.get(WHO, {})
+        return found
+
+    def keep(self, content: dict[str, object], done: Callable[[], None] | None) -> None:
+        self.state.put(WHO, content, done)
+
+
+@dataclass(frozen=True)
+class RecoveryListener:
+    """Leads what the board monitor finds through the queue of recovery."""
+
+    slot: Slot
+
+    def fault(self, fault: Fault) -> None:
+        self._post(lambda recovery: recovery.fault(fault))
+
+    def silent(self, is_silent: bool) -> None:
+        self._post(lambda recovery: recovery.silent(is_silent))
+
+    def unkillable(self, worker: str, pid: int) -> None:
+        """The supervisor killed a worker, and it lives on."""
+        self._post(lambda recovery: recovery.unkillable(worker, pid))
+
+    def _post(self, tell: Callable[[Recovery], None]) -> None:
+        def work() -> None:
+            recovery = self.slot.component
+            if isinstance(recovery, Recovery):
+                tell(recovery)
+
+        self.slot.post(work)
