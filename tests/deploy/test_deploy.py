@@ -18,9 +18,11 @@ from flight.__main__ import main as flight
 from flight.configuration import Configuration, from_toml
 from ground.__main__ import ground
 from hal import boards
+from hal.device import CONTROLS
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = DEPLOY / "systemd"
+GPU_BOX = (DEPLOY.parent / "docs" / "gpu-box.md").read_text(encoding="utf-8")
 PAYLOAD, GROUND = UNITS / "vanallen-payload@.service", UNITS / "vanallen-ground.service"
 DROP_INS = sorted(UNITS.glob("*.conf"))
 EXAMPLES = sorted(DEPLOY.glob("*.toml"))
@@ -97,9 +99,17 @@ def test_an_example_configuration_loads_and_mentions_every_key(path: Path) -> No
 def test_an_example_configuration_arms_and_changes_nothing(path: Path) -> None:
     configuration = from_toml(path)
     assert configuration.board.allow_control == ()
+    assert configuration.recovery.max_level == "L1"
     assert configuration.watchdog.device == ""
     assert not configuration.link.insecure
     assert configuration.link.endpoint.startswith("tcp://127.0.0.1:")
+
+
+def test_every_control_is_explained_where_it_can_be_enabled() -> None:
+    examples = "".join(path.read_text(encoding="utf-8") for path in EXAMPLES)
+    unexplained = [name for name in CONTROLS if f'"{name}"' not in examples]
+    assert not unexplained
+    assert not set(re.findall(r"^\| `(\w+)` \|", GPU_BOX, re.M)) - CONTROLS.keys()
 
 
 def test_there_are_examples_for_a_jetson_and_a_gpu_host() -> None:

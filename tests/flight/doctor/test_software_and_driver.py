@@ -128,8 +128,14 @@ def test_device_nodes_must_be_there_and_ours(machine: FakeMachine) -> None:
     assert machine.asked(driver.devices).verdict is Verdict.OK
 
 
-def test_a_jetson_is_recognised_by_its_driver() -> None:
-    assert "JetPack" in driver._driver_advice("hal.jetson:open_board")
+def test_a_jetson_needs_device_nodes_only_to_compute(machine: FakeMachine) -> None:
+    machine.configuration = {"board": {"name": "jetson"}}
+    assert machine.asked(driver.devices).verdict is Verdict.OK
+    machine.configuration = {"board": {"name": "jetson"}, "compute": "cuda"}
+    found = machine.asked(driver.devices)
+    assert (found.verdict, "JetPack" in found.advice) == (Verdict.ERROR, True)
+    machine.write("/dev/nvmap", "", 0o666)
+    assert machine.asked(driver.devices).verdict is Verdict.OK
 
 
 def test_jobs_on_a_gpu_need_numba_cuda(
