@@ -139,6 +139,21 @@ def test_every_transition_of_a_job_is_an_event(payload: Client) -> None:
     assert names == ["queued", "starting", "started", "finishing", "done"]
 
 
+def test_safe_mode_holds_every_job_until_the_mode_is_nominal_again(payload: Client) -> None:
+    job = _running(payload)
+    payload.send("commands.arm", {"apid": 1, "opcode": 2})
+    payload.send("commands.set_mode", {"mode": "SAFE"})
+    try:
+        held = await_job(payload, job, lambda row: row["phase"] == "PAUSED")
+        assert "safe" in held["reason"].lower()
+    finally:
+        payload.send("commands.arm", {"apid": 1, "opcode": 2})
+        payload.send("commands.set_mode", {"mode": "NOMINAL"})
+    await_job(payload, job, lambda row: row["step"] > held["step"])
+    payload.send("jobs.cancel", {"job": job})
+    await_job(payload, job, lambda row: row["phase"] == "CANCELLED")
+
+
 def test_a_job_of_higher_priority_goes_first(payload: Client) -> None:
     low = _running(payload, priority=1)
     high = payload.submit("matmul", {"size": 32, "repeats": 2}, priority=9).result["job"]

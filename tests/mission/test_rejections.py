@@ -129,13 +129,17 @@ def test_an_arming_expires(payload: Client, station: MakeStation) -> None:
 
 
 @pytest.mark.verifies("VA-CMD-05")
-def test_a_station_cannot_speak_for_another(station: MakeStation) -> None:
-    own = station()
-    packet = own.packet(COMMANDS, Service.FUNCTION, reports.FUNCTION_PERFORM, b"\3", source=1)
-    own.heartbeat()
+def test_a_station_cannot_speak_for_another(payload: Client, station: MakeStation) -> None:
+    own, cursor = station(), payload.cursor()
+    named = payload.status()["payloads"][0]["station"]
+    before = counters(payload)
+    packet = own.packet(COMMANDS, Service.TEST, reports.PING, source=named)
     own.send_octets(own.frame(Kind.TELECOMMAND, packet))
-    # The report goes to the source that was named; here it is enough that the event names it.
-    assert own.ask(own.packet(COMMANDS, Service.TEST, reports.PING))[0] is Stage.COMPLETED
+    event = payload.expect_event("commands.telecommand_rejected", after=cursor)
+    assert event.arguments["source"] == named
+    assert event.arguments["code"] == FailureCode.SOURCE_REFUSED
+    rose = rise(payload, before)
+    assert (rose["accepted"], rose["rejected"]) == (0, 1)
 
 
 @pytest.mark.verifies("VA-CMD-05")
@@ -213,3 +217,15 @@ def test_a_link_message_for_another_payload_is_rejected_and_counted(
     event = payload.expect_event("commands.link_message_rejected", after=cursor)
     assert event.arguments["why"] == "OTHER_PAYLOAD"
     assert _frames(payload, before)["frames_rejected"] == 1
+
+
+@pytest.mark.verifies("VA-STO-03")
+def test_a_file_for_which_there_is_no_space_is_refused_before_it_is_sent(
+    payload: Client, station: MakeStation
+) -> None:
+    own = station()
+    more = payload.send("files.free").result["free"] + (1 << 30)
+    path = b"too-large.bin".ljust(128, b"\0")
+    stage, about = own.ask(own.function(FILES, 1, struct.pack(">I128sQI", 77, path, more, 0)))
+    assert stage.is_failure
+    assert FailureCode(about.code) is FailureCode.NO_SPACE
