@@ -115,7 +115,10 @@ class BoardServer:
         done, value, text = False, None, "the board is not open"
         try:
             request = ControlRequest(
-                str(body["action"]), float(body.get("value") or 0.0), int(body.get("device") or 0)
+                str(body["action"]),
+                float(body.get("value") or 0.0),
+                int(body.get("device") or 0),
+                tuple((int(pid), int(start)) for pid, start in body.get("processes") or ()),
             )
         except (KeyError, TypeError, ValueError) as error:
             text = f"a control needs an action, a value and a device: {error!r}"
@@ -130,6 +133,17 @@ class BoardServer:
         return self._lifeline.channel.send(kind, body)
 
 
+def beating(lifeline: Lifeline) -> Callable[[float], None]:
+    """A wait for the driver: what takes seconds, such as a reset, must not look like a hang."""
+
+    def wait(seconds: float) -> None:
+        lifeline.beat_if_due()
+        time.sleep(seconds)
+        lifeline.beat_if_due()
+
+    return wait
+
+
 def main(argv: list[str]) -> int:
     """Run the worker; exit status 2 when it cannot start."""
     try:
@@ -141,7 +155,7 @@ def main(argv: list[str]) -> int:
     except (WorkerError, KeyError, ValueError) as error:
         sys.stderr.write(f"board server: {error}\n")
         return 2
-    opener = partial(open_board, name, allow_control=allowed)
+    opener = partial(open_board, name, allow_control=allowed, wait=beating(lifeline))
     BoardServer(lifeline, opener, period_s=period_s).run()
     return 0
 
