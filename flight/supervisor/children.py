@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -91,16 +92,26 @@ def _parent(entry: str) -> int:
 
 
 def bound_log(log: Path) -> None:
-    """Keep a log's last part in ``<log>.1`` and start it again when it is over its limit."""
-    try:
-        size = log.stat().st_size
-    except FileNotFoundError:
-        return
-    if size <= LOG_LIMIT:
-        return
-    with log.open("rb") as file:
-        file.seek(size - LOG_KEPT)
-        tail = file.read()
-    log.with_name(log.name + ".1").write_bytes(tail)
-    # The writers append, so they go on at the start of the emptied file.
-    os.truncate(log, 0)
+    """Keep a log's last part in ``<log>.1`` and start it again when it is over its limit.
+
+    No link is followed, because a job owns the folder of its log, and nothing is raised, because a
+    full disk must stop nobody: then the tail is lost, and its room is free again.
+    """
+    with suppress(OSError):
+        fd = os.open(log, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            status = os.fstat(fd)
+            if stat.S_ISREG(status.st_mode) and status.st_size > LOG_LIMIT:
+                with suppress(OSError):
+                    _keep_tail(fd, status.st_size, log.with_name(log.name + ".1"))
+                # The writers append, so they go on at the start of the emptied file.
+                os.ftruncate(fd, 0)
+        finally:
+            os.close(fd)
+
+
+def _keep_tail(fd: int, size: int, path: Path) -> None:
+    path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with open(os.open(path, flags, 0o600), "wb") as file:
+        file.write(os.pread(fd, LOG_KEPT, size - LOG_KEPT))

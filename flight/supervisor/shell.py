@@ -56,6 +56,7 @@ class Supervisor:
         self._finish: Finish | None = None
         self._link: SupervisionLink | None = None
         self._unsent: deque[Tell] = deque()
+        self._unpublished: Publish | None = None
         self._channels: dict[str, socket.socket] = {}
         self._housekeeping = 0.0
         self._notifier = Notifier.from_environment()
@@ -94,6 +95,8 @@ class Supervisor:
             self._housekeeping = now + HOUSEKEEPING_S
             for name in (*self._plans, "supervisor"):
                 children.bound_log(self._run / f"{name}.log")
+            if self._unpublished is not None:
+                self._publish(self._unpublished)
 
     def _timeout(self) -> float:
         now = time.monotonic()
@@ -210,9 +213,14 @@ class Supervisor:
             "executive_pid": publish.executive_pid,
             "workers": publish.workers,
         }
-        temporary = self._run / "ready.json.new"
-        temporary.write_text(json.dumps(content), encoding="utf-8")
-        temporary.replace(self._run / "ready.json")
+        try:
+            temporary = self._run / "ready.json.new"
+            temporary.write_text(json.dumps(content), encoding="utf-8")
+            temporary.replace(self._run / "ready.json")
+            self._unpublished = None
+        except OSError as error:  # a full disk must not stop the supervisor
+            self._unpublished = publish._replace(first=False)
+            self._log(f"cannot write ready.json: {error.strerror}; it is tried again")
         if publish.first:
             payload = self._plan.payload_id
             sys.stdout.write(f"payload {payload} is ready at {publish.endpoint}, run {self._run}\n")

@@ -191,6 +191,44 @@ def test_a_log_over_its_limit_keeps_its_tail_and_starts_again(tmp_path: Path) ->
     assert tail.endswith(b"the end")
 
 
+def test_bounding_a_log_follows_no_link_that_a_job_laid(tmp_path: Path) -> None:
+    secret = tmp_path / "keys"
+    secret.write_bytes(bytes(children.LOG_LIMIT) + b"secret")
+    log = tmp_path / "log"
+    log.symlink_to(secret)
+    children.bound_log(log)
+    assert secret.stat().st_size > children.LOG_LIMIT
+    assert not (tmp_path / "log.1").exists()
+    log.unlink()
+    log.write_bytes(bytes(children.LOG_LIMIT) + b"the end")
+    (tmp_path / "log.1").symlink_to(secret)
+    children.bound_log(log)
+    assert secret.read_bytes().endswith(b"secret")
+    assert (tmp_path / "log.1").read_bytes().endswith(b"the end")
+
+
+def test_a_log_whose_tail_cannot_be_kept_is_bounded_all_the_same(tmp_path: Path) -> None:
+    log = tmp_path / "board.log"
+    log.write_bytes(bytes(children.LOG_LIMIT + 1))
+    (tmp_path / "board.log.1" / "in the way").mkdir(parents=True)
+    children.bound_log(log)
+    assert log.stat().st_size == 0
+    children.bound_log(tmp_path / "no such folder" / "log")
+
+
+def test_a_ready_file_that_cannot_be_written_stops_nobody_and_is_tried_again(
+    tmp_path: Path,
+) -> None:
+    in_the_way = tmp_path / "run" / "ready.json.new"
+    in_the_way.mkdir(parents=True)
+    payload = Payload(tmp_path)
+    log = tmp_path / "run" / "supervisor.log"
+    wait_for(lambda: log.exists() and "cannot write" in log.read_text())
+    in_the_way.rmdir()
+    assert payload.ready()["payload_id"] == 9
+    assert payload.stop() == 0
+
+
 def test_the_supervisor_is_small_and_loads_nothing_heavy(payload: Payload) -> None:
     payload.ready()
     status = Path(f"/proc/{payload.process.pid}/status").read_text()
