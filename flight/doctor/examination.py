@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from flight.doctor import driver, folders, hardware, kernel, neighbours, software, time_of_day
+from flight.doctor import (
+    controls,
+    driver,
+    folders,
+    hardware,
+    kernel,
+    neighbours,
+    software,
+    time_of_day,
+)
 from flight.doctor.finding import Finding, Verdict, error
 from flight.doctor.machine import Subject
 
@@ -19,6 +28,8 @@ CHECKS: tuple[Check, ...] = (
     driver.devices,
     driver.compute,
     driver.emulated_library,
+    controls.controls,
+    controls.recovery,
     folders.state_folder,
     folders.state_space,
     folders.state_sync,

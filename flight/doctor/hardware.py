@@ -30,6 +30,12 @@ def hardware_watchdog(subject: Subject) -> Finding:
             f"{chosen.device} counts already: somebody holds it, or left it armed",
             "look for RuntimeWatchdogSec= of systemd, the service watchdog, or another payload",
         )
+    longest = machine.text(about + "max_timeout") or ""
+    if longest.isdigit() and 0 < int(longest) < chosen.timeout_s:
+        return warning(
+            f"{chosen.device} counts to {longest} s at most",
+            f"set [watchdog] timeout_s to that or less, not {chosen.timeout_s}",
+        )
     if machine.text(about + "bootstatus") not in (None, "0"):
         return warning(
             f"{chosen.device} caused the last start of this computer",

@@ -108,6 +108,9 @@ class TestWatchdog:
         machine.write(WATCHDOG + "bootstatus", "0")
         found = machine.asked(hardware.hardware_watchdog)
         assert found.text == f"{device} (tegra-wdt) is free; armed for 30 s"
+        machine.write(WATCHDOG + "max_timeout", "20")
+        assert "counts to 20 s at most" in machine.asked(hardware.hardware_watchdog).text
+        machine.write(WATCHDOG + "max_timeout", "0")  # it does not tell
         machine.write(WATCHDOG + "bootstatus", "32")
         assert "caused the last start" in machine.asked(hardware.hardware_watchdog).text
         machine.write(WATCHDOG + "state", "active")
