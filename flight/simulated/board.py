@@ -29,8 +29,19 @@ IDLE = {
     "remapped_rows_uncorrected": (0.0, "rows"),
     "pcie_replays": (0.0, "packets"),
     "processes": (0.0, "processes"),
+    "recovery_action": (0.0, "code"),
 }
 """An H100 PCIe with nothing to do."""
+
+DURATIONS = {
+    "kill_contexts": SECOND // 10,
+    "gpu_reset": 3 * SECOND,
+    "driver_reload": 8 * SECOND,
+    "rail_power_cycle": 25 * SECOND,
+}
+"""How long each recovery takes (estimates, as in the emulated board)."""
+RANKS = {action: rank for rank, action in enumerate(DURATIONS, 2)}
+"""The level of the recovery ladder at which each one stands."""
 
 
 class SimulatedBoard(SimulatedWorker):
@@ -51,10 +62,28 @@ class SimulatedBoard(SimulatedWorker):
         """Readings that cannot be believed, by device and quantity."""
         self.lost: dict[int, str] = {}
         """Devices off the bus, and the reason."""
+        self.cures: dict[int, int] = {}
+        """Devices that need a recovery of at least that level before they work again."""
+        self.durations = dict(DURATIONS)
+        self.done: list[tuple[int, str, int]] = []
+        """Recoveries that were begun: when, which, and on which device."""
+        self._wake: Callable[[], None] = lambda: None
+        self._under_way: list[tuple[int, dict[str, Any]]] = []
         self._due = 0
         self._picture: Any = None
         self._rows: list[list[Any]] = []
         self._is_identified = False
+
+    def on_work(self, wake: Callable[[], None]) -> None:
+        """Call `wake` whenever a message is taken, so that whoever steps this knows."""
+        self._wake = wake
+
+    def send(self, kind: str, body: Mapping[str, Any]) -> bool:
+        """Take a message; it is heeded at the next step."""
+        taken = super().send(kind, body)
+        if taken:
+            self._wake()
+        return taken
 
     def set(self, quantity: str, value: float, device: int = 0) -> None:
         """Change what a sensor shows."""
@@ -65,18 +94,22 @@ class SimulatedBoard(SimulatedWorker):
         if self.is_hung or self.is_gone:
             return None
         for kind, body in self.sent:
-            if kind == "control":
+            if kind == "control" and body["action"] in RANKS:
+                self._recover(now, body)
+            elif kind == "control":
                 self.say("done", {"id": body["id"], **self._control(body)})
             elif kind == "read":
                 self._due = now
         self.sent.clear()
+        self._end_recoveries(now)
         if not self._is_identified:
             self._is_identified = True
             self.say("identity", self.identity())
         if now >= self._due:
             self._due = now + self.period_ns
-            self.say("readings", {"time": now, "rows": self.rows()})
-        return self._due
+            if not self._under_way:  # a driver that is busy with a recovery reads nothing
+                self.say("readings", {"time": now, "rows": self.rows()})
+        return min([self._due, *(ends for ends, _ in self._under_way)])
 
     def identity(self) -> dict[str, Any]:
         """What it says of itself."""
@@ -108,9 +141,40 @@ class SimulatedBoard(SimulatedWorker):
         """Let the driver report a fault."""
         self.say("faults", {"faults": [[self._clock(), device, int(kind), code, text]], "lost": 0})
 
+    def break_down(self, level: int, device: int = 0, *, lost: str = "") -> None:
+        """Let a device need a recovery of that level; with `lost` it answers nobody till then."""
+        self.cures[device] = level
+        self.set("recovery_action", {3: 1, 4: 2, 5: 2}.get(level, 0), device)
+        if lost:
+            self.lost[device] = lost
+
+    def _recover(self, now: int, body: dict[str, Any]) -> None:
+        action = body["action"]
+        if action not in self.allow_control:
+            self.say("done", {"id": body["id"], **self._read_only(action)})
+            return
+        self.done.append((now, action, body["device"]))
+        self._under_way.append((now + self.durations[action], body))
+
+    def _end_recoveries(self, now: int) -> None:
+        over = [body for ends, body in self._under_way if ends <= now]
+        self._under_way = [(ends, body) for ends, body in self._under_way if ends > now]
+        for body in over:
+            rank = RANKS[body["action"]]
+            reached = range(len(self.values)) if rank > 3 else [body["device"]]
+            for device in reached:
+                if self.cures.get(device, 0) <= rank:
+                    self.cures.pop(device, None)
+                    self.lost.pop(device, None)
+                    self.set("recovery_action", 0.0, device)
+            ok = body["device"] not in self.cures
+            text = "done" if ok else "it made no difference"
+            self.say("done", {"id": body["id"], "ok": ok, "value": None, "text": text})
+
     def replaced(self) -> None:
         """Another board server has started in its place."""
         super().replaced()
+        self._under_way.clear()
         self._is_identified, self._due = False, 0
 
     def _row(self, device: int, quantity: str, value: float, unit: str) -> list[Any]:
@@ -123,7 +187,10 @@ class SimulatedBoard(SimulatedWorker):
     def _control(self, body: Mapping[str, Any]) -> dict[str, Any]:
         action, value = body["action"], body["value"]
         if action not in self.allow_control:
-            text = f"the board is read-only; allow {action} by name"
-            return {"ok": False, "value": None, "text": text}
+            return self._read_only(action)
         self.set(action, value, body["device"])
         return {"ok": True, "value": value, "text": "done"}
+
+    def _read_only(self, action: str) -> dict[str, Any]:
+        text = f"the board is read-only; allow {action} by name"
+        return {"ok": False, "value": None, "text": text}

@@ -12,6 +12,7 @@ from flight.deployment import Deployment, Surroundings
 from flight.executive import SECOND
 from flight.job_ports import JobSettings
 from flight.ports import Work, WorkerMessage
+from flight.recovery.table import controls_up_to, level_named
 from flight.simulated.board import SimulatedBoard
 from flight.simulated.launcher import SimulatedLauncher
 from flight.simulated.storage import SimulatedStorage
@@ -84,8 +85,9 @@ class SimulatedPayload:
     next one on the same storage.
     """
 
-    def __init__(self, configuration: Configuration | None = None) -> None:
+    def __init__(self, configuration: Configuration | None = None, devices: int = 1) -> None:
         self.configuration = configuration or Configuration()
+        self.devices = devices
         self.now = EPOCH
         self.packets: list[bytes] = []
         self.identities = 0
@@ -97,7 +99,7 @@ class SimulatedPayload:
     def _build(self, saved: dict[str, Any], reason: str) -> None:
         clock: Callable[[], int] = lambda: self.now  # noqa: E731
         self.storage_worker = SimulatedWorker("storage", clock)
-        self.board = SimulatedBoard(clock, int(self.configuration.board.period_s * SECOND))
+        self.board = self._board(clock)
         self.launcher = QueuedLauncher(self.storage)
         self.supervisor.workers = {
             "storage": self.storage_worker,
@@ -124,8 +126,15 @@ class SimulatedPayload:
             executive.beside(stepped)
         self.storage.on_work(executive.wake_beside)
         self.launcher.on_work(executive.wake_beside)
+        self.board.on_work(executive.wake_beside)
         self.deployment.link.answer = self._identity
         self.deployment.start(self.now)
+
+    def _board(self, clock: Callable[[], int]) -> SimulatedBoard:
+        chosen = self.configuration
+        highest = level_named(chosen.recovery.max_level)
+        allowed = frozenset((*chosen.board.allow_control, *controls_up_to(highest)))
+        return SimulatedBoard(clock, int(chosen.board.period_s * SECOND), allowed, self.devices)
 
     @property
     def events(self) -> Iterable[bytes]:
