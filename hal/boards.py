@@ -104,6 +104,7 @@ _ROWS = {
         _emulated_orin(),
         Row("nvml", "the NVIDIA GPUs of this machine, read-only", "hal.nvml:open_board"),
         Row("jetson", "the Jetson that this machine is, read-only", "hal.jetson:open_board"),
+        Row("replay", "a board that was recorded, played back", "hal.replay:open_board"),
     )
 }
 

@@ -2,6 +2,7 @@
 
 HalError
 ├── UnknownBoard       the configuration names a board that no row describes
+├── WrongTrace         a recorded trace is damaged, or of another version
 ├── BoardError         a driver call failed
 │   ├── DriverMissing      no driver or library is installed, or its versions disagree
 │   ├── Unsupported        this board has no such sensor or control
@@ -24,6 +25,10 @@ class HalError(Exception):
 
 class UnknownBoard(HalError):
     """The configuration names a board that no row describes."""
+
+
+class WrongTrace(HalError):
+    """A recorded trace is damaged, or of another version."""
 
 
 class BoardError(HalError):

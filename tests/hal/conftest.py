@@ -17,16 +17,23 @@ from tests.sim_hw.emulated_orin import SteppedOrin
 
 EVERY_CONTROL = frozenset(CONTROLS)
 EMULATED = ("emulated-h100", "emulated-orin")
+GOLDEN = Path(__file__).parent.parent / "golden" / "emulated-h100.trace.jsonl.gz"
+"""Recorded with `python -m hal record --board emulated-h100`, while errors were injected."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """What takes `board` runs on every emulated board, or on the one that was named."""
+    """What takes `board` runs on every emulated board, or on the one that was named.
+
+    A recorded board can be read and not controlled.
+    """
     if "conforming" in metafunc.fixturenames:
         named: str = metafunc.config.getoption("--board")
         was_named = any(
             word.startswith("--board") for word in metafunc.config.invocation_params.args
         )
-        metafunc.parametrize("conforming", [named] if was_named else EMULATED, scope="session")
+        is_control = metafunc.definition.get_closest_marker("control") is not None
+        ours = EMULATED if is_control else (*EMULATED, "replay")
+        metafunc.parametrize("conforming", [named] if was_named else ours, scope="session")
 
 
 @pytest.fixture
@@ -75,12 +82,19 @@ def jetson(orin: SteppedOrin) -> Iterator[Board]:
 
 
 @pytest.fixture
+def golden(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The golden trace, as the one to replay."""
+    monkeypatch.setenv("VANALLEN_TRACE", str(GOLDEN))
+    return GOLDEN
+
+
+@pytest.fixture
 def board(request: pytest.FixtureRequest, conforming: str) -> Iterator[Board]:
     """The board under test, read-only unless `--allow-control` or it is emulated."""
-    emulated = {"emulated-h100": "stepped", "emulated-orin": "orin"}.get(conforming)
-    if emulated:
-        request.getfixturevalue(emulated)
-    allowed = emulated is not None or request.config.getoption("--allow-control")
+    ours = {"emulated-h100": "stepped", "emulated-orin": "orin", "replay": "golden"}.get(conforming)
+    if ours:
+        request.getfixturevalue(ours)
+    allowed = ours is not None or request.config.getoption("--allow-control")
     try:
         opened = boards.open_board(
             conforming, os.environ, allow_control=EVERY_CONTROL if allowed else frozenset()
