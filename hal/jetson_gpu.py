@@ -63,26 +63,25 @@ class Gpu:
         """Every frequency it can run at, from the lowest. Raises BoardError."""
         folder = self.need()
         try:
-            told = files.text(f"{folder}/available_frequencies")
+            found = set(files.numbers(f"{folder}/available_frequencies"))
         except Vanished:
-            return sorted({files.number(f"{folder}/{which}_freq") for which in ("min", "max")})
-        try:
-            return sorted(int(word) for word in told.split())
-        except ValueError:
-            raise DriverFault(f"/{folder}/available_frequencies holds {told[:40]!r}") from None
+            found = {files.number(f"{folder}/{which}_freq") for which in ("min", "max")}
+        if not found:
+            raise DriverFault(f"/{folder}/available_frequencies names none")
+        return sorted(found)
 
     def highest_mhz(self, files: Sysfs) -> float | None:
         """Its highest frequency, None where nothing tells it."""
         try:
             return max(self.frequencies_hz(files)) * 1e-6
-        except (BoardError, ValueError):
+        except BoardError:
             return None
 
     def lock(self, files: Sysfs, clock_mhz: float) -> float:
         """Hold one frequency; the one it then has as upper bound, in MHz. Raises BoardError."""
         frequencies = self.frequencies_hz(files)
-        wanted = min(frequencies, key=lambda each: abs(each - clock_mhz * 1e6), default=0)
-        if abs(wanted - clock_mhz * 1e6) > 1e6:
+        wanted = min(frequencies, key=lambda each: abs(each - clock_mhz * 1e6))
+        if not abs(wanted - clock_mhz * 1e6) <= 1e6:  # nor may it be no number at all
             known = ", ".join(f"{each / 1e6:g}" for each in frequencies)
             raise WrongRequest(f"the GPU has no {clock_mhz:g} MHz; give {known}")
         return self._bound(files, wanted, wanted, min(frequencies))

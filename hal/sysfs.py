@@ -21,6 +21,7 @@ PAGE = 4096
 
 _LARGE = 1 << 18
 _DIGITS = re.compile(r"(\d+)")
+_WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
 
 
 class Vanished(DriverFault):
@@ -77,12 +78,11 @@ class Sysfs:
 
     def number(self, path: str) -> int:
         """The whole number that a file holds. Raises BoardError."""
-        text = self.text(path)
-        try:
-            return int(text)
-        except ValueError:
-            held = repr(text[:24]) if text else "nothing"
-            raise DriverFault(f"/{path} holds {held}, not a number", path) from None
+        return whole(self.text(path), path)
+
+    def numbers(self, path: str) -> list[int]:
+        """The whole numbers that a file lists. Raises BoardError."""
+        return [whole(word, path) for word in self.text(path).split()]
 
     def write(self, path: str, text: str) -> None:
         """Write to a file that is there. Raises BoardError."""
@@ -127,6 +127,14 @@ def translated(path: str, error: OSError) -> BoardError:
     if kind is NotPermitted:
         return NotPermitted(f"/{path} is closed to this user ({error.strerror})", path)
     return kind(f"/{path}: {error.strerror}", path)
+
+
+def whole(text: str, path: str) -> int:
+    """The number in a text of a file; one too long to be measured is none. Raises DriverFault."""
+    if not _WHOLE.fullmatch(text):
+        held = repr(text[:24]) if text else "nothing"
+        raise DriverFault(f"/{path} holds {held}, not a number", path)
+    return int(text)
 
 
 def slug(name: str) -> str:

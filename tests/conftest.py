@@ -34,8 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--board",
         metavar="NAME",
-        help=f"board that the tests use: the payload's (default: {DEFAULT_BOARD}), and the only one "
-        "that the conformance suite asks (default: every emulated one)",
+        help=f"board of the payload that the tests start (default: {DEFAULT_BOARD}), and the only "
+        "one that the conformance suite asks (default: every emulated one)",
     )
     group.addoption(
         "--allow-control",
