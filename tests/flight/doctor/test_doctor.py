@@ -6,17 +6,19 @@ import json
 import socket
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner
 from fake_machine import FakeMachine
 
 from flight.__main__ import main
+from flight.doctor import board_probe
 from flight.doctor import machine as probes
-from flight.doctor.board_probe import main as probe
 from flight.doctor.examination import CHECKS, can_fly, examine
 from flight.doctor.finding import Finding, Verdict
 from flight.doctor.machine import Machine, Subject
+from hal.device import BoardIdentity
 
 
 @pytest.mark.verifies("VA-OPS-01")
@@ -93,8 +95,18 @@ class TestProbes:
     def test_a_board_that_cannot_be_opened_says_why(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        assert probe(["board_probe", "no-such-board"]) == 0
+        assert board_probe.main(["board_probe", "no-such-board"]) == 0
         assert "no board 'no-such-board'" in json.loads(capsys.readouterr().out)["error"]
+
+    def test_a_board_that_opens_is_closed_again(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        board = Mock()
+        board.identity.return_value = BoardIdentity("nvml", "NVML", "580.1", "13.1", "13.0", ())
+        monkeypatch.setattr(board_probe, "open_board", lambda _name: board)
+        assert board_probe.main(["board_probe", "nvml"]) == 0
+        assert json.loads(capsys.readouterr().out)["driver_version"] == "580.1"
+        board.close.assert_called_once_with()
 
     def test_the_driver_is_asked_by_a_process_apart(self) -> None:
         assert "no board 'no-such'" in probes.ask_board("no-such")["error"]

@@ -17,6 +17,7 @@ from flight.worker_link import WorkerLink
 from flight.workers.hardware_watchdog import HardwareWatchdogServer, Timer, main
 from flight.workers.lifeline import Lifeline
 from hal.errors import DriverFault
+from hal.watchdog import HardwareWatchdog
 
 
 class Countdown:
@@ -213,3 +214,30 @@ class TestStrokes:
         strokes.stroke()
         link.close()
         other.close()
+
+
+@pytest.mark.parametrize(("is_asked", "written"), [(True, b"V"), (False, b"")])
+def test_with_the_real_driver_only_a_polite_end_writes_the_letter_that_disarms(
+    tmp_path: Path, is_asked: bool, written: bytes
+) -> None:
+    device = tmp_path / "watchdog0"
+    device.touch()
+    asked: list[int] = []
+    mine, theirs = pair()
+    channel, other, lease = Channel(mine), Channel(theirs), os.pipe()
+    server = HardwareWatchdogServer(
+        Lifeline(other, lease[0]),
+        lambda: HardwareWatchdog(device, 60, lambda _fd, request, _buffer: asked.append(request)),
+    )
+    server.step([Message(1, 1, "stroke", {})])
+    assert [(m.kind, m.body) for m in channel.receive()] == [("armed", {"timeout_s": 60})]
+    strokes_before = len(asked)
+    server.step([Message(1, 2, "stroke", {})])
+    assert len(asked) == strokes_before + 1
+    server.is_asked_to_end = is_asked
+    server.end()
+    assert device.read_bytes() == written
+    channel.close()
+    other.close()
+    for fd in lease:
+        os.close(fd)
