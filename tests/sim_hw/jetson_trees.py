@@ -105,6 +105,7 @@ XAVIER_JETPACK_4 = {
     ),
     **devfreq("17000000.gv11b", "gv11b", 995, (114_750_000, 1_377_000_000, 1_377_000_000)),
     f"{_DEBUG}/clk/override.emc/clk_rate": "2133000000\n",
+    f"{_DEBUG}/tegra_bwmgr/emc_max_rate": "2133000000\n",
     "sys/kernel/actmon_avg_activity/mc_all": "53325000\n",
     "sys/devices/pwm-fan/target_pwm": "51\n",
     **MEMINFO,
