@@ -82,7 +82,10 @@ static nvmlReturn_t attach(void) {
 
 static nvmlReturn_t initialise(unsigned call) {
     while (__atomic_exchange_n(&initialising, 1, __ATOMIC_ACQUIRE)) usleep(100);
-    nvmlReturn_t result = users > 0 ? OK : attach();
+    /* A board that went away is looked for again even by a client that never shut down. */
+    State *state = state_of_board();
+    int is_attached = users > 0 && state && state->magic == STATE_MAGIC;
+    nvmlReturn_t result = is_attached ? OK : attach();
     if (result == OK) __atomic_add_fetch(&users, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&initialising, 0, __ATOMIC_RELEASE);
     if (result != OK) return result;

@@ -15,10 +15,8 @@ from hal.device import Board, ControlRequest, FaultKind
 from hal.nvml_sensors import SENSORS
 from hal.reading import Reading, Validity
 from icd.board_state import ENVIRONMENT, mark_running
-from sim_hw.nvml_library import build, state
+from sim_hw.nvml_library import state
 from tests.sim_hw.emulated import SteppedBoard
-
-NVML_ERRORS = (*range(1, 31), 999)
 
 
 def value(board: Board, name: str) -> float:
@@ -248,28 +246,6 @@ def test_a_reading_outside_its_range_is_told_with_its_value(
     stepped.world.gpu(0).temperature_c = 4000
     (reading,) = [r for r in emulated_board.read() if r.name == "gpu0.temperature_c"]
     assert (reading.value, reading.validity) == (4000.0, Validity.OUT_OF_RANGE)
-
-
-@pytest.mark.verifies("VA-BRD-01")
-@pytest.mark.parametrize("error", NVML_ERRORS)
-def test_no_nvml_error_of_any_call_rises_above_the_driver(
-    stepped: SteppedBoard, emulated_board: Board, error: int
-) -> None:
-    names = [reading.name for reading in emulated_board.read()]
-    for call in build.calls():
-        if call.startswith(("nvmlInit", "nvmlShutdown")):
-            continue
-        stepped.world.fail(call, error)
-        readings = emulated_board.read()
-        assert [reading.name for reading in readings] == names, call
-        assert all(reading.is_valid or reading.reason for reading in readings), call
-        emulated_board.identity()
-        emulated_board.processes()
-        emulated_board.faults(0.0)
-        for action in ("power_limit_w", "locked_clock_mhz", "reset_clock", "clear_ecc"):
-            emulated_board.control(ControlRequest(action, 300.0))
-        stepped.world.fail(call, 0)
-    assert all(reading.is_valid for reading in emulated_board.read())
 
 
 def test_a_failing_call_makes_only_its_own_readings_invalid_and_names_itself(
