@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -184,9 +185,9 @@ class ExecutiveProcess:
             if worker.fileno() == fd:
                 worker.receive(self.clock.now())
                 if worker.fileno() != fd:
-                    self._poller.unregister(fd)
+                    self._ignore(fd)
                 return
-        self._poller.unregister(fd)
+        self._ignore(fd)
 
     def _hear_supervisor(self) -> None:
         for note in self.supervisor.link.receive():
@@ -213,9 +214,14 @@ class ExecutiveProcess:
             return
         old = worker.fileno()
         if old >= 0:
-            self._poller.unregister(old)
+            self._ignore(old)
         worker.attach(Channel.from_fd(fd, self._epoch, only_epoch=True), pid)
         self._poller.register(fd, zmq.POLLIN)
+
+    def _ignore(self, fd: int) -> None:
+        # One poll may tell both of a worker's end and of the note that already replaced it.
+        with suppress(KeyError):
+            self._poller.unregister(fd)
 
     def _end(self, *_: object) -> None:
         self._is_over = True
