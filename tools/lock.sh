@@ -21,9 +21,9 @@ compile() {
         --output-file "requirements/$output" "$@"
 }
 
-compile dev.txt pyproject.toml --extra dev --group build "$@"
+compile dev.txt pyproject.toml --extra dev --extra sim --extra plot --group build "$@"
 compile run.txt pyproject.toml --group build --constraints requirements/dev.txt "$@"
-compile run-zig.txt pyproject.toml --extra sim --group build --constraints requirements/dev.txt "$@"
+compile run-zig.txt pyproject.toml --extra zig --group build --constraints requirements/dev.txt "$@"
 compile lock.txt --group lock "$@"
 oldest=3.11 # what the text's package claims to need, to run; its files are read on any version
 compile text.txt --no-deps --group text "$@"

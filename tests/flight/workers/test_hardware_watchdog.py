@@ -76,6 +76,7 @@ def bench() -> Iterator[Bench]:
     opened.close()
 
 
+@pytest.mark.verifies("VA-SUP-09")
 def test_the_device_is_not_touched_before_the_first_stroke(bench: Bench) -> None:
     assert bench.step("hello") == []
     assert bench.calls == []
@@ -125,6 +126,7 @@ def test_a_new_executive_hears_how_the_device_is(bench: Bench) -> None:
     assert bench.step("hello") == [("armed", {"timeout_s": 60})]
 
 
+@pytest.mark.verifies("VA-SUP-09")
 @pytest.mark.parametrize("broken", [set[str](), {"disarm"}])
 def test_asked_to_end_it_disarms(bench: Bench, broken: set[str]) -> None:
     bench.step("stroke")
@@ -135,6 +137,7 @@ def test_asked_to_end_it_disarms(bench: Bench, broken: set[str]) -> None:
     assert bench.calls == ["open", "stroke", "disarm"]
 
 
+@pytest.mark.verifies("VA-SUP-09")
 def test_when_the_supervisor_dies_the_device_counts_on(bench: Bench) -> None:
     bench.step("stroke")
     bench.channel.close()
@@ -142,6 +145,7 @@ def test_when_the_supervisor_dies_the_device_counts_on(bench: Bench) -> None:
     assert bench.calls == ["open", "stroke", "abandon"]
 
 
+@pytest.mark.verifies("VA-SUP-09")
 def test_the_worker_flies_on_without_its_device_and_ends_when_asked(tmp_path: Path) -> None:
     configuration = {"device": str(tmp_path / "watchdog0"), "timeout_s": 60}
     worker = WorkerBench("flight.workers.hardware_watchdog", tmp_path, configuration)
