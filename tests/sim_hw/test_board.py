@@ -116,12 +116,15 @@ def test_a_closed_board_leaves_no_state(tmp_path: Path) -> None:
 class Companion:
     """`sim_hw board` as a process of its own, with a lease."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
         self.ready = folder / "ready"
         lease, self.lease = os.pipe()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "sim_hw", "board", "--dir", folder, "--ready", self.ready],
+            [
+                *(sys.executable, "-m", "sim_hw", "board"),
+                *("--dir", folder, "--ready", self.ready, *options),
+            ],
             env={**os.environ, "VANALLEN_LEASE_FD": str(lease)},
             pass_fds=[lease],
         )

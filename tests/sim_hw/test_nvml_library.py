@@ -42,6 +42,12 @@ assert n.nvmlDeviceGetEccMode(h) == [1, 1]
 assert n.nvmlDeviceGetMemoryErrorCounter(h, 0, 0, 2) == 0
 assert n.nvmlDeviceGetRemappedRows(h) == (0, 0, 0, 0)
 assert n.nvmlDeviceGetRowRemapperHistogram(h).max == 640
+assert (n.nvmlDeviceGetMigMode(h), n.nvmlDeviceGetMaxMigDeviceCount(h)) == ([0, 0], 7)
+n.nvmlDeviceSetMigMode(h, 1)
+assert n.nvmlDeviceGetMigMode(h) == [0, 1]
+n.nvmlDeviceSetEccMode(h, 0)
+assert n.nvmlDeviceGetEccMode(h) == [1, 0]
+n.nvmlDeviceSetEccMode(h, 1)
 assert n.nvmlDeviceGetComputeRunningProcesses(h) == []
 assert n.nvmlDeviceGetPcieThroughput(h, 0) == 0
 status = n.c_nvmlEccSramErrorStatus_v1_t()
@@ -50,10 +56,16 @@ assert status.volatileCor == 0
 fields = n.nvmlDeviceGetFieldValues(h, [82, 83, 186, 193, 230, 9999])
 assert [f.nvmlReturn for f in fields] == [0, 0, 0, 0, 0, n.NVML_ERROR_NOT_SUPPORTED]
 assert fields[3].value.siVal == 83 - 92
+numbers = [*range(1, 7), 94, *range(142, 146), *range(173, 184), *range(185, 197), 301, 302]
+assert {f.nvmlReturn for f in n.nvmlDeviceGetFieldValues(h, numbers)} == {0}
+n.nvmlDeviceClearFieldValues(h, [173])
 for failing in (
     lambda: n.nvmlDeviceGetFanSpeed(h),
     lambda: n.nvmlDeviceGetHandleByIndex(7),
     lambda: n.nvmlDeviceSetPowerManagementLimit(h, 1),
+    lambda: n.nvmlDeviceGetMigDeviceHandleByIndex(h, 0),
+    lambda: n.nvmlDeviceGetRetiredPages(h, 1),
+    lambda: n.nvmlDeviceGetProcessesUtilizationInfo(h, 0),
 ):
     try:
         failing()
@@ -106,6 +118,26 @@ def test_an_unmodified_client_finds_the_library_and_every_answer_agrees(
     assert client(CLIENT, environment) == "all well\n"
     assert board.world.gpu(0).power_limit_mw == 300_000
     assert board.world.gpu(1).power_limit_mw == 350_000
+
+
+OLD_BOARD = """
+import pynvml as n
+n.nvmlInit()
+h = n.nvmlDeviceGetHandleByIndex(0)
+pages = [int(address) for address in n.nvmlDeviceGetRetiredPages(h, 1)]
+print(pages, n.nvmlDeviceGetRetiredPagesPendingStatus(h))
+print([f.value.uiVal for f in n.nvmlDeviceGetFieldValues(h, [29, 30, 31])])
+"""
+
+
+def test_a_board_that_retires_pages_lists_them_by_cause(
+    board: SteppedBoard, environment: dict[str, str]
+) -> None:
+    board.world.gpu(0).retires_pages = 1
+    board.world.retire_page(0, 0x1000, is_double_bit=True)
+    board.world.retire_page(0, 0x2000, is_double_bit=False)
+    board.world.retire_page(0, 0x3000, is_double_bit=True)
+    assert client(OLD_BOARD, environment) == "[4096, 12288] 1\n[1, 2, 1]\n"
 
 
 def test_a_client_without_a_board_is_told_that_no_driver_is_loaded(
