@@ -41,7 +41,7 @@ def own(board_name: str) -> Iterator[Session]:
 def flown(own: Session) -> Iterator[Client]:
     """Its client; the watchdog and the job runner are told to be quick."""
     with own.start_ground() as client:
-        client.send("watchdog.set", {"silence_s": 1.0, "period_s": 0.5})
+        client.send("watchdog.set", {"silence_s": 1.5, "period_s": 0.5})
         client.send("jobs.set", {"back_off_s": 0.1, "disk_interval_s": 0.1})
         yield client
 
@@ -90,6 +90,22 @@ def test_a_killed_worker_is_started_again_and_everything_works(
     _worker(own, name, other_than=first)
     measured(f"worker {name} killed, until the next runs", time.monotonic() - since)
     _works(flown)
+
+
+@pytest.mark.parametrize("name", WORKERS)
+@pytest.mark.verifies("VA-SUP-03", "VA-SUP-07")
+def test_an_executive_that_hears_of_an_end_and_of_the_replacement_at_once_runs_on(
+    own: Session, flown: Client, name: str
+) -> None:
+    executive, first = own.ready()["executive_pid"], _worker(own, name)
+    os.kill(executive, signal.SIGSTOP)
+    try:
+        kill(first)
+        _worker(own, name, other_than=first)
+    finally:
+        os.kill(executive, signal.SIGCONT)
+    _works(flown)
+    assert own.ready()["executive_pid"] == executive
 
 
 @pytest.mark.parametrize("name", WORKERS)
