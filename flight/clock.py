@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from icd import cuc
+
 SECOND = 1_000_000_000
 TAI_SINCE_1958 = (378_691_200 + 37) * SECOND
 """From Unix time to TAI since 1958: the days between the epochs, and 37 leap seconds."""
 CEILING_AHEAD = 60 * SECOND
 """How far the persisted ceiling is kept ahead of time."""
+LATEST_START = cuc.LAST - 366 * 86_400 * SECOND
+"""A saved time beyond this is a mistake: soon after it no time stamp could show it."""
 
 
 class OnboardClock:
@@ -26,9 +30,10 @@ class OnboardClock:
         self.boot_id = boot_id
         uptime = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         offset, ceiling = saved.get("offset"), saved.get("ceiling")
-        if boot_id and saved.get("boot_id") == boot_id and isinstance(offset, int):
+        same_boot = boot_id and saved.get("boot_id") == boot_id
+        if same_boot and isinstance(offset, int) and _is_time(offset + uptime):
             self._offset = offset
-        elif isinstance(ceiling, int):
+        elif isinstance(ceiling, int) and _is_time(ceiling):
             self._offset = ceiling - uptime
         else:
             self._offset = time.time_ns() + TAI_SINCE_1958 - uptime
@@ -44,6 +49,10 @@ class OnboardClock:
             "offset": self._offset,
             "ceiling": self.now() + 2 * CEILING_AHEAD,
         }
+
+
+def _is_time(nanoseconds: int) -> bool:
+    return 0 < nanoseconds < LATEST_START
 
 
 def computer_boot_id() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -25,7 +25,7 @@ from flight.job_holds import JobHolds
 from flight.job_ports import JobSettings, StatusPages
 from flight.jobs.registry import jobs
 from flight.modes import Modes
-from flight.persistent import PersistentState
+from flight.persistent import PersistentState, sensible
 from flight.ports import (
     HardwareWatchdog,
     Port,
@@ -110,6 +110,8 @@ class Surroundings:
     keys: Mapping[int, bytes] = field(default_factory=dict)
     meter: Meter = field(default_factory=NoMeter)
     reason: str = "first start"
+    lost: Sequence[str] = ()
+    """A sentence for each thing that should have been in the state directory."""
 
 
 def file_store_path(name: str) -> str:
@@ -127,7 +129,9 @@ class Deployment:
         self.given = given
         self.downlink = Downlink(given.configuration.payload_id, lambda: self.executive.now)
         self.executive = Executive(self.downlink)
-        self.state = PersistentState(given.storage, given.saved)
+        saved, senseless = sensible(given.saved)
+        self._lost = [*given.lost, *(f"saved {name}: makes no sense" for name in senseless)]
+        self.state = PersistentState(given.storage, saved)
         self.boots = self.state.get("boots", 0) + 1
         mode = self.state.get("mode", 0)
         self.modes = Modes(Mode(mode) if mode in tuple(Mode) else Mode.SAFE)
@@ -145,6 +149,8 @@ class Deployment:
         if isinstance(monitor, ExecutiveMonitor):
             insecure = "; anyone may command" if self.given.configuration.link.insecure else ""
             monitor.booted(self.boots, self.given.reason + insecure)
+            for what in self._lost:
+                monitor.state_lost(what)
 
     def unkillable(self, worker: str, pid: int) -> None:
         """The supervisor killed a worker, and it lives on."""
@@ -276,7 +282,7 @@ class Deployment:
             self.downlink,
             identity,
             self.given.keys,
-            {int(s): c for s, c in ceilings.items() if s.isdecimal() and isinstance(c, int)},
+            {int(slot): ceiling for slot, ceiling in ceilings.items()},
             self._persist_ceiling,
             accept_clear=configuration.link.insecure,
         )

@@ -10,17 +10,16 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import zmq
 
 from flight import clock as clocks
+from flight.bootstrap import Found, NoAnswerError, look
 from flight.channel import Channel
 from flight.clock import OnboardClock
 from flight.configuration import Configuration, from_mapping
 from flight.deployment import Deployment, Surroundings
 from flight.job_ports import JobSettings
-from flight.persistent import PATH, parse
 from flight.ports import StorageResult
 from flight.station_link import StationLink
 from flight.storage_client import StorageClient
@@ -101,10 +100,14 @@ class ExecutiveProcess:
         """Fly until told to end; the exit status."""
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        saved, reason = self._read_state()
-        keys = self._read_keys()
-        self.clock = OnboardClock(saved.get("clock", {}), self.clock.boot_id)
-        self.deployment = Deployment(self._surroundings(saved, keys, reason))
+        try:
+            found = self._look()
+        except NoAnswerError as error:
+            sys.stderr.write(f"executive: {error}; it ends, for the next to try again\n")
+            return 1
+        clock = found.saved.get("clock")
+        self.clock = OnboardClock(clock if isinstance(clock, dict) else {}, self.clock.boot_id)
+        self.deployment = Deployment(self._surroundings(found))
         self.deployment.executive.beside(self.storage)
         self.stations = StationLink(
             self.configuration.link.endpoint,
@@ -121,9 +124,7 @@ class ExecutiveProcess:
         self.stations.close()
         return 1 if self._ends_because() else 0
 
-    def _surroundings(
-        self, saved: dict[str, Any], keys: dict[int, bytes], reason: str
-    ) -> Surroundings:
+    def _surroundings(self, found: Found) -> Surroundings:
         run_dir = Path(self._folders["run_dir"])
         return Surroundings(
             configuration=self.configuration,
@@ -136,10 +137,11 @@ class ExecutiveProcess:
             hardware=Strokes(self._pass_stroke_on, self.workers.get(STROKER)),
             stroker=self.workers.get(STROKER),
             job_settings=JobSettings(self._folders["state_dir"], str(run_dir)),
-            saved=saved,
-            keys=keys,
+            saved=found.saved,
+            keys=found.keys,
             meter=ProcessMeter(lambda: self.clock.now()),
-            reason=reason,
+            reason=found.reason,
+            lost=found.lost,
         )
 
     def _pass_stroke_on(self) -> bool:
@@ -228,38 +230,38 @@ class ExecutiveProcess:
 
     # --- before the loop: what the last boot left ---
 
-    def _read_state(self) -> tuple[dict[str, Any], str]:
-        result = self._ask("read", path=PATH, offset=0, length=32768)
-        if result.ok:
-            try:
-                return parse(_octets(result)), "restart"
-            except ValueError as error:
-                return {}, f"saved state unreadable: {error}"
-        if result.error == "ENOENT":
-            return {}, "first start"
-        return {}, f"saved state unreadable: {result.error} {result.text}"
+    def _look(self) -> Found:
+        """Read state and keys; a storage worker that hangs is replaced once."""
+        needs_keys = not self.configuration.link.insecure
+        try:
+            return look(self._read, needs_keys=needs_keys)
+        except NoAnswerError:
+            self.supervisor.replace("storage")
+            return look(self._read, needs_keys=needs_keys)
 
-    def _read_keys(self) -> dict[int, bytes]:
-        result = self._ask("read", path="state/keys.json", offset=0, length=32768)
-        if not result.ok:
-            return {}
-        slots = json.loads(_octets(result))["slots"]
-        return {int(slot): bytes.fromhex(key) for slot, key in slots.items()}
-
-    def _ask(self, operation: str, **arguments: Any) -> StorageResult:
-        answers: list[StorageResult] = []
+    def _read(self, path: str) -> StorageResult:
+        """A whole small file, asked of each storage worker that takes the place of another."""
+        result = StorageResult(False, error="RESTARTED")
         deadline = self.clock.now() + BOOTSTRAP_NS
-        asked = self.storage.submit(operation, answers.append, **arguments)
-        while asked and not answers and self.clock.now() < deadline:
-            self._poller.poll(clocks.milliseconds_until(deadline, self.clock.now()))
-            self._hear_supervisor()
-            self.workers["storage"].receive(self.clock.now())
-        return answers[0] if answers else StorageResult(False, error="TIMEOUT", text="no answer")
+        while result.error == "RESTARTED" and self.clock.now() < deadline:
+            answers: list[StorageResult] = []
+            asked = self.storage.submit("read", answers.append, path=path, offset=0, length=32768)
+            while not answers and self.clock.now() < deadline:
+                self._hear_storage(deadline)
+                if not asked:
+                    break
+            if asked:
+                result = StorageResult(False, error="TIMEOUT", text="no answer")
+            result = answers[0] if answers else result
+        return result
 
-
-def _octets(result: StorageResult) -> bytes:
-    value = result.value
-    return bytes(value["data"] if isinstance(value, dict) else value)
+    def _hear_storage(self, deadline: int) -> None:
+        """Wait for storage or the supervisor; what others say waits in their channels."""
+        storage = self.workers["storage"].fileno()
+        for source, _ in self._poller.poll(clocks.milliseconds_until(deadline, self.clock.now())):
+            if source == storage:
+                self._hear_worker(source)
+        self._hear_supervisor()
 
 
 def main(argv: list[str]) -> int:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from flight.configuration import Configuration, ConfigurationError
+from flight.keys import NAME as KEYS
+from flight.keys import parse as parse_keys
 from flight.recovery.table import controls_up_to, level_named
 from flight.supervisor.shell import RunDirectoryInUseError, lock
 from hal import boards
 from icd.link import KEY_SIZE
 
-KEYS = "keys.json"
 LONGEST_RUN_PATH = 80
 """So that what lies in the run directory stays below the 107 octets of a socket's name."""
 
@@ -78,14 +79,10 @@ def make_keys(path: Path, slots: list[int]) -> bool:
 def _read_keys(path: Path) -> dict[str, str]:
     if path.stat().st_mode & 0o077:
         raise ConfigurationError(f"others can read the keys in {path}; chmod 600 it")
-    try:
-        keys: dict[str, str] = json.loads(path.read_text())["slots"]
-        for slot, key in keys.items():
-            if not 0 < int(slot) < 65536 or len(bytes.fromhex(key)) != KEY_SIZE:
-                raise ValueError(f"slot {slot} is no key of {KEY_SIZE} octets")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigurationError(f"{path} is not a keys file: {error!r}; move it away") from None
-    return keys
+    keys, wrong = parse_keys(path.read_bytes())
+    if wrong:
+        raise ConfigurationError(f"{path} is not a keys file: {wrong[0]}; move it away")
+    return {str(slot): key.hex() for slot, key in keys.items()}
 
 
 def become_supervisor(plan: Path) -> None:

@@ -130,3 +130,7 @@ class ExecutiveMonitor(Component[ExecutiveHousekeeping, ExecutiveParameters]):
     @event(7, Severity.HIGH)
     def worker_unkillable(self, name: Text32, pid: U32) -> None:
         """Process {pid} of worker {name} does not end when killed; only its power can end it."""
+
+    @event(8, Severity.HIGH)
+    def state_lost(self, what: Text128) -> None:
+        """Lost from the state directory: {what}."""

@@ -96,7 +96,15 @@ def test_without_a_boot_id_every_start_counts_as_a_reboot(computer: Computer) ->
 
 @pytest.mark.parametrize(
     "saved",
-    [{"offset": "x"}, {"boot_id": "boot-1"}, {"ceiling": None}, {"boot_id": 3, "offset": 1}],
+    [
+        {"offset": "x"},
+        {"boot_id": "boot-1"},
+        {"ceiling": None},
+        {"boot_id": 3, "offset": 1},
+        {"boot_id": "boot-1", "offset": 10**30},
+        {"boot_id": "boot-1", "offset": -(10**30), "ceiling": -1},
+        {"ceiling": 10**19},
+    ],
 )
 def test_what_was_saved_badly_is_as_good_as_nothing(
     computer: Computer, saved: dict[str, Any]

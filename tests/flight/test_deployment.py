@@ -87,7 +87,18 @@ def test_after_a_restart_an_old_telecommand_is_a_replay() -> None:
 
 @pytest.mark.parametrize(
     "saved",
-    [{"boots": "many"}, {"mode": "x"}, {"mode": 99}, {"replay": 5}, {"replay": {"1": "x"}}],
+    [
+        {"boots": "many"},
+        {"boots": -5},
+        {"boots": 2**32},
+        {"mode": "x"},
+        {"mode": 99},
+        {"replay": 5},
+        {"replay": {"1": "x"}},
+        {"replay": {"1": -1}},
+        {"replay": {"1": 2**64}},
+        {"clock": 3},
+    ],
 )
 def test_saved_state_that_makes_no_sense_does_not_keep_it_from_flying(
     saved: dict[str, Any],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flight.channel import Channel, pair
-from flight.persistent import PATH, PersistentState, parse
+from flight.persistent import BACKUP, PATH, PersistentState, encode, parse
 from flight.ports import StorageResult, WorkerMessage
 from flight.simulated.storage import SimulatedStorage
 from flight.storage_client import MOST_PENDING, TIMEOUT, BoundStorage, StorageClient
@@ -36,7 +38,7 @@ class TestPersistentState:
         for number in range(10):
             state.put("n", number, lambda n=number: told.append(n))  # type: ignore[misc]
         storage.settle()
-        assert storage.requests == ["write", "write"]
+        assert storage.requests == ["write", "write", "write"]
         assert told == list(range(10))
         assert parse(bytes(storage.files[PATH])) == {"n": 9}
 
@@ -240,4 +242,21 @@ def test_the_state_file_is_plain_json_with_its_format() -> None:
     storage = SimulatedStorage()
     PersistentState(storage, {}).put("mode", 1)
     storage.settle()
-    assert json.loads(bytes(storage.files[PATH])) == {"format": 1, "mode": 1}
+    said = json.loads(bytes(storage.files[PATH]))
+    assert said == {"format": 1, "crc32": zlib.crc32(b'{"mode": 1}'), "mode": 1}
+
+
+def test_a_second_copy_follows_what_is_durable() -> None:
+    storage = SimulatedStorage()
+    PersistentState(storage, {}).put("mode", 1)
+    storage.settle()
+    assert storage.files[BACKUP] == storage.files[PATH]
+
+
+def test_any_flipped_bit_of_the_state_file_is_noticed() -> None:
+    octets = encode({"boots": 41, "replay": {"1": 123456}, "mode": 0})
+    for place in range(8 * len(octets)):
+        flipped = bytearray(octets)
+        flipped[place // 8] ^= 1 << place % 8
+        with suppress(ValueError):
+            assert parse(bytes(flipped)) == parse(octets) or b"crc32" not in flipped
