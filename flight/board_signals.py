@@ -39,6 +39,10 @@ class BoardListener(Protocol):
         """The driver reported a fault, or a device turned out to be lost."""
         ...
 
+    def back(self, device: int) -> None:
+        """A device that was lost answers again."""
+        ...
+
     def silent(self, is_silent: bool) -> None:
         """Readings stay away, or come again."""
         ...
@@ -58,6 +62,11 @@ class BoardSignals:
         """Tell of a fault."""
         for listener in self._listeners:
             listener.fault(fault)
+
+    def back(self, device: int) -> None:
+        """Tell that a device answers again."""
+        for listener in self._listeners:
+            listener.back(device)
 
     def silent(self, is_silent: bool) -> None:
         """Tell that readings stay away, or are back."""

@@ -434,6 +434,8 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
             if name == "device_lost":
                 lost = Fault(arguments[0], FaultKind.LOST, 0, arguments[1], self.port.clock())
                 self._signals.fault(lost)
+            elif name == "device_back":
+                self._signals.back(arguments[0])
 
     def _bounds_now(self) -> Bounds:
         chosen = self.parameters

@@ -292,9 +292,9 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters]):
         self._step(s.ReleaseAll())
         self.port.wake()
 
-    def recall(self, reason: str) -> None:
-        """End every process at once; each job goes on from its last commit when it may run."""
-        self._step(s.RecallAll(reason))
+    def recall(self, reason: str, begun_by: int) -> None:
+        """End processes begun by then (on-board ns); each job goes on from its last commit."""
+        self._step(s.RecallAll(reason, begun_by))
         self.port.wake()
 
     def _next_due(self, now: int, is_behind: bool) -> int | None:

@@ -173,7 +173,7 @@ class JobLifecycle(Attempts):
             case s.ReleaseAll():
                 self.held = ""
             case s.RecallAll():
-                self._recall_all(stimulus.reason)
+                self._recall_all(stimulus)
             case s.SetPolicy():
                 self.policy = stimulus.policy
 

@@ -256,6 +256,10 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters]):
         self._step(s.Fault(cause, fault.text, fault.time_ns, fault.sequence))
         self.port.wake()
 
+    def back(self, device: int) -> None:
+        """A device that was lost answers again: the next loss is another event."""
+        self._step(s.Back(device))
+
     def silent(self, is_silent: bool) -> None:
         """Readings of the board stay away, or come again."""
         self._step(s.Silent(is_silent))
@@ -305,7 +309,7 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters]):
             case s.ReleaseJobs():
                 self._jobs.release()
             case s.RecallJobs():
-                self._jobs.recall(instruction.reason)
+                self._jobs.recall(instruction.reason, instruction.begun_by)
             case s.Act():
                 self._act(instruction)
             case s.Save():

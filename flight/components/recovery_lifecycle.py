@@ -26,7 +26,11 @@ P = Phase
 # L1 goes from QUEUED to VERIFYING, levels below L5 skip SAVING, and an action that does not help
 # leads from ACTING or VERIFYING to CLEARING of the next level.
 TABLE: Mapping[Phase, Mapping[type, str]] = {
-    P.GATHERING: {s.Tick: "_decide", s.Readings: "_take_guidance"},
+    P.GATHERING: {
+        s.Tick: "_decide",
+        s.Readings: "_take_guidance",
+        s.Running: "_look_for_job_end",
+    },
     P.QUEUED: {},
     P.CLEARING: {s.Running: "_look_if_clear", s.Tick: "_commit_to"},
     P.SAVING: {s.Saved: "_act", s.Tick: "_act"},
@@ -90,6 +94,8 @@ class RecoveryLifecycle(Triage):
                 self.jobs = stimulus
                 self._hand_out(stimulus)
                 self._look_for_boundaries()
+            case s.Back():
+                self._unwell.pop(stimulus.device, None)
             case s.Done() | s.Saved():
                 self._answered(stimulus)
             case s.Tick():
@@ -168,7 +174,7 @@ class RecoveryLifecycle(Triage):
 
     def _begin(self, case: Case) -> None:
         """Take the action of the case's level, if it may be taken."""
-        if case.level is Level.RESTART_JOB and case.order is None and not self._has_jobs():
+        if case.level is Level.RESTART_JOB and case.order is None and not self._has_job(case):
             case.reason += "; no job to restart"
             self._noted(case)
             return
@@ -185,8 +191,9 @@ class RecoveryLifecycle(Triage):
         self._tell(event, case.device, int(case.level), case.level.words, case.reason)
         self._clear(case)
 
-    def _has_jobs(self) -> bool:
-        return bool(self.jobs.processes or self.jobs.failed)
+    def _has_job(self, case: Case) -> bool:
+        """Whether a process that it struck still runs, or waits to be tried again."""
+        return bool(self.jobs.processes & case.jobs or self.jobs.failed)
 
     def _obstacle(self, case: Case) -> str:
         """Why an action is not taken, and what would allow it; empty: it is."""
@@ -205,18 +212,19 @@ class RecoveryLifecycle(Triage):
         return ""
 
     def _clear(self, case: Case) -> None:
-        case.jobs = self.jobs.processes
         if case.level is Level.SAFE_MODE:
             self._act(case)  # it holds the jobs itself
             return
         if case.level is Level.RESTART_JOB:
-            self._out.append(s.RecallJobs(case.reason))
+            case.jobs &= self.jobs.processes
+            self._out.append(s.RecallJobs(case.reason, case.opened))
             self._verify(case)
             return
+        case.jobs = self.jobs.processes
         if not case.is_holding:
             case.is_holding = True
             self._out.append(s.HoldJobs(case.level.words))
-        self._out.append(s.RecallJobs(case.reason))
+        self._out.append(s.RecallJobs(case.reason, self._now))
         case.phase, case.due = P.CLEARING, self._now + CLEAR
         self._look_if_clear(case)
 
@@ -241,9 +249,16 @@ class RecoveryLifecycle(Triage):
         if not done.ok:
             self._fail(case, done.text or "it was not done, and not said why")
         elif case.level is Level.SAFE_MODE:
-            self._recovered(case)
+            self._end_in_safe_mode(case)
         else:
             self._verify(case)
+
+    def _end_in_safe_mode(self, case: Case) -> None:
+        if case.order is not None:
+            self._close(case, ok=True)
+        else:
+            self._tell("given_up", case.device, f"safe mode is entered; {case.reason}")
+            self._close(case)
 
     def _overdue(self, case: Case, _: s.Tick) -> None:
         self._fail(case, f"no answer within {RUNGS[case.level].done // SECOND} s")
@@ -323,6 +338,7 @@ class RecoveryLifecycle(Triage):
         cause = Cause(order.device, Kind.ORDER, 0)
         row = row_of(cause.kind, cause.code)
         case = Case(cause, row, order.level, self._now, row.meaning, order=order.number)
+        case.jobs = self.jobs.processes
         self.cases.append(case)
 
     # ------------------------------------------------------------ across restarts

@@ -224,14 +224,15 @@ class Attempts:
         self._move(record, P.ENDING, reason)
         self._ask_to_end(record)
 
-    def _recall_all(self, reason: str) -> None:
-        """End every process; whoever waits after a failure need not wait any longer."""
+    def _recall_all(self, stimulus: s.RecallAll) -> None:
+        """End processes; whoever waits after a failure need not wait any longer."""
         for record in self._live():
             run = self.runs[record.id]
-            if record.phase in (P.RUNNING, P.PAUSED) or (
+            is_begun = record.phase in (P.RUNNING, P.PAUSED) or (
                 record.phase is P.STARTING and (record.pid or run.is_sent)
-            ):
-                self._end(record, Ending.RECALL, reason)
+            )
+            if is_begun and run.since <= stimulus.begun_by:
+                self._end(record, Ending.RECALL, stimulus.reason)
             elif record.phase is P.WAITING:
                 run.not_before = min(run.not_before, self._now)
 

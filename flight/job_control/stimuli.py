@@ -190,9 +190,11 @@ class ReleaseAll: ...
 
 @dataclass(frozen=True)
 class RecallAll:
-    """End every process at once; each job goes on from its last commit when it may run."""
+    """End every process begun by then; each job goes on from its last commit when it may run."""
 
     reason: str
+    begun_by: int
+    """On-board ns."""
 
 
 @dataclass(frozen=True)

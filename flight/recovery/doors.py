@@ -71,10 +71,10 @@ class JobsDoor:
     def release(self) -> None:
         self.holds.release(WHO)
 
-    def recall(self, reason: str) -> None:
+    def recall(self, reason: str, begun_by: int) -> None:
         runner = self.slot.component
         if isinstance(runner, JobRunner):
-            self.executive.do_now(self.slot, partial(runner.recall, reason))
+            self.executive.do_now(self.slot, partial(runner.recall, reason, begun_by))
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,9 @@ class RecoveryListener:
 
     def fault(self, fault: Fault) -> None:
         self._post(lambda recovery: recovery.fault(fault))
+
+    def back(self, device: int) -> None:
+        self._post(lambda recovery: recovery.back(device))
 
     def silent(self, is_silent: bool) -> None:
         self._post(lambda recovery: recovery.silent(is_silent))

@@ -29,8 +29,8 @@ class Jobs(Protocol):
 
     def release(self) -> None: ...
 
-    def recall(self, reason: str) -> None:
-        """End every job's process at once; each goes on from its last commit when it may run."""
+    def recall(self, reason: str, begun_by: int) -> None:
+        """End every process begun by then (on-board ns); its job goes on from its last commit."""
         ...
 
 

@@ -54,6 +54,13 @@ class Readings:
 
 
 @dataclass(frozen=True)
+class Back:
+    """A device that was lost answers again."""
+
+    device: int
+
+
+@dataclass(frozen=True)
 class Running:
     """The processes of our jobs, and the jobs whose last process failed and that wait for more."""
 
@@ -125,6 +132,7 @@ class Tick: ...
 Stimulus = (
     Fault
     | Readings
+    | Back
     | Running
     | Silent
     | Done
@@ -154,6 +162,8 @@ class RecallJobs:
     """End the processes of our jobs; each goes on from its last commit once jobs may run."""
 
     reason: str
+    begun_by: int
+    """Those begun later are let run; on-board ns."""
 
 
 @dataclass(frozen=True)

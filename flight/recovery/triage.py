@@ -30,6 +30,8 @@ class Triage:
         self._seen: deque[tuple[Cause, int, int]] = deque(maxlen=MOST_REMEMBERED)
         self._recent: deque[tuple[int, Cause]] = deque(maxlen=MOST_RECENT)
         self._hits: dict[tuple[int, int], tuple[frozenset[int], str]] = {}
+        self._unwell: dict[int, Level] = {}
+        """Devices whose recovery ended without success, and the level that it had come to."""
         self._now = 0
         self._out: list[s.Instruction] = []
         self._is_changed = False
@@ -57,7 +59,10 @@ class Triage:
         if row.advice:
             self._tell("attention", cause.device, cause.words, row.advice)
         case = self._case_of(cause.device)
-        if case is None:
+        if cause.kind is Kind.LOST and self._unwell.get(cause.device, Level.LOG) >= level:
+            reason = f"{cause.words}: what was done, or withheld, about it is known"
+            self._tell("fault_noted", cause.device, reason)
+        elif case is None:
             self._open(cause, row, level, count)
         else:
             self._join(case, cause, row, level)
@@ -144,6 +149,10 @@ class Triage:
             case.level = max(case.level, case.floor)
         self._decided(case)
 
+    def _look_for_job_end(self, case: Case, _: s.Running) -> None:
+        if case.row.wait is Wait.JOB_END and self._has_job_ended(case):
+            self._decided(case)
+
     def _has_job_ended(self, case: Case) -> bool:
         return bool(case.jobs - self.jobs.processes or self.jobs.failed)
 
@@ -185,6 +194,10 @@ class Triage:
 
     def _close(self, case: Case, text: str = "", *, ok: bool = False) -> None:
         case.phase = P.CLOSED
+        if ok:
+            self._unwell.pop(case.device, None)
+        elif case.level > Level.LOG:
+            self._unwell[case.device] = case.level
         self.cases.remove(case)
         self._is_changed = True
         if case.is_holding:
