@@ -52,6 +52,7 @@ class EmulatedOrin:
         self._last_ns: int | None = None
         self._swept_ns = self._published_ns = 0
         self._is_dead = False
+        self._publish(self._injected.look(), [])  # whole before anybody opens it
 
     def close(self) -> None:
         """Take the board away: its files go."""
