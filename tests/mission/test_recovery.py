@@ -1,0 +1,67 @@
+"""What a fault of the emulated board leads to, end to end: XID in, job running again out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from examples.session import Session
+from ground.client import Client
+from tests.mission.conftest import STATIONS, cleanly
+from tests.mission.watching import await_job, inject
+
+pytestmark = [pytest.mark.control, pytest.mark.xdist_group("recovery")]
+Measured = Callable[[str, float], None]
+RECOVERY = '[recovery]\nmax_level = "L5"\n'
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Session]:
+    """A payload that may do anything to its emulated board."""
+    with cleanly("emulated-h100") as session:
+        configuration = session.root / "payload.toml"
+        configuration.write_text(RECOVERY + STATIONS)
+        session.start_payload("--config", str(configuration))
+        yield session
+
+
+@pytest.fixture(scope="module")
+def flown(own: Session) -> Iterator[Client]:
+    """Its client, once the board is read."""
+    with own.start_ground() as client:
+        client.send("jobs.set", {"back_off_s": 0.1})
+        client.wait_value("board.power_w", lambda watts: watts > 0, timeout_s=20)
+        yield client
+
+
+@pytest.mark.verifies("VA-RCV-01", "VA-RCV-02")
+@pytest.mark.parametrize(
+    ("code", "level", "limit_s"), [(31, 1, 15), (62, 3, 30), (143, 4, 45), (79, 5, 75)]
+)
+def test_an_xid_leads_to_its_action_and_the_job_goes_on(
+    own: Session, flown: Client, measured: Measured, code: int, level: int, limit_s: float
+) -> None:
+    job = flown.submit("matmul", {"size": 96, "repeats": 1_000_000}).result["job"]
+    row = await_job(flown, job, lambda row: row["phase"] == "RUNNING" and row["step"] > 0)
+    try:
+        cursor, since = flown.cursor(), time.monotonic()
+        inject(own.run, "xid", str(code))
+        name = "recovery.heavy_action_started" if level >= 3 else "recovery.action_started"
+        flown.expect_event(name, where={"level": level}, after=cursor, timeout_s=15)
+        flown.expect_event(
+            "recovery.recovered", where={"level": level}, after=cursor, timeout_s=limit_s
+        )
+        measured(f"XID {code}, until the GPU is recovered by L{level}", time.monotonic() - since)
+        await_job(
+            flown,
+            job,
+            lambda now: now["phase"] == "RUNNING" and now["attempt"] > row["attempt"],
+        )
+        measured(f"XID {code}, until its job runs again", time.monotonic() - since)
+        names = [event.name for event in flown.events(cursor)]
+        assert names.count(name) == 1
+        assert "recovery.action_failed" not in names
+    finally:
+        flown.send("jobs.cancel", {"job": job}, check=False)
