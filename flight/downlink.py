@@ -161,17 +161,22 @@ class Downlink:
             self.send(apid, Service.EVENT, severity, body, priority)
 
     def report(self, apid: int, number: int, packed: bytes, station: int | None) -> bool:
-        """Queue a component report, or return False when there is no room."""
+        """Queue a component report, or return False when there is no room.
+
+        One for all goes out when anybody has room for it; whoever has none loses it, counted: a
+        station that takes nothing holds up no other.
+        """
         if self.bulk_room(station) < 1:
             return False
         body = reports.numbered(number, packed)
-        return self.send(
+        self.send(
             apid, Service.COMPONENT_REPORT, reports.COMPONENT_REPORT, body, Priority.BULK, station
         )
+        return True
 
     def bulk_room(self, station: int | None) -> int:
-        """How many component reports fit now without loss."""
-        return min((q.room(Priority.BULK) for q in self._queues(station)), default=0)
+        """How many component reports fit now: for that station, or for whoever has most room."""
+        return max((q.room(Priority.BULK) for q in self._queues(station)), default=0)
 
     def verification(self, apid: int, stage: Stage, body: bytes, station: int) -> None:
         """Queue a verification report for the source and everybody who listens."""
@@ -183,9 +188,10 @@ class Downlink:
         self.send(apid, service, subtype, body, Priority.VERIFICATION, destination=station)
 
     def _queues(self, station: int | None) -> list[PriorityQueue]:
-        if station in self.stations:
-            return [self.stations[station].queue]
-        return [s.queue for s in self.stations.values()] or [self._backlog]
+        if station is None:
+            return [s.queue for s in self.stations.values()] or [self._backlog]
+        known = self.stations.get(station)
+        return [] if known is None else [known.queue]
 
     def _count(self, apid: int) -> int:
         count = self._counts.get(apid, 0)

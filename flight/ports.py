@@ -54,7 +54,7 @@ class TelemetrySink(Protocol):
         ...
 
     def bulk_room(self, station: int | None) -> int:
-        """How many reports can be queued now without loss."""
+        """How many reports can be queued now; for all stations, by the one with most room."""
         ...
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import Annotated, Protocol
 
+from flight.acceptance import FIELD_CODE, Acceptance, Armed, Call, Rejected, Target
 from flight.component import (
     Component,
     FieldError,
@@ -23,55 +24,17 @@ from flight.component import (
 from flight.invocation import ACCEPTED, Invocation
 from flight.modes import Modes
 from flight.parameters import pack_parameters, unpack_changes
-from flight.ports import Work
 from flight.uplink import Rejection
 from icd import reports, telecommand
-from icd.codec import Codec, FieldFault
 from icd.failures import FailureCode
 from icd.fields import F32, U8, U16, U32, Limits, Text128, Unit
 from icd.reports import Service, Stage
-from icd.space_packet import PacketError, PacketFault
+from icd.space_packet import PacketError
 from icd.telecommand import Telecommand
 
 SECOND = 1_000_000_000
 MOST_PENDING = 512
-REQUEST_TIMEOUT = 10 * SECOND
-_FIELD_CODE = {
-    FieldFault.LENGTH: FailureCode.ARGUMENT_LENGTH,
-    FieldFault.TYPE: FailureCode.ARGUMENT_TYPE,
-    FieldFault.RANGE: FailureCode.ARGUMENT_RANGE,
-    FieldFault.ENUM: FailureCode.ARGUMENT_ENUM,
-}
-_PACKET_CODE = {
-    PacketFault.LENGTH: FailureCode.BAD_LENGTH,
-    PacketFault.CHECKSUM: FailureCode.BAD_CHECKSUM,
-    PacketFault.HEADER: FailureCode.BAD_PACKET,
-}
-_FUNCTION = (Service.FUNCTION, reports.FUNCTION_PERFORM)
-OBSERVER_MAY = frozenset(
-    {
-        (Service.TEST, reports.PING),
-        (Service.TEST, reports.ALIVE_REQUEST),
-        (Service.HOUSEKEEPING, reports.HK_ONE_SHOT),
-        (Service.PARAMETER, reports.PARAMETER_REPORT_REQUEST),
-    }
-)
-"""What a station with the role of an observer may ask."""
-
-
-class Target(Protocol):
-    """A plugged-in component, as the command handler sees it."""
-
-    name: str
-    apid: int
-    is_stopped: bool
-    current: Invocation | None
-    pending: dict[Invocation, None]
-    component: Component[Any, Any]
-
-    def post(self, work: Work) -> bool: ...
-
-    def ping(self, key: int, answer: Callable[[int], None]) -> bool: ...
+"""Of one component: one that answers nothing keeps no other from being commanded."""
 
 
 class Replies(Protocol):
@@ -80,31 +43,6 @@ class Replies(Protocol):
     def verification(self, apid: int, stage: Stage, body: bytes, station: int) -> None: ...
 
     def answer(self, apid: int, service: int, subtype: int, body: bytes, station: int) -> None: ...
-
-
-class _Rejected(Exception):
-    def __init__(self, code: FailureCode, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
-
-
-class _Call(NamedTuple):
-    """What is to be called, once accepted."""
-
-    target: Target
-    method: str
-    arguments: tuple[Any, ...]
-    results: Codec | None
-    timeout: int
-
-
-@dataclass(frozen=True)
-class _Armed:
-    source: int
-    apid: int
-    opcode: int
-    until: int
 
 
 @dataclass
@@ -143,11 +81,9 @@ class CommandHandler(Component[CommandHousekeeping, CommandParameters]):
         self._targets = targets
         self._replies = replies
         self._modes = modes
-        self._observers = frozenset(observers)
+        self._acceptance = Acceptance(targets, modes, observers)
         self._deadlines: list[tuple[int, int, Invocation]] = []
         self._number = 0
-        self._armed: _Armed | None = None
-        self._requests: dict[int, tuple[Target, str]] = {}
 
     def start(self, now: int) -> None:  # noqa: ARG002
         """Learn which component carries out which standard request; what a former instance left
@@ -155,11 +91,7 @@ class CommandHandler(Component[CommandHousekeeping, CommandParameters]):
         for target in self._targets.values():
             for invocation in list(target.pending):
                 invocation.abandon()
-        self._requests = {
-            key: (target, method)
-            for target in self._targets.values()
-            for key, method in target.component.declaration.requests.items()
-        }
+        self._acceptance.learn_requests()
         self.hk.mode = self._modes.now
 
     def run(self, now: int) -> int | None:
@@ -169,8 +101,6 @@ class CommandHandler(Component[CommandHousekeeping, CommandParameters]):
             if not invocation.is_settled:
                 self.hk.timed_out += 1
                 invocation.fail("no answer within its time-out", FailureCode.TIMED_OUT)
-        while self._deadlines and self._deadlines[0][2].is_settled:
-            heapq.heappop(self._deadlines)
         self.hk.mode = self._modes.now
         return self._deadlines[0][0] if self._deadlines else None
 
@@ -181,16 +111,14 @@ class CommandHandler(Component[CommandHousekeeping, CommandParameters]):
         try:
             tc = telecommand.parse(packet)
         except PacketError as error:
-            self._reject(packet[:4].ljust(4, b"\0"), station or 0, _PACKET_CODE[error.fault], error)
+            self._reject(packet[:4].ljust(4, b"\0"), station or 0, Rejected.of(error))
             return
         try:
-            call = self._accept(tc, station)
-        except _Rejected as verdict:
-            self._reject(tc.request_id, tc.source, verdict.code, verdict.reason)
+            self._hand_over(tc, self._acceptance.judge(tc, station, self.port.clock()))
+        except Rejected as verdict:
+            self._reject(tc.request_id, tc.source, verdict)
         except FieldError as error:
-            self._reject(tc.request_id, tc.source, _FIELD_CODE[error.fault], error)
-        else:
-            self._hand_over(tc, call)
+            self._reject(tc.request_id, tc.source, Rejected.of(error))
 
     def frame_rejected(self, why: Rejection) -> None:
         """Count a link message that was not taken; it is never answered."""
@@ -201,77 +129,25 @@ class CommandHandler(Component[CommandHousekeeping, CommandParameters]):
             self.hk.frames_replayed += 1
         self.link_message_rejected(why)
 
-    def _accept(self, tc: Telecommand, station: int | None) -> _Call:
-        armed, self._armed = self._armed, None
-        target = self._targets.get(tc.apid)
-        if target is None:
-            raise _Rejected(
-                FailureCode.UNKNOWN_APID,
-                f"no component has APID {tc.apid}; give one of "
-                + ", ".join(f"{t.apid} ({t.name})" for t in self._targets.values()),
-            )
-        if station is not None and station != tc.source:
-            raise _Rejected(
-                FailureCode.SOURCE_REFUSED, f"source {tc.source} came with station {station}'s key"
-            )
-        kind = (tc.service, tc.subtype)
-        if tc.source in self._observers and kind not in OBSERVER_MAY:
-            raise _Rejected(
-                FailureCode.SOURCE_REFUSED,
-                f"station {tc.source} only observes; it may not command",
-            )
-        if kind == _FUNCTION:
-            return self._accept_function(tc, target, armed)
-        owner, method = self._requests.get(tc.service << 8 | tc.subtype, (None, ""))
-        if owner is None:
-            raise _Rejected(
-                FailureCode.UNKNOWN_SERVICE, f"no request {tc.service},{tc.subtype} here"
-            )
-        return _Call(owner, method, (tc.apid, tc.data), None, REQUEST_TIMEOUT)
-
-    def _accept_function(self, tc: Telecommand, target: Target, armed: _Armed | None) -> _Call:
-        plan = target.component.declaration.commands.get(tc.data[0]) if tc.data else None
-        if plan is None:
-            given = tc.data[0] if tc.data else "none"
-            raise _Rejected(FailureCode.UNKNOWN_OPCODE, f"{target.name} has no opcode {given}")
-        entry = plan.entry
-        if self._modes.now not in plan.modes:
-            raise _Rejected(
-                FailureCode.WRONG_MODE,
-                f"{entry.name} is not allowed in {self._modes.now.name}; "
-                f"allowed in {', '.join(entry.modes)}",
-            )
-        arguments = plan.decode(tc.data[1:])
-        if entry.is_critical and not self._is_armed(tc, armed):
-            raise _Rejected(
-                FailureCode.NOT_ARMED,
-                f"arm it first: commands.arm apid={target.apid} opcode={entry.opcode}",
-            )
-        return _Call(target, plan.method_name, arguments, plan.results, plan.timeout_ns)
-
-    def _is_armed(self, tc: Telecommand, armed: _Armed | None) -> bool:
-        return (
-            armed is not None
-            and (armed.source, armed.apid, armed.opcode) == (tc.source, tc.apid, tc.data[0])
-            and self.port.clock() <= armed.until
-        )
-
-    def _hand_over(self, tc: Telecommand, call: _Call) -> None:
+    def _hand_over(self, tc: Telecommand, call: Call) -> None:
         target = call.target
-        if self.hk.pending >= MOST_PENDING:
-            code, reason = FailureCode.TOO_MANY_PENDING, "too many pending; wait for completions"
-        elif target.is_stopped:
-            code = FailureCode.COMPONENT_STOPPED
-            reason = f"{target.name} was stopped after raising again and again"
-        else:
-            deadline = self.port.clock() + call.timeout
-            invocation = Invocation(self, tc, target.pending, call.results, deadline)
-            if target.post(partial(self._perform, invocation, call)):
-                self._accepted(invocation, deadline)
-                return
-            code = FailureCode.QUEUE_FULL
-            reason = f"the queue of {target.name} is full; send it again"
-        self._reject(tc.request_id, tc.source, code, reason)
+        if len(target.pending) >= MOST_PENDING:
+            raise Rejected(
+                FailureCode.TOO_MANY_PENDING,
+                f"{MOST_PENDING} of {target.name} are pending; wait for completions",
+            )
+        if target.is_stopped:
+            raise Rejected(
+                FailureCode.COMPONENT_STOPPED,
+                f"{target.name} was stopped after raising again and again",
+            )
+        deadline = self.port.clock() + call.timeout
+        invocation = Invocation(self, tc, target.pending, call.results, deadline)
+        if not target.post(partial(self._perform, invocation, call)):
+            raise Rejected(
+                FailureCode.QUEUE_FULL, f"the queue of {target.name} is full; send it again"
+            )
+        self._accepted(invocation, deadline)
 
     def _accepted(self, invocation: Invocation, deadline: int) -> None:
         self.hk.accepted += 1
@@ -284,7 +160,7 @@ class CommandHandler(Component[CommandHousekeeping, CommandParameters]):
         if invocation.wants(ACCEPTED):
             self.stage(invocation, ACCEPTED)
 
-    def _perform(self, invocation: Invocation, call: _Call) -> None:
+    def _perform(self, invocation: Invocation, call: Call) -> None:
         if invocation.is_settled:
             return
         target = call.target
@@ -294,7 +170,7 @@ class CommandHandler(Component[CommandHousekeeping, CommandParameters]):
         except Refused as verdict:
             invocation.fail(verdict.reason, verdict.code)
         except FieldError as error:
-            invocation.fail(str(error), _FIELD_CODE[error.fault])
+            invocation.fail(str(error), FIELD_CODE[error.fault])
         except Exception as error:
             invocation.fail(f"{type(error).__name__}: {error}", FailureCode.RAISED)
             raise
@@ -306,12 +182,13 @@ class CommandHandler(Component[CommandHousekeeping, CommandParameters]):
         finally:
             target.current = None
 
-    def _reject(self, request_id: bytes, source: int, code: FailureCode, reason: object) -> None:
+    def _reject(self, request_id: bytes, source: int, verdict: Rejected) -> None:
+        code, reason = verdict.code, verdict.reason
         self.hk.rejected += 1
         self.hk.last_failure = code
-        body = reports.verification(Stage.REJECTED, request_id, code=code, reason=str(reason))
+        body = reports.verification(Stage.REJECTED, request_id, code=code, reason=reason)
         self._replies.verification(self.port.apid, Stage.REJECTED, body, source)
-        self.telecommand_rejected(source, code, str(reason))
+        self.telecommand_rejected(source, code, reason)
 
     # --- the account of each telecommand (flight.invocation.Verifier) ---
 
@@ -339,6 +216,8 @@ class CommandHandler(Component[CommandHousekeeping, CommandParameters]):
     def settled(self, code: int) -> None:
         """One telecommand less is pending: completed, or failed with this code."""
         self.hk.pending -= 1
+        while self._deadlines and self._deadlines[0][2].is_settled:
+            heapq.heappop(self._deadlines)
         if code:
             self.hk.failed += 1
             self.hk.last_failure = code
@@ -365,7 +244,7 @@ class CommandHandler(Component[CommandHousekeeping, CommandParameters]):
             raise Refused(f"APID {apid} has no critical command {opcode}", FailureCode.NOT_FOUND)
         source = self._own_invocation().source
         until = self.port.clock() + int(self.parameters.arming_s * SECOND)
-        self._armed = _Armed(source, apid, opcode, until)
+        self._acceptance.arm(Armed(source, apid, opcode, until))
         self.armed(apid, opcode, self.parameters.arming_s)
 
     @command(2, critical=True)
@@ -421,7 +300,7 @@ class CommandHandler(Component[CommandHousekeeping, CommandParameters]):
             try:
                 target.component.set_parameters(changes)
             except FieldError as error:
-                pending.fail(str(error), _FIELD_CODE[error.fault])
+                pending.fail(str(error), FIELD_CODE[error.fault])
             except Exception as error:  # the owner's mistake, contained as the owner's
                 pending.fail(f"{type(error).__name__}: {error}", FailureCode.RAISED)
                 raise

@@ -154,6 +154,20 @@ class TestPriorities:
         assert contact.downlink.packets == DEPTH[Priority.HOUSEKEEPING] + 10
         assert contact.downlink.waiting() == DEPTH[Priority.HOUSEKEEPING]
 
+    def test_a_station_that_takes_nothing_holds_up_no_other(self, contact: Pass) -> None:
+        contact.beat(1)
+        contact.beat(2, window=0, routing=b"b")
+        for number in range(DEPTH[Priority.BULK] + 10):
+            assert contact.bulk(number)
+            assert numbers(contact.heard(1)) == [number]
+        assert contact.downlink.dropped == 10
+
+    def test_what_is_meant_for_a_station_that_is_gone_goes_to_nobody(self, contact: Pass) -> None:
+        contact.beat(1)
+        assert contact.downlink.bulk_room(2) == 0
+        assert not contact.bulk(1, station=2)
+        assert contact.heard(1) == []
+
     def test_bulk_is_refused_rather_than_dropped(self, contact: Pass) -> None:
         contact.beat()
         while contact.bulk(0):

@@ -208,7 +208,7 @@ class TestRejection:
         craft.step(10.2)
         assert craft.failure(first)[0] is FailureCode.TIMED_OUT
 
-    def test_no_more_than_512_telecommands_are_pending(self, craft: Craft) -> None:
+    def test_no_more_than_512_telecommands_of_a_component_are_pending(self, craft: Craft) -> None:
         for _ in range(512):
             craft.do("later")
         request = craft.do("later")
@@ -216,6 +216,18 @@ class TestRejection:
         craft.step(2.2)
         assert craft.handler.hk.pending == 0
         assert ACCEPTED in craft.stages(craft.do("later"))
+
+    def test_a_component_that_answers_nothing_keeps_no_other_from_being_commanded(
+        self, craft: Craft
+    ) -> None:
+        for _ in range(512):
+            craft.do("later")
+        assert craft.stages(craft.request(17, 1, b"", apid=COMMANDS))[-1] is COMPLETED
+
+    def test_what_is_settled_is_not_kept_until_its_time_out(self, craft: Craft) -> None:
+        for _ in range(20):
+            craft.do("paint", 1)
+        assert len(craft.handler._deadlines) == 0
 
     def test_a_stopped_component_takes_no_commands(self, craft: Craft) -> None:
         for _ in range(4):
