@@ -54,7 +54,7 @@ def _train(payload: Client, until_commit: bool = False) -> tuple[int, dict[str, 
     return job, row
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The weights of the same training, run by hand from end to end."""
     out = tmp_path_factory.mktemp("undisturbed")
