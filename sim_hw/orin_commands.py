@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from icd.board_state import BoardStateError
 from sim_hw.orin_inject import LEVELS, OrinWorld
 from sim_hw.orin_tree import RAILS, ZONES
 
@@ -64,6 +65,17 @@ def zone(world: OrinWorld, name: str, state: str) -> None:
 def ecc(world: OrinWorld, corrected: int, uncorrected: int) -> None:
     """Count memory errors."""
     world.ecc(corrected, uncorrected)
+
+
+@inject_orin.command()
+@click.option("--pid", type=int, help="Of this process only.")
+@click.pass_obj
+def crash(world: OrinWorld, pid: int | None) -> None:
+    """End compute contexts, as a fault of the GPU does."""
+    try:
+        click.echo(f"{world.crash(pid)} context(s) ended")
+    except BoardStateError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @inject_orin.command("file")

@@ -11,10 +11,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from icd.board_state import BoardState
 from sim_hw.orin_tree import RAILS, ZONES
 
 FILE = "injections.json"
 LEVELS = ("warning", "critical")
+_MMU_FAULT = 31
 
 
 @dataclass
@@ -100,6 +102,23 @@ class OrinWorld:
         """Let a file be what it was."""
         with self._change() as injections:
             injections.files.pop(path.lstrip("/"), None)
+
+    def crash(self, pid: int | None = None) -> int:
+        """End compute contexts as a GPU fault does: a process's, or all; how many ended.
+
+        They read an MMU fault, which is what most upsets of the GPU's logic look like.
+        """
+        board = BoardState.attach(self._folder / "board.state")
+        try:
+            ended = 0
+            for row in board.contexts:
+                if row.pid and not row.killed_by and pid in (None, row.pid):
+                    row.killed_by = _MMU_FAULT
+                    ended += 1
+            return ended
+        finally:
+            del row
+            board.close()
 
     def power(self, on: bool) -> None:
         """Switch the rail of the whole module."""

@@ -27,13 +27,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     A recorded board can be read and not controlled.
     """
     if "conforming" in metafunc.fixturenames:
-        named: str = metafunc.config.getoption("--board")
-        was_named = any(
-            word.startswith("--board") for word in metafunc.config.invocation_params.args
-        )
+        named: str | None = metafunc.config.getoption("--board")
         is_control = metafunc.definition.get_closest_marker("control") is not None
         ours = EMULATED if is_control else (*EMULATED, "replay")
-        metafunc.parametrize("conforming", [named] if was_named else ours, scope="session")
+        metafunc.parametrize("conforming", [named] if named else ours, scope="session")
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -73,7 +73,11 @@ def test_a_slot_is_activated_and_the_table_read_back() -> None:
 
 def test_slots_are_read_only_until_allowed() -> None:
     tool = Tool()
-    for act in (lambda slots: slots.activate(1), lambda slots: slots.confirm()):
+    acts: tuple[Callable[[BootSlots], object], ...] = (
+        lambda slots: slots.activate(1),
+        BootSlots.confirm,
+    )
+    for act in acts:
         with pytest.raises(WrongRequest, match="allow boot_slot by name"):
             act(BootSlots(tool))
     assert tool.active == 0

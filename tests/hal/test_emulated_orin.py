@@ -133,6 +133,20 @@ def test_a_module_that_gets_too_hot_switches_itself_off_and_its_jobs_know(
     device.close()
 
 
+def test_a_context_that_crashed_ends_its_job_and_is_no_load_any_more(
+    orin: SteppedOrin, jetson: Board, device: HostDevice
+) -> None:
+    compute(orin, device, 1.0)
+    assert orin.world.crash() == 1
+    with pytest.raises(DeviceLost, match="restart from a checkpoint"):
+        device.launch(lambda: None)
+    orin.run(2.0)
+    found = values(jetson)
+    assert (found["processes"], found["utilization_percent"]) == (0.0, 0.0)
+    assert orin.world.crash() == 0
+    device.close()
+
+
 def test_a_power_cycle_is_asked_of_the_host_and_brings_a_dead_module_back(
     orin: SteppedOrin, jetson: Board, device: HostDevice
 ) -> None:
