@@ -21,6 +21,7 @@ from sim_hw.orin import ORIN, RAILS, THERMAL
 from sim_hw.orin_board import EmulatedOrin
 from sim_hw.orin_commands import inject_orin
 from sim_hw.tools import install, tool
+from sim_hw.world import commands as world
 
 Wait = Callable[[float], bool]
 """Waits at most so many seconds; true when it is time to end."""
@@ -119,6 +120,7 @@ def constants(model: str) -> None:
 main.add_command(inject)
 main.add_command(inject_orin)
 main.add_command(tool)
+world.add(main, time.monotonic, _until_told)
 
 if __name__ == "__main__":
     main(prog_name="sim_hw")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sim_hw.constants import constant
 from sim_hw.gpu import H100, GpuProfile
-from sim_hw.orin import ORIN, OrinThermal
+from sim_hw.orin import ORIN, THERMAL
 from sim_hw.thermal import ThermalProfile
 
 _DRAM = "2e-19 cm2 a bit; published values are 1e-19 to 1e-18, not measured on this part"
@@ -93,7 +93,5 @@ class OrinCrossSections(CrossSections):
 
 DEVICES: dict[str, Device] = {
     "h100": Device("h100", H100, ThermalProfile(), CrossSections(), HardFailures(), has_xid=True),
-    "agx-orin": Device(
-        "agx-orin", ORIN, OrinThermal(), OrinCrossSections(), HardFailures(), has_xid=False
-    ),
+    "orin": Device("orin", ORIN, THERMAL, OrinCrossSections(), HardFailures(), has_xid=False),
 }

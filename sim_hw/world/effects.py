@@ -148,8 +148,8 @@ _ORIN_ECC: dict[Upset, Outcomes] = {
 EFFECTS: dict[tuple[str, str], dict[Upset, Outcomes]] = {
     ("h100", "ecc"): _H100_ECC,
     ("h100", "plain"): {**_H100_ALWAYS, **_PLAIN},
-    ("agx-orin", "ecc"): _ORIN_ECC,
-    ("agx-orin", "plain"): {**_ORIN_ALWAYS, **_PLAIN},
+    ("orin", "ecc"): _ORIN_ECC,
+    ("orin", "plain"): {**_ORIN_ALWAYS, **_PLAIN},
 }
 """(board, memory) -> upset -> outcomes."""
 

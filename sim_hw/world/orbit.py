@@ -48,6 +48,11 @@ class Orbit:
     def __init__(self, satellite: Satrec) -> None:
         self.satellite = satellite
 
+    @property
+    def period_s(self) -> float:
+        """Time from perigee to perigee, in s."""
+        return 2.0 * math.pi / float(self.satellite.no_kozai) * 60.0
+
     @classmethod
     def from_tle(cls, first: str, second: str) -> Orbit:
         """From the two lines of a TLE."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sim_hw.world import truth_log
+from sim_hw.world import records, truth_log
 from sim_hw.world.faults import Fault
 from sim_hw.world.scenario import Scenario
 from sim_hw.world.world import World
@@ -43,23 +43,23 @@ def run(
     `speed` is simulated seconds to a second of `clock` (seconds). `watch` is told every fault.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / truth_log.NAME
+    path = folder / records.NAME
     world = World(scenario)
     log = truth_log.TruthLog(world)
     size = _BLOCK_S if math.isinf(speed) else _BEAT_S * speed
     count = max(1, round(size / scenario.step))
     began, stopped = clock(), False
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(truth_log.spelt(log.header()))
+        file.write(records.spelt(log.header()))
         while not world.is_over and not stopped:
             first = world.done
             block = world.block(count)
-            file.writelines(truth_log.spelt(record) for record in log.records(first, block))
+            file.writelines(map(records.spelt, log.records(first, block)))
             for fault in block.faults:
                 watch(fault)
             if not math.isinf(speed):
                 file.flush()
                 stopped = wait(max(0.0, began + world.elapsed_s / speed - clock()))
         summary = log.summary()
-        file.write(truth_log.spelt(summary))
+        file.write(records.spelt(summary))
     return Outcome(path, summary, world.is_over)

@@ -12,10 +12,8 @@ Times `t` are seconds since the start. The same scenario gives the same octets.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,29 +27,6 @@ from sim_hw.world.world import Block, World
 VERSION = 1
 _THERMAL = 0x8 | 0x20
 _HUNTING_S = 300.0
-NAME = "truth.jsonl"
-
-
-class TruthLogError(ValueError):
-    """A file that is no truth log; says what is wrong with it."""
-
-
-def spelt(record: dict[str, Any]) -> str:
-    """One line of the log."""
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """All records of a log."""
-    try:
-        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except OSError as error:
-        raise TruthLogError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise TruthLogError(f"{path}: not a truth log: {error}") from error
-    if not records or not isinstance(records[0], dict) or records[0].get("type") != "scenario":
-        raise TruthLogError(f"{path}: not a truth log: its first line is no scenario")
-    return records
 
 
 class TruthLog:
@@ -80,6 +55,7 @@ class TruthLog:
             "start": scenario.start_utc.isoformat(),
             "duration_s": scenario.duration,
             "step_s": scenario.step,
+            "orbit_period_s": _rounded(world.orbit.period_s, 2),
             "seed": int(scenario.seed),
             "acceleration": scenario.acceleration,
             "ageing": scenario.ageing,

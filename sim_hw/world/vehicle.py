@@ -114,14 +114,19 @@ def constants(
 
 
 def initial(
-    profile: GpuProfile, path: ThermalProfile, power: PowerSettings, sink_c: float, load: float
+    profile: GpuProfile,
+    path: ThermalProfile,
+    power: PowerSettings,
+    sink_c: float,
+    load: float,
+    limit_w: float,
 ) -> Array:
     """The state of a payload that has been at a load for hours."""
     state = model.initial(profile, path, sink_c)
     heat = state.heat
     for _ in range(_LEAKAGE_ROUNDS if load > 0.0 else 0):
         watts = model.power_w(profile, load, profile.max_clock_mhz, heat.die_c)
-        heat = thermal.steady(path, min(watts, profile.max_power_w), sink_c)
+        heat = thermal.steady(path, min(watts, limit_w), sink_c)
     die_c = min(heat.die_c, profile.throttle_c - profile.hysteresis_k)
     plate_c = min(heat.plate_c, die_c)
     energy_wh = power.initial * power.battery

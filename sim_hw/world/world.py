@@ -126,6 +126,7 @@ class World:
             scenario.power,
             float(first.sink_c[0]),
             float(first.load[0]),
+            scenario.power_limit_w,
         )
         self._ahead = first
         self._ahead_from = 0

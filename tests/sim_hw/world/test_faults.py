@@ -89,7 +89,7 @@ def test_expected_rates_are_those_of_the_table(orbit: str) -> None:
     assert year * h100[Upset.LOGIC] == pytest.approx(wrong, rel=0.1)
     assert year * h100[Upset.GPU_INTERRUPT] == pytest.approx(hangs, rel=0.1)
     assert year * h100[Upset.HOST_INTERRUPT] == pytest.approx(host, rel=0.25)
-    module = Faults(DEVICES["agx-orin"], "ecc", 1, 1e4).rates_a_day(flux, 1.0)
+    module = Faults(DEVICES["orin"], "ecc", 1, 1e4).rates_a_day(flux, 1.0)
     assert module[Upset.DRAM_CORRECTABLE] + module[Upset.SRAM_CORRECTABLE] == pytest.approx(
         orin, rel=0.2
     )

@@ -20,7 +20,7 @@ def flown(
 ) -> dict[str, np.ndarray]:  # fmt: skip
     device, count = DEVICES[name], len(load)
     constants = vehicle.constants(device.gpu, device.heat, power, 600.0)
-    state = vehicle.initial(device.gpu, device.heat, power, float(sink_c[0]), 0.0)
+    state = vehicle.initial(device.gpu, device.heat, power, float(sink_c[0]), 0.0, 350.0)
     output = np.empty((count, len(vehicle.OUTPUT)))
     vehicle.advance(
         constants, state, np.full(count, array_w), sink_c, load, np.full(count, limit_w),
@@ -57,7 +57,7 @@ def test_the_compiled_form_and_plain_python_agree() -> None:
     compiled = flown("h100", load, np.full(300, 10.0), 300.0)
     plain = vehicle.advance.py_func
     constants = vehicle.constants(DEVICES["h100"].gpu, DEVICES["h100"].heat, POWER, 600.0)
-    state = vehicle.initial(DEVICES["h100"].gpu, DEVICES["h100"].heat, POWER, 10.0, 0.0)
+    state = vehicle.initial(DEVICES["h100"].gpu, DEVICES["h100"].heat, POWER, 10.0, 0.0, 350.0)
     output = np.empty((300, len(vehicle.OUTPUT)))
     plain(constants, state, np.full(300, 5000.0), np.full(300, 10.0), load, np.full(300, 300.0),
           np.full(300, np.nan), 1.0, output)  # fmt: skip
@@ -71,10 +71,10 @@ def test_every_compiled_part_is_its_plain_self() -> None:
     for load, clock, die in ((0.0, 345.0, 20.0), (1.0, 1755.0, 80.0), (0.5, 900.0, 50.0)):
         expected = model.power_w(device.gpu, load, clock, die)
         assert vehicle.gpu_power.py_func(c, load, clock, die) == pytest.approx(expected)
-    hot = vehicle.initial(device.gpu, device.heat, POWER, 10.0, 0.0)
+    hot = vehicle.initial(device.gpu, device.heat, POWER, 10.0, 0.0, 350.0)
     hot[2] = 90.0
     assert vehicle.governed.py_func(c, hot.copy(), 1.0, 350.0, 5) == 0x20
-    cool = vehicle.initial(device.gpu, device.heat, POWER, 10.0, 0.0)
+    cool = vehicle.initial(device.gpu, device.heat, POWER, 10.0, 0.0, 350.0)
     assert vehicle.governed.py_func(c, cool, 1.0, 200.0, 500) == 0x4
     assert vehicle.gpu_power(c, 1.0, cool[3], cool[0]) <= 200.0
     cool[2] = device.gpu.throttle_c - 1.0
@@ -93,7 +93,7 @@ def test_the_battery_carries_what_the_array_does_not() -> None:
 
 def test_a_charge_is_limited_loses_its_share_and_ends_full() -> None:
     power = PowerSettings(battery=500.0, initial=0.5, charge_limit=100.0, charge_efficiency=0.9)
-    found = flown("agx-orin", np.zeros(4 * 3600), np.full(4 * 3600, 0.0), 60.0, power)
+    found = flown("orin", np.zeros(4 * 3600), np.full(4 * 3600, 0.0), 60.0, power)
     assert found["battery_wh"][3599] == pytest.approx(250.0 + 90.0, rel=1e-6)
     assert found["battery_wh"][-1] == 500.0
 
@@ -101,7 +101,7 @@ def test_a_charge_is_limited_loses_its_share_and_ends_full() -> None:
 def test_a_payload_is_shed_at_the_cutoff_and_comes_back_at_the_restart() -> None:
     power = PowerSettings(battery=200.0, initial=0.4, cutoff=0.3, restart=0.6)
     constants = vehicle.constants(DEVICES["h100"].gpu, DEVICES["h100"].heat, power, 600.0)
-    state = vehicle.initial(DEVICES["h100"].gpu, DEVICES["h100"].heat, power, 0.0, 1.0)
+    state = vehicle.initial(DEVICES["h100"].gpu, DEVICES["h100"].heat, power, 0.0, 1.0, 350.0)
     steps = 7200
     array = np.where(np.arange(steps) < 1800, 0.0, 900.0)
     output = np.empty((steps, len(vehicle.OUTPUT)))

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sim_hw.world import records, scenario, settings
 from sim_hw.world import run as running
-from sim_hw.world import scenario, settings, truth_log
 from sim_hw.world.effects import Flips
 from sim_hw.world.flips import FlipDraw
 from sim_hw.world.run import run
@@ -51,7 +51,7 @@ def fast(**changes: object) -> Scenario:
 
 
 def logged(what: Scenario, folder: Path) -> list[dict]:
-    return truth_log.read(run(what, folder).log)
+    return records.read(run(what, folder).log)
 
 
 def test_all_that_the_design_asks_for_is_shipped() -> None:
@@ -130,18 +130,18 @@ def test_a_run_that_is_stopped_says_how_far_it_came(tmp_path: Path) -> None:
     stopped = run(fast(), tmp_path, speed=10.0, wait=lambda _seconds: True)
     assert not stopped.is_whole
     assert stopped.summary["t"] < 10.0
-    assert truth_log.read(stopped.log)[-1] == stopped.summary
+    assert records.read(stopped.log)[-1] == stopped.summary
 
 
 def test_the_log_is_in_order_and_says_where_each_fault_was(tmp_path: Path) -> None:
-    records = logged(fast(), tmp_path)
-    assert records[0]["type"] == "scenario"
-    assert records[0]["acceleration"] == 2e4
-    assert records[-1]["type"] == "summary"
-    times = [record["t"] for record in records[1:]]
+    lines = logged(fast(), tmp_path)
+    assert lines[0]["type"] == "scenario"
+    assert lines[0]["acceleration"] == 2e4
+    assert lines[-1]["type"] == "summary"
+    times = [record["t"] for record in lines[1:]]
     assert times == sorted(times)
-    faults = [record for record in records if record["type"] == "fault"]
-    assert sum(records[-1]["faults"].values()) == len(faults)
+    faults = [record for record in lines if record["type"] == "fault"]
+    assert sum(lines[-1]["faults"].values()) == len(faults)
     for record in faults:
         assert record["acceleration"] == 2e4
         assert {"lat", "lon", "alt_km", "l", "flux", "upset", "effect"} <= set(record)
@@ -151,16 +151,16 @@ def test_the_log_is_in_order_and_says_where_each_fault_was(tmp_path: Path) -> No
 
 def test_faults_follow_the_particles(tmp_path: Path) -> None:
     """A seventh of the time, nine tenths of the faults; the rest are cosmic rays."""
-    records = logged(scenario.load("saa-pass"), tmp_path)
-    faults = [record for record in records if record["type"] == "fault"]
+    lines = logged(scenario.load("saa-pass"), tmp_path)
+    faults = [record for record in lines if record["type"] == "fault"]
     in_saa = [record for record in faults if record["trapped"] > 5.0]
-    assert records[-1]["saa_share"] < 0.15
+    assert lines[-1]["saa_share"] < 0.15
     assert 0.88 < len(in_saa) / len(faults) < 0.97
 
 
 def test_the_flips_of_a_log_can_be_replayed(tmp_path: Path) -> None:
-    records = logged(fast(), tmp_path)
-    flips = [record["flip"] for record in records if "flip" in record]
+    lines = logged(fast(), tmp_path)
+    flips = [record["flip"] for record in lines if "flip" in record]
     assert flips
     for message in flips:
         assert message.pop("door") == "job"
@@ -170,32 +170,32 @@ def test_the_flips_of_a_log_can_be_replayed(tmp_path: Path) -> None:
 
 
 def test_the_log_tells_shadow_saa_and_a_payload_that_is_shed(tmp_path: Path) -> None:
-    records = logged(fast(duration=4 * 3600.0), tmp_path)
-    names = [record["event"] for record in records if record["type"] == "event"]
+    lines = logged(fast(duration=4 * 3600.0), tmp_path)
+    names = [record["event"] for record in lines if record["type"] == "event"]
     for name in ("eclipse begins", "eclipse ends", "SAA entered", "SAA left"):
         assert name in names
     assert "payload shed, battery low" in names
-    assert records[-1]["depth_of_discharge"] > 0.7
+    assert lines[-1]["depth_of_discharge"] > 0.7
 
 
 def test_a_scenario_that_begins_in_the_shadow_says_so_at_once(tmp_path: Path) -> None:
-    records = logged(fast(start="2026-03-20T06:55:00Z"), tmp_path)
-    state = next(record for record in records if record["type"] == "state")
-    first = next(record["event"] for record in records if record["type"] == "event")
+    lines = logged(fast(start="2026-03-20T06:55:00Z"), tmp_path)
+    state = next(record for record in lines if record["type"] == "state")
+    first = next(record["event"] for record in lines if record["type"] == "event")
     assert ("begins" in first) == (not state["sunlit"])
 
 
 def test_heat_is_told_once_and_not_at_every_move_of_the_governor(tmp_path: Path) -> None:
-    records = logged(scenario.load("hot-case"), tmp_path)
-    names = [record["event"] for record in records if record["type"] == "event"]
+    lines = logged(scenario.load("hot-case"), tmp_path)
+    names = [record["event"] for record in lines if record["type"] == "event"]
     assert names.count("throttling begins") == 1
     assert names.count("throttling ends") == 1
-    assert 82.0 < records[-1]["hottest_c"] < 87.0
+    assert 82.0 < lines[-1]["hottest_c"] < 87.0
 
 
 def test_a_dying_gpu_dies_as_written(tmp_path: Path) -> None:
-    records = logged(scenario.load("dying-gpu"), tmp_path)
-    xids = [record["xids"] for record in records if record["type"] == "fault" and record["xids"]]
+    lines = logged(scenario.load("dying-gpu"), tmp_path)
+    xids = [record["xids"] for record in lines if record["type"] == "fault" and record["xids"]]
     assert xids[0] == [48, 63, 94]
     assert xids[-1] == [79]
     assert [48, 64] in xids
@@ -216,13 +216,13 @@ def test_cross_sections_of_a_scenario_carry_their_own_source(tmp_path: Path) -> 
 def test_what_is_no_truth_log_is_refused(content: str, tmp_path: Path) -> None:
     path = tmp_path / "truth.jsonl"
     path.write_text(content)
-    with pytest.raises(truth_log.TruthLogError, match="not a truth log"):
-        truth_log.read(path)
+    with pytest.raises(records.TruthLogError, match="not a truth log"):
+        records.read(path)
 
 
 def test_a_log_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(truth_log.TruthLogError, match="No such file"):
-        truth_log.read(tmp_path / "none.jsonl")
+    with pytest.raises(records.TruthLogError, match="No such file"):
+        records.read(tmp_path / "none.jsonl")
 
 
 def test_numbers_of_a_log_are_finite(tmp_path: Path) -> None:
