@@ -97,13 +97,16 @@ class Plan:
         return "high" if field.high is not None and value > field.high else ""
 
     def engineering(self, values: Sequence[Any]) -> list[Any]:
-        """Values as an operator reads them: enumerations by label, flags as true and false."""
+        """Values as an operator reads them: enumerations by label, flags as true and false, texts
+        without what a terminal would obey."""
         shown = list(values)
         for index, labels in self._labels:
             shown[index] = labels.get(shown[index], f"unknown {shown[index]}")
         for index, field in enumerate(self.fields):
             if field.code == "?" and not field.is_array:
                 shown[index] = bool(shown[index])
+            elif field.code == "s":
+                shown[index] = printable(shown[index])
         return shown
 
     def named(self, values: Sequence[Any]) -> dict[str, Any]:
@@ -243,6 +246,13 @@ class Decoder:
             if command.results:
                 plan = Plan(name, "result", command.name, command.results, 5)
                 self._results[component.apid, command.opcode] = plan
+
+
+def printable(text: str) -> str:
+    """A text from on board as it may be shown: a job may have written it."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def body_of(packet: bytes) -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ground.decode import printable
 from icd import failures
 from icd.reports import Stage, Verification
 
@@ -153,7 +154,8 @@ class Tracker:
             self.counts.late += 1
         if stage.is_failure:
             record.code = report.code
-            record.reason = f"{failures.label(report.code)}: {report.reason}".rstrip(": ")
+            reason = printable(report.reason)
+            record.reason = f"{failures.label(report.code)}: {reason}".rstrip(": ")
         if stage is Stage.COMPLETED:
             record.reason = ""
         record.step = report.step or record.step

@@ -106,9 +106,12 @@ class StatusPage:
     def open(cls, path: Path) -> StatusPage:
         """Open a page. Raises OSError when there is none, ValueError when it is not one."""
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        if os.pread(fd, len(_MAGIC), 0) != _MAGIC:
+        try:
+            if os.pread(fd, len(_MAGIC), 0) != _MAGIC:
+                raise ValueError(f"{path} is not a status page")
+        except BaseException:
             os.close(fd)
-            raise ValueError(f"{path} is not a status page")
+            raise
         return cls(fd)
 
     def read(self) -> JobStatus | None:

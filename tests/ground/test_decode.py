@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ground.decode import Decoder, Quality
+from ground.decode import Decoder, Plan, Quality
 from icd import cuc, reports, telemetry
 from icd.codec import Codec
+from icd.dictionary import EventEntry, Severity
+from icd.fields import Field
 from icd.reports import Service, Stage
 from icd.space_packet import PacketError
 
@@ -115,3 +117,12 @@ def test_any_body_is_decoded_or_marked(service: int, subtype: int, apid: int, bo
     decoded = Decoder(DICTIONARY).decode(packet)
     assert decoded.quality in (Quality.GOOD, Quality.UNDECODED, Quality.MISFIT)
     decoded.rows()
+
+
+def test_a_text_cannot_speak_to_the_operators_terminal() -> None:
+    field = Field("reason", "s", 32)
+    entry = EventEntry(1, "failed", Severity.HIGH, "It failed: {reason}.", (field,))
+    plan = Plan("jobs", "event", "failed", (field,), 2, event=entry)
+    values = plan.unpack(b"\x1b[2Jgone\r\n\xe2\x9c\x93".ljust(32, b"\0"))
+    assert plan.text(values) == "It failed: \ufffd[2Jgone\ufffd\ufffd✓."
+    assert values == ("\x1b[2Jgone\r\n✓",)

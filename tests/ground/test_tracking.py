@@ -101,3 +101,10 @@ def test_a_wrapped_request_id_matches_the_newest() -> None:
     tracker.open(new, REQUEST)
     report(tracker, Stage.COMPLETED)
     assert (old.state, new.state) == ("sent", "completed")
+
+
+def test_a_reason_cannot_speak_to_the_operators_terminal() -> None:
+    tracker, record = tracked()
+    tracker.verify(Stage.FAILED, Verification(REQUEST, 0, 40, "\x1b]0;mine\x07no"), 1, 1)
+    assert record.reason.isprintable()
+    assert record.reason.endswith("]0;mine\ufffdno")

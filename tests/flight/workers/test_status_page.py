@@ -128,6 +128,16 @@ def test_a_page_is_found_by_its_job(path: Path) -> None:
     assert pages.open(7) is None
 
 
+def test_a_page_that_a_job_swapped_for_something_else_costs_no_descriptor(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(path)
+    pages, before = StatusPages(path.parents[2]), len([*Path("/proc/self/fd").iterdir()])
+    for _ in range(3):
+        assert pages.open(7) is None
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+
+
 def test_a_new_page_does_not_disturb_who_reads_the_old_one(
     writer: StatusWriter, page: StatusPage, path: Path
 ) -> None:
