@@ -33,7 +33,7 @@ test: $(VENV)/.dev ## Run every suite and hold branch coverage to its ratchet; w
 	@mkdir -p build
 	$(PY) -m pytest tests $(OUT_OF_PROCESS:%=--ignore=%) -n $(WORKERS) $(COVERED)
 	@$(PY) tools/check_coverage.py build/coverage.json coverage.ratchet
-	$(if $(OUT_OF_PROCESS),$(PY) -m pytest $(OUT_OF_PROCESS) -n $(WORKERS))
+	$(if $(OUT_OF_PROCESS),$(PY) -m pytest $(OUT_OF_PROCESS) -n $(WORKERS) --dist loadgroup)
 else
 test: $(VENV)/.dev
 	$(PY) -m pytest $(ARGS)
