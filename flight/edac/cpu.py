@@ -1,0 +1,262 @@
+"""The code on the CPU: Numba kernels over trees of XOR of whole cache lines.
+
+Kernels take addresses, because sealed memory is read-only and need not be aligned; `blocks.py`
+answers for them. They are serial and free of the interpreter's lock: threads come from outside,
+each with blocks of its own. What made them fast, in order of effect: loads stay in address order;
+a tile of 64 lines is one unrolled tree; no prefetch. See `vectors.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from flight.edac.hash import SCATTERED
+from flight.edac.vectors import (
+    CHAINS,
+    CHECKS,
+    TILE_BITS,
+    TOTALS,
+    WORK_WORDS,
+    clear,
+    differs,
+    end_chains,
+    finish,
+    fold_totals,
+    get,
+    ones,
+    put,
+    start_chains,
+    tile,
+    tile_hashed,
+)
+
+U = np.uint64  # words stay unsigned: with a signed one beside them Numba makes them float64
+_ZERO = U(0)
+_ONE = U(1)
+_TILE_OCTETS = U(64 << TILE_BITS)
+_SCATTERED = U(SCATTERED)
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+
+CLEAN, CORRECTED, RECHECKED, LOST = range(4)
+"""What `mend` found, and did."""
+
+
+@njit(inline="always")
+def _space(words: Any) -> Any:
+    """The address of the first whole line in a kernel's work space."""
+    return (U(words.ctypes.data) + U(63)) & ~U(63)
+
+
+@njit(inline="always")
+def _fold(work: Any, k: Any) -> None:
+    """From the totals of tiles to the higher parities and the total of all."""
+    pairs = (_ONE << k) >> U(TILE_BITS + 1)
+    parity = work + U(TILE_BITS * 64)
+    while pairs > _ZERO:
+        fold_totals(work + U(TOTALS), parity, pairs)
+        pairs >>= _ONE
+        parity += U(64)
+
+
+@njit(inline="always")
+def _take(block: Any, work: Any, k: Any) -> None:
+    """Take a block into the work space: `finish` comes next."""
+    clear(work, U(TILE_BITS))
+    for number in range(_ONE << (k - U(TILE_BITS))):
+        total = work + U(TOTALS) + U(number) * U(64)
+        tile(block + U(number) * U(_TILE_OCTETS), work, total, work)
+    _fold(work, k)
+
+
+@njit(inline="always")
+def _take_hashed(block: Any, work: Any, k: Any, index: Any) -> Any:
+    """As `_take`; returns the hash."""
+    chains = work + U(CHAINS)
+    clear(work, U(TILE_BITS))
+    start_chains(chains)
+    for number in range(_ONE << (k - U(TILE_BITS))):
+        total = work + U(TOTALS) + U(number) * U(64)
+        tile_hashed(block + U(number) * U(_TILE_OCTETS), work, total, chains)
+    _fold(work, k)
+    return end_chains(chains, index, _ONE << k)
+
+
+@njit("void(u8, u8, u8, u8, u8)", **_OPTIONS)
+def encode(data: Any, checks: Any, k: Any, first: Any, last: Any) -> None:
+    """Write the check symbols of the blocks from `first` up to `last`."""
+    words = np.empty(WORK_WORDS, np.uint64)
+    work = _space(words)
+    for i in range(first, last):
+        block = data + (U(i) << (k + U(6)))
+        _take(block, work, k)
+        finish(work, block, checks + U(i) * ((k + U(2)) << U(6)), k)
+
+
+@njit("void(u8, u8, u8, u8, u8, u8, u8, u8)", **_OPTIONS)
+def encode_hashed(
+    data: Any, checks: Any, hashes: Any, complements: Any, k: Any, first: Any, last: Any, base: Any
+) -> None:
+    """As `encode`, with the hashes and their complements; block i is number base + i."""
+    words = np.empty(WORK_WORDS, np.uint64)
+    work = _space(words)
+    for i in range(first, last):
+        block = data + (U(i) << (k + U(6)))
+        found = _take_hashed(block, work, k, base + U(i))
+        finish(work, block, checks + U(i) * ((k + U(2)) << U(6)), k)
+        put(hashes + (U(i) << U(3)), found)
+        put(complements + (U(i) << U(3)), ~found)
+
+
+@njit("u8(u8, u8, u8, u8, u8, u1[::1])", **_OPTIONS)
+def check(data: Any, checks: Any, k: Any, first: Any, last: Any, is_bad: Any) -> Any:
+    """Mark in `is_bad` each block from `first` that disagrees with its checks; returns how many."""
+    words = np.empty(WORK_WORDS, np.uint64)
+    work = _space(words)
+    count = _ZERO
+    for i in range(first, last):
+        block = data + (U(i) << (k + U(6)))
+        _take(block, work, k)
+        finish(work, block, work + U(CHECKS), k)
+        stored = checks + U(i) * ((k + U(2)) << U(6))
+        wrong = differs(work + U(CHECKS), stored, k + U(2))
+        is_bad[i - first] = wrong
+        count += wrong
+    return count
+
+
+@njit("u8(u8, u8, u8, u8, u8, u8, u8, u8, u1[::1])", **_OPTIONS)
+def check_hashed(
+    data: Any,
+    checks: Any,
+    hashes: Any,
+    complements: Any,
+    k: Any,
+    first: Any,
+    last: Any,
+    base: Any,
+    is_bad: Any,
+) -> Any:
+    """As `check`, and the hash and its complement are compared as well."""
+    words = np.empty(WORK_WORDS, np.uint64)
+    work = _space(words)
+    count = _ZERO
+    for i in range(first, last):
+        block = data + (U(i) << (k + U(6)))
+        found = _take_hashed(block, work, k, base + U(i))
+        finish(work, block, work + U(CHECKS), k)
+        stored = checks + U(i) * ((k + U(2)) << U(6))
+        wrong = differs(work + U(CHECKS), stored, k + U(2))
+        copy, other = get(hashes + (U(i) << U(3))), get(complements + (U(i) << U(3)))
+        if (found ^ copy) | (found ^ ~other):
+            wrong = _ONE
+        is_bad[i - first] = wrong
+        count += wrong
+    return count
+
+
+@njit(inline="always")
+def _agrees(found: Any, stored: Any, complement: Any) -> Any:
+    """Like `hash.agrees`."""
+    other = ~complement
+    if found in (stored, other):
+        return True
+    return (found ^ stored) & (found ^ other) == _ZERO and ones(stored ^ other) <= _SCATTERED
+
+
+@njit(inline="always")
+def _renew(target: Any, word: Any) -> Any:
+    """Write a word; returns how many bits changed."""
+    changed = ones(get(target) ^ word)
+    if changed:
+        put(target, word)
+    return changed
+
+
+@njit("Tuple((u8, u8))(u8, u8, u8)", **_OPTIONS)
+def set_right(block: Any, differences: Any, k: Any) -> Any:
+    """Flip the wrong data bit of each lane; returns (bits flipped, lanes that cannot be told).
+
+    Lines 0 to k of `differences` are check symbols received against recomputed; the next is the
+    parity of all data and checks as received. Like `code.locate`, lane by lane.
+    """
+    n = _ONE << k
+    flipped, lost = _ZERO, _ZERO
+    for w in range(8):
+        word = differences + U(8 * w)
+        odd = get(word + ((k + _ONE) << U(6)))
+        wrong = odd
+        for j in range(k + _ONE):
+            wrong |= get(word + (U(j) << U(6)))
+        while wrong:
+            mask = wrong & (~wrong + _ONE)
+            wrong ^= mask
+            s = _ZERO
+            for j in range(k + _ONE):
+                if get(word + (U(j) << U(6))) & mask:
+                    s |= _ONE << U(j)
+            if odd & mask == _ZERO:
+                lost += _ONE
+            elif s > n or s == n - _ONE:
+                symbol = s - n if s > n else _ZERO
+                place = block + (symbol << U(6)) + U(8 * w)
+                put(place, get(place) ^ mask)
+                flipped += _ONE
+            elif s & (s - _ONE):
+                lost += _ONE
+    return flipped, lost
+
+
+@njit("void(u8, u8, u8)", **_OPTIONS)
+def compare(recomputed: Any, stored: Any, k: Any) -> None:
+    """Turn recomputed check symbols into what `set_right` takes."""
+    for w in range(8):
+        parity = _ZERO
+        for j in range(k + U(2)):
+            place = recomputed + (U(j) << U(6)) + U(8 * w)
+            difference = get(place) ^ get(stored + (U(j) << U(6)) + U(8 * w))
+            parity ^= difference
+            put(place, difference)
+        put(recomputed + ((k + _ONE) << U(6)) + U(8 * w), parity)
+
+
+@njit("Tuple((u8, u8, u8))(u8, u8, u8, u8, u8, u8)", **_OPTIONS)
+def mend(data: Any, checks: Any, hash_at: Any, complement_at: Any, k: Any, index: Any) -> Any:
+    """Set one block right: (verdict, data bits, check and hash bits that were wrong).
+
+    Works on a copy; the data itself changes only when its hash proves the correction.
+    """
+    words = np.empty(WORK_WORDS, np.uint64)
+    work = _space(words)
+    copy = np.empty(U(8) << k, np.uint64)
+    block = U(copy.ctypes.data)
+    for at in range(U(8) << k):
+        copy[at] = get(data + (U(at) << U(3)))
+    stored, complement = get(hash_at), get(complement_at)
+    found = _take_hashed(block, work, k, index)
+    recomputed = work + U(CHECKS)
+    finish(work, block, recomputed, k)
+    flipped = _ZERO
+    if not _agrees(found, stored, complement):
+        differences = np.empty(8 * (k + U(2)), np.uint64)
+        for at in range(8 * (k + U(2))):
+            differences[at] = get(recomputed + (U(at) << U(3)))
+        place = U(differences.ctypes.data)
+        compare(place, checks, k)
+        flipped, lost = set_right(block, place, k)
+        found = _take_hashed(block, work, k, index)
+        if lost or not _agrees(found, stored, complement):
+            return U(LOST), _ZERO, _ZERO
+        finish(work, block, recomputed, k)
+        set_right(data, place, k)
+    renewed = _renew(hash_at, found) + _renew(complement_at, ~found)
+    for at in range(U(8) * (k + U(2))):
+        renewed += _renew(checks + (U(at) << U(3)), get(recomputed + (U(at) << U(3))))
+    verdict = U(CLEAN)
+    if flipped:
+        verdict = U(CORRECTED)
+    elif renewed:
+        verdict = U(RECHECKED)
+    return verdict, flipped, renewed

@@ -1,0 +1,271 @@
+"""Whole cache lines in Numba: what LLVM is given for the kernels of `cpu.py`.
+
+Compiled kernels are kept by the date of cpu.py: touch that file after a change here or in hash.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import core, extending, types
+
+from flight.edac import hash as spec
+
+_WORD = ir.IntType(64)
+_LINE = ir.VectorType(_WORD, 8)
+intrinsic: Callable[[Any], Any] = extending.intrinsic
+cgutils: Any = core.cgutils
+
+TILE_BITS = 6
+_LINES_IN_ORDER = 4
+# A kernel's work space: parities by bit of the line's number, totals of the tiles, hash chains,
+# check symbols, and room to start at a whole line.
+TOTALS = 16 * 64
+CHAINS = 80 * 64
+CHECKS = 88 * 64
+WORK_WORDS = 8 * (88 + 16 + 1)
+
+
+def _at(builder: Any, address: Any, octets: int) -> Any:
+    place = builder.add(address, ir.Constant(_WORD, octets)) if octets else address
+    return builder.inttoptr(place, _LINE.as_pointer())
+
+
+def _load(builder: Any, address: Any, octets: int = 0) -> Any:
+    line = builder.load(_at(builder, address, octets))
+    line.align = 1
+    return line
+
+
+def _store(builder: Any, line: Any, address: Any, octets: int = 0) -> None:
+    builder.store(line, _at(builder, address, octets)).align = 1
+
+
+def _same(value: int) -> Any:
+    return ir.Constant(_LINE, [ir.Constant(_WORD, value)] * 8)
+
+
+def _order(builder: Any) -> None:
+    """Keep loads before this place before it, and those after it after."""
+    nothing = ir.FunctionType(ir.VoidType(), [])
+    builder.call(ir.InlineAsm(nothing, "", "~{memory}", side_effect=True), [])
+
+
+def _mix(builder: Any, line: Any) -> Any:
+    """`hash.mix` of every word of a line."""
+    for multiplier in spec.MULTIPLIERS:
+        low = builder.and_(line, _same((1 << 32) - 1))
+        line = builder.add(line, builder.mul(low, _same(multiplier - 1)))
+        line = builder.or_(builder.shl(line, _same(32)), builder.lshr(line, _same(32)))
+    return line
+
+
+class _Tree:
+    """Emits the tree over one tile, and, where asked, the hash of the lines on their way."""
+
+    def __init__(self, builder: Any, address: Any, chains: Any) -> None:
+        self.builder = builder
+        self.address = address
+        self.parities: list[Any] = [None] * TILE_BITS
+        self.chains = [
+            _load(builder, chains, 64 * group) for group in range(spec.GROUPS if chains else 0)
+        ]
+
+    def total(self, first: int = 0, level: int = TILE_BITS) -> Any:
+        """The XOR of 2**level lines; the upper half of them is a part of that level's parity."""
+        if level == 0:
+            return self._line(first)
+        lower = self.total(first, level - 1)
+        upper = self.total(first + (1 << level - 1), level - 1)
+        parity = self.parities[level - 1]
+        self.parities[level - 1] = upper if parity is None else self.builder.xor(parity, upper)
+        return self.builder.xor(lower, upper)
+
+    def _line(self, number: int) -> Any:
+        if number % _LINES_IN_ORDER == 0:
+            _order(self.builder)
+        line = _load(self.builder, self.address, 64 * number)
+        if self.chains:
+            group = number % spec.GROUPS
+            taken = self.builder.xor(self.chains[group], line)
+            self.chains[group] = _mix(self.builder, taken)
+        return line
+
+
+def _make_tile(is_hashed: bool) -> Any:
+    """`tile(address, parities, total, chains)`: take in the 64 lines at `address`."""
+
+    @intrinsic
+    def tile(_context: Any, _address: Any, _parities: Any, _total: Any, _chains: Any) -> Any:
+        def emit(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            address, parities, total, chains = arguments
+            tree = _Tree(builder, address, chains if is_hashed else None)
+            _store(builder, tree.total(), total)
+            for level, parity in enumerate(tree.parities):
+                before = _load(builder, parities, 64 * level)
+                _store(builder, builder.xor(before, parity), parities, 64 * level)
+            for group, chain in enumerate(tree.chains):
+                _store(builder, chain, chains, 64 * group)
+            return context.get_dummy_value()
+
+        return types.void(*[types.uint64] * 4), emit
+
+    return tile
+
+
+tile = _make_tile(is_hashed=False)
+tile_hashed = _make_tile(is_hashed=True)
+
+
+def _variable(builder: Any, line: Any) -> Any:
+    """A line that changes in a loop; the compiler keeps it in a register."""
+    return cgutils.alloca_once_value(builder, line)
+
+
+@intrinsic
+def fold_totals(_context: Any, _totals: Any, _parity: Any, _pairs: Any) -> Any:
+    """Each pair of totals becomes one; the odd ones together are the parity of this level."""
+
+    def emit(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        totals, parity, pairs = arguments
+        odd = _variable(builder, _same(0))
+        with cgutils.for_range(builder, pairs) as loop:
+            source = builder.add(totals, builder.shl(loop.index, ir.Constant(_WORD, 7)))
+            target = builder.add(totals, builder.shl(loop.index, ir.Constant(_WORD, 6)))
+            first, second = _load(builder, source), _load(builder, source, 64)
+            builder.store(builder.xor(builder.load(odd), second), odd)
+            _store(builder, builder.xor(first, second), target)
+        _store(builder, builder.load(odd), parity)
+        return context.get_dummy_value()
+
+    return types.void(*[types.uint64] * 3), emit
+
+
+@intrinsic
+def finish(_context: Any, _work: Any, _first: Any, _checks: Any, _k: Any) -> Any:
+    """Write the check symbols of the block that was taken into the work space."""
+
+    def emit(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        work, first, checks, k = arguments
+        symbol = _load(builder, first)
+        total = _load(builder, work, TOTALS)
+        overall = _variable(builder, symbol)
+        with cgutils.for_range(builder, k) as loop:
+            offset = builder.shl(loop.index, ir.Constant(_WORD, 6))
+            check = builder.xor(_load(builder, builder.add(work, offset)), symbol)
+            _store(builder, check, builder.add(checks, offset))
+            builder.store(builder.xor(builder.load(overall), check), overall)
+        end = builder.add(checks, builder.shl(k, ir.Constant(_WORD, 6)))
+        _store(builder, builder.xor(total, symbol), end)
+        _store(builder, builder.load(overall), end, 64)
+        return context.get_dummy_value()
+
+    return types.void(*[types.uint64] * 4), emit
+
+
+@intrinsic
+def differs(_context: Any, _left: Any, _right: Any, _count: Any) -> Any:
+    """1 where any of `_count` lines differ, else 0."""
+
+    def emit(_: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        left, right, count = arguments
+        wrong = _variable(builder, _same(0))
+        with cgutils.for_range(builder, count) as loop:
+            offset = builder.shl(loop.index, ir.Constant(_WORD, 6))
+            one = _load(builder, builder.add(left, offset))
+            other = _load(builder, builder.add(right, offset))
+            difference = builder.xor(one, other)
+            builder.store(builder.or_(builder.load(wrong), difference), wrong)
+        lanes = builder.icmp_unsigned("!=", builder.load(wrong), _same(0))
+        mask = builder.bitcast(lanes, ir.IntType(8))
+        is_wrong = builder.icmp_unsigned("!=", mask, ir.Constant(ir.IntType(8), 0))
+        return builder.zext(is_wrong, _WORD)
+
+    return types.uint64(*[types.uint64] * 3), emit
+
+
+@intrinsic
+def start_chains(_context: Any, _chains: Any) -> Any:
+    def emit(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        starts = [ir.Constant(_WORD, start) for start in spec.starts()]
+        for group in range(spec.GROUPS):
+            line = ir.Constant(_LINE, starts[8 * group : 8 * group + 8])
+            _store(builder, line, arguments[0], 64 * group)
+        return context.get_dummy_value()
+
+    return types.void(types.uint64), emit
+
+
+@intrinsic
+def end_chains(_context: Any, _chains: Any, _index: Any, _symbols: Any) -> Any:
+    """The hash of a block from its chains."""
+
+    def emit(_: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        chains, index, symbols = arguments
+        folded = _load(builder, chains)
+        for group in range(1, spec.GROUPS):
+            folded = builder.xor(_mix(builder, folded), _load(builder, chains, 64 * group))
+        small = ir.IntType(32)
+        for width in spec.WIDTHS:
+            lanes = [ir.Constant(small, (lane + width) % 8) for lane in range(8)]
+            other = builder.shuffle_vector(
+                folded, folded, ir.Constant(ir.VectorType(small, 8), lanes)
+            )
+            folded = builder.xor(_mix(builder, folded), other)
+        for last in (index, symbols):
+            word = builder.xor(builder.extract_element(folded, ir.Constant(small, 0)), last)
+            folded = builder.insert_element(folded, word, ir.Constant(small, 0))
+            folded = _mix(builder, folded)
+        return builder.extract_element(folded, ir.Constant(small, 0))
+
+    return types.uint64(*[types.uint64] * 3), emit
+
+
+@intrinsic
+def clear(_context: Any, _address: Any, _count: Any) -> Any:
+    """Zero `_count` lines."""
+
+    def emit(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        address, count = arguments
+        with cgutils.for_range(builder, count) as loop:
+            offset = builder.shl(loop.index, ir.Constant(_WORD, 6))
+            _store(builder, _same(0), builder.add(address, offset))
+        return context.get_dummy_value()
+
+    return types.void(types.uint64, types.uint64), emit
+
+
+@intrinsic
+def get(_context: Any, _address: Any) -> Any:
+    """The word at an address."""
+
+    def emit(_: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        word = builder.load(builder.inttoptr(arguments[0], _WORD.as_pointer()))
+        word.align = 1
+        return word
+
+    return types.uint64(types.uint64), emit
+
+
+@intrinsic
+def put(_context: Any, _address: Any, _word: Any) -> Any:
+    """Write a word at an address."""
+
+    def emit(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        address, word = arguments
+        builder.store(word, builder.inttoptr(address, _WORD.as_pointer())).align = 1
+        return context.get_dummy_value()
+
+    return types.void(types.uint64, types.uint64), emit
+
+
+@intrinsic
+def ones(_context: Any, _word: Any) -> Any:
+    """How many bits of a word are set."""
+
+    def emit(_: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.uint64(types.uint64), emit
