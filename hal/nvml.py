@@ -69,6 +69,7 @@ class NvmlBoard:
         self._wait = wait
         self._ladder = ladder
         self._open = True
+        self._gone: BoardError | None = None
         self._indices: dict[int, int] = {}
         self._events = Events(clock, lambda handle: self._indices.get(_address(handle), -1))
         try:
@@ -79,7 +80,10 @@ class NvmlBoard:
         self._handles: list[Any] = [None] * self._count
         self._devices: dict[int, Device] = {}
         self._told_lost: set[int] = set()
-        self._gone: BoardError | None = None
+        self._absent: set[int] = set()
+        """Devices that were lost at the last reading."""
+        self._has_returned = False
+        """Whether one came back since, and wants to be in an event set again."""
         for index in range(self._count):
             with contextlib.suppress(BoardError):
                 self._handle(index)
@@ -107,14 +111,18 @@ class NvmlBoard:
         return [use for index in range(self._count) for use in self._processes(index)]
 
     def faults(self, timeout_s: float) -> list[Fault]:
-        if not self._events.is_watching and not self._watch():
+        if not self._open or (not self._events.is_watching and not self._watch()):
             self._wait(timeout_s)
             return self._lost_devices()
         found, ended = self._events.take(timeout_s)
-        if ended is not None:
-            self._events.unwatch()
+        if ended is not None or self._absent:
             found += self._lost_devices()
-            if not found:  # nothing to tell and no set to wait on: keep the caller's pace
+        if ended is not None or self._has_returned:
+            self._has_returned = False
+            self._events.unwatch()
+            if ended is None:
+                self._watch()
+            elif not found:  # nothing to tell and no set to wait on: keep the caller's pace
                 self._wait(timeout_s)
         return found
 
@@ -138,6 +146,7 @@ class NvmlBoard:
         if not self._open:
             return
         self._open = False
+        self._gone = DriverMissing("the board is closed; open it again")
         self._events.unwatch()
         with contextlib.suppress(BoardError):
             ask("nvmlShutdown")
@@ -172,6 +181,8 @@ class NvmlBoard:
         return self._handles[index]
 
     def _check_device(self, index: int) -> None:
+        if self._gone is not None and not self._open:
+            raise self._gone
         if not 0 <= index < self._count:
             raise WrongRequest(f"no device {index}; this board has {self._count}")
 
@@ -217,10 +228,13 @@ class NvmlBoard:
             yield from _failed(index, sensor, time_ns, failed)
         if isinstance(ended, BoardLost):
             self._handles[index] = None
+            self._absent.add(index)
         elif isinstance(ended, DriverMissing):
             self._gone = ended
-        else:
+        elif index in self._absent:
+            self._absent.discard(index)
             self._told_lost.discard(index)
+            self._has_returned = True
 
     def _processes(self, index: int) -> list[ProcessUse]:
         with contextlib.suppress(BoardError):
@@ -238,8 +252,6 @@ class NvmlBoard:
     def _recover(self, request: ControlRequest) -> ControlResult:
         """A rung of the ladder; its value is what field 230 recommends afterwards."""
         self._check_device(request.device)
-        if not self._open:
-            raise DriverMissing("the board is closed; open it again", request.action)
         if request.action == "kill_contexts":
             return self._kill(request)
         device = self._device(request.device)
@@ -283,7 +295,7 @@ class NvmlBoard:
     def _lost_devices(self) -> list[Fault]:
         """A fault for each device that is lost and was not reported as such yet."""
         found = []
-        for index in range(self._count):
+        for index in range(self._count if self._open else 0):
             try:
                 ask("nvmlDeviceGetHandleByIndex", index)
                 self._told_lost.discard(index)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pynvml
 import pytest
@@ -15,7 +17,7 @@ from hal.device import Board, ControlRequest, FaultKind
 from hal.nvml_sensors import SENSORS
 from hal.reading import Reading, Validity
 from icd.board_state import ENVIRONMENT, mark_running
-from sim_hw.nvml_library import state
+from sim_hw.nvml_library import build, state
 from tests.sim_hw.emulated import SteppedBoard
 
 
@@ -301,3 +303,66 @@ def test_a_board_is_read_only_unless_a_control_is_allowed_by_name(stepped: Stepp
 
 def test_the_board_state_variable_is_the_one_that_compute_reads(stepped: SteppedBoard) -> None:
     assert os.environ[ENVIRONMENT] == str(stepped.folder / "board.state")
+
+
+@pytest.fixture
+def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[SteppedBoard, Board]]:
+    """Two emulated GPUs and their board."""
+    (tmp_path / "board" / "lib").mkdir(parents=True)
+    (tmp_path / "board" / "lib" / build.NAME).symlink_to(build.library())
+    for key, text in boards.row("emulated-h100").environment(tmp_path).items():
+        monkeypatch.setenv(key, text)
+    stepped = SteppedBoard(tmp_path / "board", gpus=2)
+    board = boards.open_board("emulated-h100", clock=stepped.clock)
+    yield stepped, board
+    board.close()
+    stepped.close()
+
+
+@pytest.mark.verifies("VA-SIM-03")
+def test_of_two_gpus_one_is_lost_and_comes_back_while_the_other_goes_on(
+    pair: tuple[SteppedBoard, Board],
+) -> None:
+    stepped, board = pair
+    stepped.world.lose(0)
+    stepped.world.xid(1, 13)
+    faults = board.faults(0.0)
+    assert [(f.device, f.code) for f in faults if f.kind is FaultKind.XID] == [
+        (0, 79),
+        (0, 154),
+        (1, 13),
+    ]
+    validities = {r.name[:4]: r.validity for r in board.read()}
+    assert validities == {"gpu0": Validity.LOST, "gpu1": Validity.VALID}
+    (lost,) = board.faults(0.0)
+    assert (lost.device, lost.kind) == (0, FaultKind.LOST)
+    assert board.faults(0.0) == []
+    stepped.world.restore(0)
+    assert all(reading.is_valid for reading in board.read())
+    board.faults(0.0)
+    for gpu in (0, 1):
+        stepped.world.xid(gpu, 31)
+    assert [(f.device, f.code) for f in board.faults(0.0)] == [(0, 31), (1, 31)]
+    stepped.world.lose(0)
+    board.read()
+    assert FaultKind.LOST in [fault.kind for fault in board.faults(0.0)]
+
+
+def test_eight_gpus_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "board" / "lib").mkdir(parents=True)
+    (tmp_path / "board" / "lib" / build.NAME).symlink_to(build.library())
+    for key, text in boards.row("emulated-h100").environment(tmp_path).items():
+        monkeypatch.setenv(key, text)
+    stepped = SteppedBoard(tmp_path / "board", gpus=8)
+    board = boards.open_board("emulated-h100", clock=stepped.clock)
+    devices = board.devices()
+    assert [device.bus_id for device in devices] == [f"00000000:0{n}:00.0" for n in range(1, 9)]
+    assert len({device.uuid for device in devices}) == 8
+    stepped.world.temperature(5, 7.0)
+    stepped.tick()
+    hot = {r.name: r.value for r in board.read() if r.name.endswith(".temperature_c")}
+    assert [name for name, celsius in hot.items() if celsius != hot["gpu0.temperature_c"]] == [
+        "gpu5.temperature_c"
+    ]
+    board.close()
+    stepped.close()
