@@ -89,6 +89,8 @@ class RecoveryLifecycle(Triage):
                 self._heed_unkillable(stimulus.cause)
             case s.Readings():
                 self._readings[stimulus.device] = stimulus
+                if stimulus.condition is Condition.WELL and stimulus.guidance == 0:
+                    self._unwell.pop(stimulus.device, None)
                 self._hand_out(stimulus)
             case s.Running():
                 self.jobs = stimulus

@@ -14,6 +14,7 @@ from flight.recovery.table import GUIDANCE, WAITS, Kind, Level, Row, Wait, row_o
 P = Phase
 MOST_REMEMBERED = 512
 MOST_RECENT = 16
+_KNOWN = "its recovery was withheld, or did not help"
 _PLACE = re.compile(r"\bpc[ =:]*(0x[0-9a-f]+)", re.IGNORECASE)
 
 
@@ -59,9 +60,8 @@ class Triage:
         if row.advice:
             self._tell("attention", cause.device, cause.words, row.advice)
         case = self._case_of(cause.device)
-        if cause.kind is Kind.LOST and self._unwell.get(cause.device, Level.LOG) >= level:
-            reason = f"{cause.words}: what was done, or withheld, about it is known"
-            self._tell("fault_noted", cause.device, reason)
+        if cause.kind is Kind.LOST and self._is_known(cause.device, level):
+            self._tell("fault_noted", cause.device, f"{cause.words}: {_KNOWN}")
         elif case is None:
             self._open(cause, row, level, count)
         else:
@@ -163,7 +163,14 @@ class Triage:
         level, boundary = GUIDANCE.get(readings.guidance, (Level.LOG, Level.LOG))
         case.reason += f"; the driver recommends {readings.guidance}"
         case.level, case.boundary = max(level, case.floor), max(boundary, case.boundary)
+        if case.level > case.floor and self._is_known(case.device, case.level):
+            case.level = Level.LOG
+            case.reason += f": {_KNOWN}"
         self._decided(case)
+
+    def _is_known(self, device: int, level: Level) -> bool:
+        """Whether the device is in the state in which its last recovery had to leave it."""
+        return self._unwell.get(device, Level.LOG) >= level
 
     def _decided(self, case: Case) -> None:
         case.phase, case.floor = P.QUEUED, Level.LOG

@@ -257,6 +257,19 @@ def test_the_next_loss_after_a_gpu_came_back_is_another_event() -> None:
     assert len(scene.tells("withheld")) == 2
 
 
+def test_what_was_withheld_is_not_called_for_again_because_the_driver_recommends_it_too() -> None:
+    scene = Scene(Policy(max_level=Level.RESTART_JOB))
+    for _ in range(2):
+        scene.fault(46)
+        scene.fault(0x8000, kind=Kind.OTHER)
+        scene.fault(154)
+        scene.read(guidance=1)
+        scene.wait(1)
+        scene.fault(0, kind=Kind.OTHER)
+        scene.read(guidance=0)
+    assert len(scene.tells("withheld")) == 2
+
+
 # ---------------------------------------------------------------- acting and verifying
 
 
