@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pynvml
 import pytest
 
 from hal import boards, nvml, nvml_controls, nvml_door, nvml_events, nvml_sensors
@@ -29,6 +31,10 @@ def quiet(stepped: SteppedBoard) -> Iterator[Board]:
     """The emulated H100, every control allowed; programs of the ladder do nothing."""
     boards.open_board("emulated-h100").close()  # loads the library
     yield from _opened(stepped)
+    stepped.world.fail("all", 0)
+    with contextlib.suppress(pynvml.NVMLError):  # where it failed to, it still has to end
+        while True:
+            pynvml.nvmlShutdown()
 
 
 def _opened(stepped: SteppedBoard) -> Iterator[Board]:
