@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from hal import host_bus, jetson_gpu, jetson_identity, jetson_power, jetson_thermal, recovery
+from hal.boot_slots import BootSlots
 from hal.device import (
     Board,
     BoardIdentity,
@@ -86,7 +87,8 @@ class JetsonBoard:
         self._told_lost = False
         self._edac = Edac(self._files)
         self._module = jetson_identity.module(self._files)
-        self._modes = PowerModes(self._files, run or runner(root), self._module.power_w)
+        self._run = run or runner(root)
+        self._modes = PowerModes(self._files, self._run, self._module.power_w)
         self._gpu = jetson_gpu.find_gpu(self._files)
         self._sensors, self._alarms = self._find()
         self._actions: dict[str, Callable[[ControlRequest], float | None]] = {
@@ -99,6 +101,7 @@ class JetsonBoard:
             "gpu_reset": _reset,
             "driver_reload": _reset,
             "rail_power_cycle": self._power_cycle,
+            "other_slot": self._other_slot,
         }
 
     def identity(self) -> BoardIdentity:
@@ -244,6 +247,16 @@ class JetsonBoard:
 
     def _power_cycle(self, _request: ControlRequest) -> None:
         host_bus.power_cycle(self._bus, "recovery of the board", self._wait)
+
+    def _other_slot(self, _request: ControlRequest) -> float:
+        """Activate the slot that does not run, and have it booted; its number."""
+        slots = BootSlots(self._run, allow_control=True)
+        other = slots.table().other
+        if other is None:
+            raise Unsupported("the other slot cannot be booted; write it anew first")
+        slots.activate(other)
+        host_bus.power_cycle(self._bus, f"recovery: boot slot {other}", self._wait)
+        return float(other)
 
 
 def _reset(_request: ControlRequest) -> None:

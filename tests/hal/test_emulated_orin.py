@@ -198,6 +198,12 @@ def test_a_slot_that_was_activated_runs_after_the_next_power_cycle(orin: Stepped
     assert (table.current, table.active, table.other) == (1, 1, 0)
 
 
+def test_recovery_can_boot_the_other_slot(orin: SteppedOrin, jetson: Board) -> None:
+    result = jetson.control(ControlRequest("other_slot"))
+    assert (result.done, result.value) == (True, 1.0), result.text
+    assert BootSlots(runner(orin.root)).table().current == 1
+
+
 def test_error_counters_are_cleared_by_hand_and_by_a_power_cycle(
     orin: SteppedOrin, jetson: Board
 ) -> None:

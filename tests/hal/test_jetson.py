@@ -292,6 +292,7 @@ def test_the_rungs_a_jetson_does_not_have_point_to_the_one_it_has(tmp_path: Path
     board = opened(tmp_path, ORIN_NX, allowed)
     for action in ("gpu_reset", "driver_reload"):
         assert "take rail_power_cycle" in board.control(ControlRequest(action)).text
+    assert "allow other_slot by name" in board.control(ControlRequest("other_slot")).text
     refused = board.control(ControlRequest("rail_power_cycle"))
     assert "VANALLEN_HOST_BUS_FOLDER" in refused.text
 
