@@ -86,3 +86,16 @@ def test_a_keys_file_that_cannot_be_read_is_said_and_costs_no_restart(flying: Fl
     assert _starts(session) == 2
     said = payload.expect_event("executive.state_lost", after=cursor).text
     assert "slot 3" in said
+
+
+@pytest.mark.verifies("VA-SEC-02")
+def test_an_executive_that_finds_storage_hung_replaces_it_and_loses_nothing(
+    flying: Flying,
+) -> None:
+    session, payload = flying
+    before = _boots(payload)
+    storage = session.ready()["workers"]["storage"]
+    _restart(session, lambda: os.kill(storage, signal.SIGSTOP))
+    command_again(payload, time.monotonic())
+    assert _boots(payload) == before + 1
+    assert session.ready()["workers"]["storage"] != storage
