@@ -87,7 +87,7 @@ class TruthLog:
         """What a block says; `first` is the number of its first step."""
         self._sum(block)
         found = [*self._states(first, block), *self._events(block)]
-        found += [self._fault(fault, block) for fault in block.faults]
+        found += self._happened(block)
         found.sort(key=lambda record: record["t"])  # stable: state, event, fault
         return found
 
@@ -104,25 +104,26 @@ class TruthLog:
 
     def _states(self, first: int, block: Block) -> Iterator[dict[str, Any]]:
         around, capacity = block.around, self._world.scenario.power.battery
-        for index in range(-first % self._every, len(block.load), self._every):
-            yield {
-                "type": "state",
-                "t": _rounded(around.elapsed_s[index], 3),
-                **_place(block, index),
-                "beta": _rounded(around.track.beta_deg[index], 2),
-                "sunlit": not bool(around.track.eclipsed[index]),
-                "saa": bool(around.particles.is_saa[index]),
-                "dose_rad": _rounded(block.dose_rad[index], 6),
-                "array_w": _rounded(around.array_w[index], 1),
-                "battery": _rounded(block["battery_wh"][index] / capacity, 4),
-                "load": _rounded(block.load[index], 3),
-                "power_w": _rounded(block["power_w"][index], 1),
-                "clock_mhz": _rounded(block["clock_mhz"][index], 1),
-                "gpu_c": _rounded(block["sensor_c"][index], 2),
-                "plate_c": _rounded(block["plate_c"][index], 2),
-                "sink_c": _rounded(around.sink_c[index], 2),
-                "reasons": int(block["throttle"][index]),
-            }
+        index = np.arange(-first % self._every, len(block.load), self._every)
+        columns = {
+            "t": _column(around.elapsed_s, index, 3),
+            **_places(block, index),
+            "beta": _column(around.track.beta_deg, index, 2),
+            "sunlit": (~around.track.eclipsed[index]).tolist(),
+            "saa": around.particles.is_saa[index].tolist(),
+            "dose_rad": _column(block.dose_rad, index, 6),
+            "array_w": _column(around.array_w, index, 1),
+            "battery": _column(block["battery_wh"] / capacity, index, 4),
+            "load": _column(block.load, index, 3),
+            "power_w": _column(block["power_w"], index, 1),
+            "clock_mhz": _column(block["clock_mhz"], index, 1),
+            "gpu_c": _column(block["sensor_c"], index, 2),
+            "plate_c": _column(block["plate_c"], index, 2),
+            "sink_c": _column(around.sink_c, index, 2),
+            "reasons": block["throttle"][index].astype(np.int64).tolist(),
+        }
+        for values in zip(*columns.values(), strict=True):
+            yield {"type": "state", **dict(zip(columns, values, strict=True))}
 
     def _events(self, block: Block) -> Iterator[dict[str, Any]]:
         state = block["state"]
@@ -154,11 +155,18 @@ class TruthLog:
         self._throttled_s = float(last[-1])
         return np.asarray(seconds - last <= _HUNTING_S)
 
-    def _fault(self, fault: Fault, block: Block) -> dict[str, Any]:
+    def _happened(self, block: Block) -> Iterator[dict[str, Any]]:
+        if not block.faults:
+            return
+        times = np.array([fault.elapsed_s for fault in block.faults])
+        index = np.searchsorted(block.around.elapsed_s, times, side="right") - 1
+        places = {**_places(block, index), "load": _column(block.load, index, 3)}
+        for fault, *values in zip(block.faults, *places.values(), strict=True):
+            yield self._fault(fault, dict(zip(places, values, strict=True)))
+
+    def _fault(self, fault: Fault, place: dict[str, Any]) -> dict[str, Any]:
         self._faults[fault.upset.value] += 1
         self._effects[fault.effect.name] += 1
-        seconds = block.around.elapsed_s
-        index = int(np.searchsorted(seconds, fault.elapsed_s, side="right")) - 1
         record: dict[str, Any] = {
             "type": "fault",
             "t": _rounded(fault.elapsed_s, 6),
@@ -168,8 +176,7 @@ class TruthLog:
             "recovery": fault.effect.recovery.value,
             "xids": list(fault.effect.xids),
             "counter": list(fault.effect.counter or ()),
-            **_place(block, index),
-            "load": _rounded(block.load[index], 3),
+            **place,
             "acceleration": self._world.scenario.acceleration,
             "scripted": fault.scripted,
         }
@@ -196,19 +203,23 @@ class TruthLog:
         }
 
 
-def _place(block: Block, index: int) -> dict[str, float]:
+def _places(block: Block, index: NDArray[np.intp]) -> dict[str, list[float]]:
     """Where the payload is, and what reaches it there."""
     track, particles = block.around.track, block.around.particles
     return {
-        "lat": _rounded(track.latitude[index], 3),
-        "lon": _rounded(track.longitude[index], 3),
-        "alt_km": _rounded(track.altitude_km[index], 2),
-        "l": _rounded(particles.shell[index], 3),
-        "flux": _rounded(particles.total[index], 3),
-        "trapped": _rounded(particles.trapped[index], 3),
-        "storm": _rounded(particles.storm[index], 3),
+        "lat": _column(track.latitude, index, 3),
+        "lon": _column(track.longitude, index, 3),
+        "alt_km": _column(track.altitude_km, index, 2),
+        "l": _column(particles.shell, index, 3),
+        "flux": _column(particles.total, index, 3),
+        "trapped": _column(particles.trapped, index, 3),
+        "storm": _column(particles.storm, index, 3),
     }
 
 
-def _rounded(value: Any, digits: int) -> float:
+def _column(values: NDArray[np.float64], index: NDArray[np.intp], digits: int) -> list[float]:
+    return [_rounded(value, digits) for value in values[index].tolist()]
+
+
+def _rounded(value: float, digits: int) -> float:
     return round(float(value), digits) + 0.0  # no -0.0
