@@ -10,7 +10,8 @@ from component_bench import Bench
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flight.board_readings import FIELDS, xid_severity
+from flight.board_readings import FIELDS, Fault, xid_severity
+from flight.board_signals import BoardSignals, Condition, DevicePicture
 from flight.components.board_monitor import BoardMonitor
 from flight.simulated.board import IDLE, SimulatedBoard
 from hal.device import FaultKind
@@ -377,3 +378,76 @@ def test_nothing_a_board_server_says_does_worse_than_be_counted(
     scene.board.say(kind, body)
     scene.live()
     assert scene.hk.messages <= 2
+
+
+class Listener:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[Any, ...]] = []
+
+    def fault(self, fault: Fault) -> None:
+        self.heard.append((fault.kind, fault.code, fault.time_ns, fault.sequence))
+
+    def back(self, device: int) -> None:
+        self.heard.append(("back", device))
+
+    def silent(self, is_silent: bool) -> None:
+        self.heard.append(("silent", is_silent))
+
+
+@pytest.fixture
+def heard() -> tuple[Scene, Listener]:
+    scene, signals, listener = Scene(), BoardSignals(), Listener()
+    signals.listen(listener)
+    scene.bench.plug(BoardMonitor(scene.bench.port, scene.board, signals))
+    scene.live()
+    return scene, listener
+
+
+def test_listeners_hear_of_each_fault_with_what_tells_it_from_another(
+    heard: tuple[Scene, Listener],
+) -> None:
+    scene, listener = heard
+    row = [77, 0, int(FaultKind.XID), 46, "hung"]
+    scene.board.say("faults", {"faults": [row, row, [None, *row[1:]], row[:3]], "lost": 0})
+    scene.live()
+    xid = FaultKind.XID
+    assert listener.heard == [(xid, 46, 77, 0), (xid, 46, 77, 1), (xid, 46, 0, 0)]
+
+
+def test_listeners_hear_once_of_a_loss_and_of_its_end(heard: tuple[Scene, Listener]) -> None:
+    scene, listener = heard
+    scene.board.lost[0] = "off the bus"
+    scene.board.fault(FaultKind.LOST, 0, "off the bus")
+    scene.live(2)
+    scene.board.lost.clear()
+    scene.live()
+    assert [first for first, *_ in listener.heard] == [FaultKind.LOST, "back"]
+
+
+def test_listeners_hear_of_silence_and_of_its_end(heard: tuple[Scene, Listener]) -> None:
+    scene, listener = heard
+    scene.board.is_hung = True
+    scene.live(5)
+    scene.board.replaced()
+    scene.live()
+    assert listener.heard == [("silent", True), ("silent", False)]
+
+
+def test_the_picture_of_a_device_tells_whether_its_readings_can_be_believed(scene: Scene) -> None:
+    monitor = scene.bench.component
+    assert monitor.picture() == []
+    scene.live()
+    scene.board.set("recovery_action", 1)
+    scene.live()
+    (picture,) = monitor.picture()
+    assert picture == DevicePicture(0, scene.bench.now, Condition.WELL, 1)
+    scene.board.lost[0] = "off the bus"
+    scene.live()
+    assert monitor.picture()[0].condition is Condition.LOST
+    scene.board.lost.clear()
+    scene.live()
+    scene.board.is_hung = True
+    scene.live(5)
+    assert monitor.picture()[0].condition is Condition.UNWELL

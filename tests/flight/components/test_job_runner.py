@@ -214,6 +214,22 @@ def test_in_safe_mode_jobs_wait_and_afterwards_go_on() -> None:
     assert bench.phase(running) is P.DONE
 
 
+def test_a_recalled_job_goes_on_from_its_last_commit_once_jobs_may_run() -> None:
+    bench = JobBench(Behaviour(steps=200, step_ns=10_000_000))
+    job = bench.submitted()
+    bench.until_phase(job, P.RUNNING)
+    bench.run_for(0.5)
+    bench.runner.hold("GPU reset")
+    bench.runner.recall("XID 46", bench.bench.now)
+    bench.run_for(1)
+    assert bench.phase(job) is P.WAITING
+    assert bench.launcher.kills == [(job, 9)]
+    bench.runner.release()
+    bench.until_phase(job, P.DONE)
+    assert bench.launcher.launches[-1]["resume"]
+    assert bench.runner.hk.retried == 0
+
+
 @pytest.mark.verifies("VA-JOB-05")
 def test_a_job_that_looks_at_its_page_is_cancelled_without_a_signal() -> None:
     bench = JobBench()

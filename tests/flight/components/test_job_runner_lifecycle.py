@@ -169,12 +169,45 @@ def test_a_job_that_ends_well_although_told_to_end_is_not_thrown_away(ending: En
 
 
 @pytest.mark.parametrize(
-    ("ending", "phase"), [(Ending.EXPIRE, P.EXPIRED), (Ending.HANG, P.WAITING)]
+    ("ending", "phase"),
+    [(Ending.EXPIRE, P.EXPIRED), (Ending.HANG, P.WAITING), (Ending.RECALL, P.QUEUED)],
 )
 def test_a_process_ends_as_it_was_told_to(ending: Ending, phase: P) -> None:
     core = lifecycle(P.ENDING, ending=ending)
     core.step(NOW + 1, STIMULI["is killed"])
     assert core.jobs[JOB].phase is phase
+
+
+@pytest.mark.parametrize("phase", [P.STARTING, P.RUNNING, P.PAUSED])
+def test_a_recalled_process_is_killed_at_once_and_its_job_is_not_to_blame(phase: P) -> None:
+    core = lifecycle(phase)
+    out = core.step(NOW + 1, s.RecallAll("XID 46", NOW + 1))
+    assert s.Kill(JOB, 9) in out
+    assert core.jobs[JOB].phase is P.ENDING
+    core.step(NOW + 2, STIMULI["is killed"])
+    assert core.jobs[JOB].phase is P.QUEUED
+    assert core.jobs[JOB].failures == 0
+
+
+def test_a_process_begun_later_is_not_recalled() -> None:
+    core = lifecycle(P.RUNNING)
+    assert core.step(NOW + 9, s.RecallAll("XID 46", NOW - 1)) == ()
+
+
+def test_a_recall_ends_the_wait_after_a_failure() -> None:
+    core = JobLifecycle()
+    core.step(NOW, s.Restore((JobRecord(JOB, 7, 5, 100, 100, b"", P.RUNNING, pid=PID),), 2))
+    core.step(NOW, STIMULI["is killed"])
+    assert core.jobs[JOB].phase is P.WAITING
+    core.step(NOW + 1, s.RecallAll("XID 31", NOW + 1))
+    assert core.jobs[JOB].phase is P.QUEUED
+
+
+def test_a_recall_leaves_a_cancelled_job_cancelled() -> None:
+    core = lifecycle(P.ENDING)
+    core.step(NOW + 1, s.RecallAll("XID 46", NOW + 1))
+    core.step(NOW + 2, STIMULI["is killed"])
+    assert core.jobs[JOB].phase is P.CANCELLED
 
 
 def test_the_wait_between_attempts_doubles_up_to_a_minute() -> None:
