@@ -18,8 +18,10 @@ from hal.nvml import NvmlBoard
 from hal.reading import Validity
 from hal.recovery import Ladder
 from icd.board_state import process_start_time
+from sim_hw.inject import World
 from sim_hw.xid import Cure
-from tests.sim_hw.emulated import SteppedBoard
+from tests.sim_hw.emulated import SteppedBoard, wait_until
+from tests.sim_hw.test_board import Companion
 
 
 def rest(seconds: float) -> None:
@@ -246,3 +248,43 @@ def test_a_program_that_is_missing_or_may_not_be_run_is_told(tmp_path: Path) -> 
 def test_without_a_host_bus_a_power_cycle_says_what_to_name() -> None:
     with pytest.raises(errors.Unsupported, match="VANALLEN_HOST_BUS"):
         recovery.ladder({}, rest).rail_power_cycle()
+
+
+@pytest.mark.verifies("VA-SIM-03")
+def test_the_ladder_recovers_a_board_that_runs_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victim: subprocess.Popen[bytes]
+) -> None:
+    """From a hung context to a power cycle, through the programs that the environment names."""
+    for key, text in boards.row("emulated-h100").environment(tmp_path).items():
+        monkeypatch.setenv(key, text)
+    companion = Companion(tmp_path / "board", "--recovery-scale", "0.01")
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        rest(seconds)
+
+    try:
+        board = boards.open_board("emulated-h100", allow_control=frozenset(RECOVERIES), wait=wait)
+        with World(companion.folder) as world:
+            world.board.claim(0, victim.pid)
+            world.xid(0, 95)
+            refused = board.control(ControlRequest("gpu_reset"))
+            assert (refused.done, "in use" in refused.text) == (False, True)
+            wait_until(board.processes)
+            killed = board.control(ControlRequest("kill_contexts", processes=(named(victim),)))
+            assert (killed.done, killed.value) == (True, 1.0), killed.text
+            victim.wait()
+            for action, code in (("gpu_reset", 62), ("driver_reload", 143)):
+                world.xid(0, code)
+                result = board.control(ControlRequest(action))
+                assert (result.done, result.value) == (True, 0.0), result.text
+            world.lose(0)
+            assert not board.control(ControlRequest("gpu_reset")).done
+            result = board.control(ControlRequest("rail_power_cycle"))
+            assert (result.done, result.text) == (True, "payload rail cycled")
+        assert all(reading.is_valid for reading in board.read())
+        assert max(waits) <= 0.1
+        board.close()
+    finally:
+        companion.close()
