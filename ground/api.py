@@ -63,11 +63,12 @@ class Api:
                     self._flush_timer = self._loop.call_later(STREAM_PERIOD_S, self._flush)
 
     def counts(self) -> dict[str, int]:
-        """What went wrong on the way from and to clients."""
+        """What went wrong on the way from and to clients, and how many subscribed."""
         return {
             "malformed": self.malformed,
             "failed": self.failed,
             "undelivered": self.undelivered,
+            "subscribers": len(self._subscribers),
         }
 
     def close(self) -> None:
@@ -132,7 +133,11 @@ class Api:
         self._send(client, {"id": number, "ok": False} | about)
 
     def _subscribe(self, client: bytes, number: Any, args: dict[str, Any]) -> None:
-        topics = frozenset(map(str, args.get("topics", ())))
+        asked = args.get("topics", ())
+        if not isinstance(asked, list | tuple):
+            self._refuse(client, number, GroundError("topics must be a list of texts"))
+            return
+        topics = frozenset(map(str, asked))
         if topics:
             self._subscribers[client] = _Subscriber(topics, args.get("payload"))
         else:
@@ -152,12 +157,10 @@ class Api:
     def _send(self, client: bytes, message: dict[str, Any]) -> bool:
         try:
             is_sent = self._drain.send([client, msgpack.packb(message, default=_plain)])
-        except zmq.ZMQError:
+        except zmq.ZMQError:  # it is gone
+            self._subscribers.pop(client, None)
             is_sent = False
-        if not is_sent:
-            self.undelivered += 1
-            if "stream" not in message:
-                self._subscribers.pop(client, None)
+        self.undelivered += not is_sent
         return is_sent
 
 

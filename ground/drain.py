@@ -43,13 +43,12 @@ class SocketDrain:
             self._loop.call_soon(self._drain)
 
     def send(self, frames: list[bytes]) -> bool:
-        """Send at once; False when the peer is away or its queue is full."""
+        """Send at once; False when the queue is full. Raises ZMQError when a ROUTER knows no such
+        peer."""
         try:
             self._socket.send_multipart(frames, zmq.NOBLOCK)
-        except zmq.ZMQError as error:
-            if error.errno in (zmq.EAGAIN, zmq.EHOSTUNREACH):
-                return False
-            raise
+        except zmq.Again:
+            return False
         finally:
             self.look()
         return True

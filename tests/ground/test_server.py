@@ -129,10 +129,11 @@ def test_requests_that_make_no_sense_are_counted_or_answered(
             (2, "send", {"nam": "ping"}),
             (3, "send", {"name": "ping", "wait": "ended"}),
             (4, "values", {"payload": 5}),
+            (5, "subscribe", {"topics": 7}),
         ):
             socket.send(msgpack.packb({"id": number, "method": method, "args": args}))
         answers = {}
-        while len(answers) < 4:
+        while len(answers) < 5:
             assert socket.poll(5000)
             answer = msgpack.unpackb(socket.recv())
             answers[answer["id"]] = answer["message"]
@@ -140,6 +141,7 @@ def test_requests_that_make_no_sense_are_counted_or_answered(
     assert "nam" in answers[2]
     assert "give one of sent, accepted, started, completed" in answers[3]
     assert "no payload" in answers[4]
+    assert "topics" in answers[5]
     assert client.status()["api"]["malformed"] == 4
     assert server.server is not None
 

@@ -168,6 +168,16 @@ def test_subscribers_are_pushed_events_and_commands(client: Client, payload: Fak
     assert client.dropped == 0
 
 
+def test_a_subscriber_that_is_gone_is_forgotten(client: Client, server: RunningServer) -> None:
+    with connect(server.config.state) as other:
+        other.subscribe("event", "command")
+    for _ in range(100):  # each ping is news for subscribers
+        client.ping()
+        if client.status()["api"]["subscribers"] == 0:
+            break
+    assert client.status()["api"]["subscribers"] == 0
+
+
 @pytest.mark.verifies("VA-GND-07")
 def test_a_slow_subscriber_loses_the_oldest_and_is_told(
     client: Client, server: RunningServer
