@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hal import recovery
 from hal.device import ControlRequest
 from hal.errors import DriverMissing
 from hal.jetson import JetsonBoard
@@ -329,3 +330,59 @@ def test_a_value_that_cannot_be_is_out_of_range_and_kept_for_the_record(tmp_path
     found = readings(tmp_path, files)["temperature_c"]
     assert found.validity is Validity.OUT_OF_RANGE
     assert found.value == 999.0
+
+
+def test_processes_are_ended_even_where_nobody_tells_who_computes(tmp_path: Path) -> None:
+    board = opened(tmp_path, ORIN_NX, frozenset({"kill_contexts"}))
+    gone = ((2**22 + 1, 1),)  # above the largest pid there can be
+    result = board.control(ControlRequest("kill_contexts", processes=gone))
+    assert (result.done, result.value) == (True, 1.0)
+
+
+def test_a_process_that_does_not_die_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = opened(tmp_path, ORIN_NX, frozenset({"kill_contexts"}))
+    monkeypatch.setattr(recovery, "kill", lambda *_: recovery.Killed((), (4711,)))
+    result = board.control(ControlRequest("kill_contexts", processes=((4711, 1),)))
+    assert not result.done
+    assert "process 4711 does not die" in result.text
+
+
+def test_a_slot_that_cannot_boot_is_not_tried(tmp_path: Path) -> None:
+    def slots(_: Sequence[str]) -> str:
+        return (
+            "Current bootloader slot: A\nActive bootloader slot: A\n"
+            "slot: 0, status: normal\nslot: 1, status: unbootable\n"
+        )
+
+    allowed = frozenset({"other_slot"})
+    board = JetsonBoard("jetson", plant(tmp_path, ORIN_NX), allowed, run=slots)
+    result = board.control(ControlRequest("other_slot"))
+    assert not result.done
+    assert "write it anew first" in result.text
+
+
+def test_an_unknown_control_and_an_unknown_device_are_refused(tmp_path: Path) -> None:
+    board = opened(tmp_path, ORIN_NX, frozenset({"reset_clock"}))
+    assert "known: power_mode" in board.control(ControlRequest("warp_drive")).text
+    assert "no device 3" in board.control(ControlRequest("reset_clock", device=3)).text
+
+
+def test_a_closed_board_reads_waits_and_does_nothing(tmp_path: Path) -> None:
+    board = opened(tmp_path, ORIN_NX, frozenset({"reset_clock"}))
+    board.close()
+    assert not [reading for reading in board.read() if reading.is_valid]
+    assert board.faults(5.0) == []
+    assert board.processes() == []
+    assert "closed" in board.control(ControlRequest("reset_clock")).text
+
+
+def test_channels_without_a_rail_are_left_out_whatever_the_release(tmp_path: Path) -> None:
+    files = {
+        **TX2,
+        "sys/bus/i2c/devices/0-0040/iio:device0/rail_name_2": "NC\n",
+        "sys/bus/i2c/devices/0-0041/iio:device1/rail_name_2": "\n",
+    }
+    rails = [name for name in readings(tmp_path, files) if name.startswith("rail_")]
+    assert len(rails) == 3 * 4

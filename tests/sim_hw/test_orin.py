@@ -160,6 +160,7 @@ def test_every_injection_can_be_given_by_hand(stepped_orin: SteppedOrin) -> None
     inject(folder, "zone", "cv1", "on")
     inject(folder, "ecc", "--corrected", "2", "--uncorrected", "1")
     inject(folder, "file", "sys/kernel/debug/cactmon/mc_all", "--text", "?")
+    inject(folder, "crash")
     inject(folder, "power", "off")
     found = load(folder)
     assert found.over_current == {"VDD_GPU_SOC": "critical"}
