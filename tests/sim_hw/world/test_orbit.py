@@ -145,3 +145,21 @@ def test_a_line_that_is_none_of_a_tle_is_refused() -> None:
 def test_elements_that_do_not_close_are_refused() -> None:
     with pytest.raises(OrbitError, match="not an orbit"):
         Orbit.from_elements(EPOCH, 550.0, 97.6, 0.0, eccentricity=1.5)
+
+
+@pytest.mark.parametrize(
+    ("altitude", "longest", "mean", "days"),
+    [(325.0, 0.274, 0.077, 130), (550.0, 0.222, 0.049, 100), (650.0, 0.204, 0.040, 90)],
+)
+def test_a_dawn_dusk_orbit_has_the_eclipse_season_of_the_table(
+    altitude: float, longest: float, mean: float, days: int
+) -> None:
+    """A year in steps of five days; the table of docs/world.md."""
+    tilt = sun_synchronous_inclination(altitude)
+    orbit = Orbit.from_elements(EPOCH, altitude, tilt, node_of_local_time(EPOCH, 18.0))
+    seconds = np.arange(0.0, orbit.period_s, 10.0)
+    starts = [EPOCH + dt.timedelta(days=day) for day in range(0, 365, 5)]
+    shares = np.array([orbit.track(start, seconds).eclipsed.mean() for start in starts])
+    assert shares.max() == pytest.approx(longest, abs=0.02)
+    assert shares.mean() == pytest.approx(mean, abs=0.005)
+    assert 5 * (shares > 0.0).sum() == pytest.approx(days, abs=10)
