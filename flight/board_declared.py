@@ -1,0 +1,69 @@
+"""What the board monitor declares besides commands and events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from icd.fields import F32, F64, U8, U16, U32, U64, Count, Limits, Unit, Wire
+
+Device = Annotated[U8, "number of the GPU, from 0"]
+
+
+@dataclass(frozen=True)
+class PowerLimit:
+    """What the board says its limit now is."""
+
+    limit: Annotated[F32, "power limit read back", Unit("W")]
+
+
+@dataclass(frozen=True)
+class Readings:
+    """How many readings there are."""
+
+    rows: Annotated[U16, "reports named reading that follow"]
+
+
+@dataclass
+class BoardHousekeeping:
+    device: Annotated[U8, "the GPU these fields are of: a lost one, else the hottest"] = 0
+    devices: Annotated[U8, "GPUs on the board"] = 0
+    power_w: Annotated[F32, "power drawn", Unit("W")] = 0.0
+    power_limit_w: Annotated[F32, "power limit in force", Unit("W")] = 0.0
+    temperature_c: Annotated[F32, "GPU temperature", Unit("°C"), Limits(-40, 83)] = 0.0
+    memory_temperature_c: Annotated[F32, "memory temperature", Unit("°C"), Limits(-40, 95)] = 0.0
+    sm_clock_mhz: Annotated[F32, "clock of the processors", Unit("MHz")] = 0.0
+    utilisation_percent: Annotated[F32, "time with a kernel running", Unit("%")] = 0.0
+    memory_used_mib: Annotated[F32, "device memory in use", Unit("MiB")] = 0.0
+    memory_total_mib: Annotated[F32, "device memory", Unit("MiB")] = 0.0
+    energy_j: Annotated[F64, "energy used since the driver started", Unit("J")] = 0.0
+    throttle_reasons: Annotated[U64, "why the clock is held down: NVML's bits"] = 0
+    ecc_corrected: Annotated[U64, "corrected memory errors since the driver started"] = 0
+    ecc_uncorrected: Annotated[
+        U64, "uncorrected memory errors since the driver started", Limits(0, 0)
+    ] = 0
+    remapped_rows: Annotated[U32, "memory rows replaced by spare ones"] = 0
+    pcie_replays: Annotated[U32, "bus packets sent again"] = 0
+    processes: Annotated[U16, "processes computing on it"] = 0
+    validity: Annotated[
+        tuple[int, ...],
+        Wire("B"),
+        Count(15),
+        "of each field from power_w to processes: 0 valid, 1 stale, 2 unsupported, 3 error, "
+        "4 out of range, 5 lost",
+    ] = (1,) * 15
+    readings_age_ms: Annotated[U32, "since the last readings came", Unit("ms")] = 0
+    messages: Annotated[U32, "messages of readings taken"] = 0
+    malformed: Annotated[U32, "messages or rows refused"] = 0
+    stale_answers: Annotated[U32, "answers to nothing that was asked, or too late"] = 0
+    faults: Annotated[U32, "faults reported by the driver"] = 0
+    faults_lost: Annotated[U32, "faults that the board server could not keep"] = 0
+    last_xid: Annotated[U32, "code of the last XID; 0 before the first"] = 0
+
+
+@dataclass(frozen=True)
+class BoardParameters:
+    stale_s: Annotated[F32, "age at which readings are stale", Unit("s"), Limits(0.5, 3600)] = 2.0
+    warning_c: Annotated[F32, "GPU temperature that warns", Unit("°C"), Limits(0, 120)] = 83.0
+    hysteresis_c: Annotated[F32, "how far below it is well again", Unit("°C"), Limits(0, 30)] = 3.0
+    calm_s: Annotated[F32, "without throttling until it is over", Unit("s"), Limits(0, 600)] = 5.0
