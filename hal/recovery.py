@@ -15,7 +15,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
+from hal import host_bus
 from hal.errors import DriverFault, DriverMissing, NotPermitted, TimedOut, Unsupported
 from icd.board_state import process_start_time
 
@@ -44,6 +47,8 @@ class Ladder:
     nvidia_smi: str = "nvidia-smi"
     modprobe: str = "modprobe"
     host_bus: str = ""
+    bus: Callable[[], str] | None = None
+    """Asks the host in another way than by a program."""
 
     def gpu_reset(self, gpu: str) -> str:
         """Reset one GPU, named by bus id or number; what the tool says. Raises BoardError."""
@@ -57,22 +62,32 @@ class Ladder:
 
     def rail_power_cycle(self) -> str:
         """Ask the host to switch the payload's power off and on. Raises BoardError."""
-        if not self.host_bus:
-            raise Unsupported(
-                f"nobody to ask for a power cycle; name the host bus program in {HOST_BUS}",
-                "rail_power_cycle",
-            )
-        return self.run([self.host_bus, "power-cycle"], POWER_CYCLE_S)
+        if self.host_bus:
+            return self.run([self.host_bus, "power-cycle"], POWER_CYCLE_S)
+        if self.bus is not None:
+            return self.bus()
+        raise Unsupported(
+            f"nobody to ask for a power cycle; name the host bus program in {HOST_BUS}, or its "
+            f"folder in {host_bus.FOLDER}",
+            "rail_power_cycle",
+        )
 
 
 def ladder(environment: Mapping[str, str], wait: Wait) -> Ladder:
     """The ladder of this machine, or of the board that the environment names."""
+    folder = environment.get(host_bus.FOLDER)
     return Ladder(
         runner(wait),
         nvidia_smi=environment.get(NVIDIA_SMI) or "nvidia-smi",
         modprobe=environment.get(MODPROBE) or "modprobe",
         host_bus=environment.get(HOST_BUS) or "",
+        bus=None if not folder else partial(_ask_folder, Path(folder), wait),
     )
+
+
+def _ask_folder(folder: Path, wait: Wait) -> str:
+    bus = host_bus.FolderHostBus(folder)
+    return host_bus.power_cycle(bus, "recovery of the board", wait)
 
 
 def runner(wait: Wait) -> Run:

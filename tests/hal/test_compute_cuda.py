@@ -12,11 +12,13 @@ import pytest
 from hal.compute import open_device
 from hal.compute_cuda import translate
 from hal.errors import ComputeError, DeviceLost, OutOfMemory
+from hal.kernels.copy import COPY
 from hal.kernels.matmul import MATMUL
 
 SIMULATED = """
 import numpy as np
 from hal.compute import ComputeError, Kernel, open_device
+from hal.kernels.copy import COPY
 from hal.kernels.matmul import MATMUL
 draw = np.random.default_rng(7)
 a = draw.random((20, 37), dtype=np.float32)
@@ -28,6 +30,10 @@ with open_device("cuda") as device:
     wanted = np.empty((20, 19), np.float32)
     MATMUL.reference(a, b, wanted)
     assert np.abs(device.copy_out(out) - wanted).max() < 1e-5
+    copied = device.allocate(300, np.float32)
+    line = np.arange(300, dtype=np.float32)
+    device.launch(COPY, device.copy_in(line), copied)
+    assert (device.copy_out(copied) == line).all()
     target = np.empty((20, 19), np.float32)
     assert device.copy_out(out, target) is target
     device.copy_in(wanted, out)
@@ -166,3 +172,12 @@ def test_a_machine_without_cuda_says_what_to_do(monkeypatch: pytest.MonkeyPatch)
 
 def test_an_error_that_is_not_cudas_is_left_alone() -> None:
     assert translate(ValueError("mine")) is None
+
+
+def test_the_copy_kernel_agrees_with_its_reference() -> None:
+    line = np.arange(300, dtype=np.float32)
+    plain, fast = np.zeros_like(line), np.zeros_like(line)
+    COPY.reference(line, plain)
+    COPY.host(line, fast)
+    assert (plain == line).all()
+    assert (fast == line).all()

@@ -17,6 +17,7 @@ from hal.device import RECOVERIES, Board, ControlRequest
 from hal.nvml import NvmlBoard
 from hal.reading import Validity
 from hal.recovery import Ladder
+from icd import host_bus
 from icd.board_state import process_start_time
 from sim_hw.inject import World
 from sim_hw.xid import Cure
@@ -248,6 +249,17 @@ def test_a_program_that_is_missing_or_may_not_be_run_is_told(tmp_path: Path) -> 
 def test_without_a_host_bus_a_power_cycle_says_what_to_name() -> None:
     with pytest.raises(errors.Unsupported, match="VANALLEN_HOST_BUS"):
         recovery.ladder({}, rest).rail_power_cycle()
+
+
+def test_a_host_bus_that_is_a_folder_is_asked_when_no_program_is_named(tmp_path: Path) -> None:
+    def answer(_seconds: float) -> None:
+        request = host_bus.read_request(tmp_path)
+        assert request is not None
+        done = host_bus.Answer(request.number, host_bus.DONE, "cycled")
+        host_bus.write_answer(tmp_path, done)
+
+    ladder = recovery.ladder({host_bus.ENVIRONMENT: str(tmp_path)}, answer)
+    assert ladder.rail_power_cycle() == "cycled"
 
 
 @pytest.mark.verifies("VA-SIM-03")
