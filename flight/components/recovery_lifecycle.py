@@ -71,7 +71,7 @@ class RecoveryLifecycle(Triage):
     def next_due(self) -> int | None:
         """When time alone brings something, in on-board ns."""
         times = [case.due for case in self.cases if case.phase is not P.QUEUED]
-        if self._silent_since is not None:
+        if self._silent_since is not None and self.at_work is None:
             times.append(self._silent_since + SILENCE)
         return min(times, default=None)
 
@@ -128,7 +128,8 @@ class RecoveryLifecycle(Triage):
             if case.phase is not P.QUEUED and case.due <= self._now:
                 self._give(case, stimulus)
         since = self._silent_since
-        if since is not None and self._now - since >= SILENCE:
+        # A board that is being recovered is silent, and says so by its answer or by none.
+        if since is not None and self._now - since >= SILENCE and self.at_work is None:
             self._silent_since = None  # once, until readings have been there again
             text = f"no readings for {SILENCE // SECOND} s"
             self._fault(s.Fault(Cause(BOARD, Kind.SILENT, 0), text, since, 0))

@@ -319,6 +319,23 @@ def test_readings_that_are_not_well_lead_to_the_next_level(
     assert words in str(scene.tells("action_failed")[0].values[3])
 
 
+def test_the_silence_of_a_board_that_is_being_recovered_is_no_fault() -> None:
+    scene = Scene()
+    scene.fault(143)
+    scene.jobs()
+    scene.give(s.Silent(True))
+    scene.wait(100)
+    scene.done()
+    scene.give(s.Silent(False))
+    scene.read()
+    scene.wait(100)
+    assert scene.levels() == [4]
+    scene.give(s.Silent(True))
+    assert scene.core.next_due() == scene.now + 30 * SECOND
+    scene.wait(30)
+    assert scene.levels() == [4, 5]
+
+
 def test_no_answer_leads_to_the_next_level_and_a_late_one_is_stale() -> None:
     scene = Scene()
     scene.fault(46)
