@@ -12,9 +12,7 @@ from hal.errors import DriverMissing, UnknownBoard
 
 
 def test_an_unknown_board_is_answered_with_the_known_ones_and_the_nearest() -> None:
-    with pytest.raises(
-        UnknownBoard, match=r"nvml, jetson, replay; did you mean 'emulated-h100'"
-    ):
+    with pytest.raises(UnknownBoard, match=r"nvml, jetson, replay; did you mean 'emulated-h100'"):
         boards.row("emulated-h10")
 
 
