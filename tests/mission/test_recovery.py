@@ -65,3 +65,18 @@ def test_an_xid_leads_to_its_action_and_the_job_goes_on(
         assert "recovery.action_failed" not in names
     finally:
         flown.send("jobs.cancel", {"job": job}, check=False)
+
+
+@pytest.mark.verifies("VA-RCV-01", "VA-RCV-08")
+def test_on_a_jetson_rail_power_is_asked_of_the_host_bus(measured: Measured) -> None:
+    with cleanly("emulated-orin") as session:
+        configuration = session.root / "payload.toml"
+        configuration.write_text(RECOVERY + STATIONS)
+        session.start_payload("--config", str(configuration))
+        with session.start_ground() as client:
+            client.wait_value("board.power_w", lambda watts: watts > 0, timeout_s=20)
+            cursor, since = client.cursor(), time.monotonic()
+            client.send("commands.arm", {"apid": 8, "opcode": 3})
+            client.send("recovery.act", {"level": 5, "device": 0})
+            measured("rail power-cycle of an Orin by telecommand", time.monotonic() - since)
+            client.expect_event("recovery.recovered", where={"level": 5}, after=cursor)
