@@ -62,8 +62,8 @@ class PoissonStream:
         """Event times before `end_s`; the rate from `times_s[i]` on is `rates_hz[i]`."""
         if self._bound_hz <= 0.0:
             return np.zeros(0)
-        while self._last_s < end_s:
-            self._draw()
+        if self._last_s < end_s:
+            self._draw(end_s)
         count = int(np.searchsorted(self._times, end_s))
         times, marks = self._times[:count], self._marks[:count]
         self._times, self._marks = self._times[count:], self._marks[count:]
@@ -74,13 +74,15 @@ class PoissonStream:
             raise RuntimeError("a rate exceeds the bound that faults are thinned from")
         return times[marks * self._bound_hz < rates]
 
-    def _draw(self) -> None:
-        """More candidates, always as many, so that the sequence is the same for any step."""
-        gaps = self._random.standard_exponential(_CHUNK) / self._bound_hz
-        times = self._last_s + np.cumsum(gaps)
-        self._times = np.concatenate([self._times, times])
-        self._marks = np.concatenate([self._marks, self._random.random(_CHUNK)])
-        self._last_s = float(times[-1])
+    def _draw(self, end_s: float) -> None:
+        """Candidates beyond `end_s`; always as many at once, so that steps do not matter."""
+        times, marks = [self._times], [self._marks]
+        while self._last_s < end_s:
+            gaps = self._random.standard_exponential(_CHUNK) / self._bound_hz
+            times.append(self._last_s + np.cumsum(gaps))
+            marks.append(self._random.random(_CHUNK))
+            self._last_s = float(times[-1][-1])
+        self._times, self._marks = np.concatenate(times), np.concatenate(marks)
 
 
 class Faults:

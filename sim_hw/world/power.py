@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_hw.world.settings import number
+from sim_hw.world.settings import Misfit, number
 
 Array = NDArray[np.float64]
 
@@ -35,9 +35,10 @@ class PowerSettings:
 
     def __post_init__(self) -> None:
         if self.restart <= self.cutoff:
-            raise ValueError(
+            raise Misfit(
+                "restart",
                 f"the payload would restart at {self.restart:g} of the battery, where it is shed "
-                f"at {self.cutoff:g}; write a restart above the cutoff"
+                f"at {self.cutoff:g}; write a restart above the cutoff",
             )
 
 

@@ -59,7 +59,8 @@ def run(
                 watch(fault)
             if not math.isinf(speed):
                 file.flush()
-                stopped = wait(max(0.0, began + world.elapsed_s / speed - clock()))
+            ahead_s = began + world.elapsed_s / speed - clock()
+            stopped = wait(0.0 if math.isinf(speed) else max(0.0, ahead_s))
         summary = log.summary()
         file.write(records.spelt(summary))
     return Outcome(path, summary, world.is_over)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import functools
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from sim_hw.world import settings
 from sim_hw.world.devices import DEVICES, CrossSections, Device, Upset
 from sim_hw.world.faults import Scripted
+from sim_hw.world.faults import sections as upset_sections
 from sim_hw.world.flux_table import HIGHEST_KM, LOWEST_KM
 from sim_hw.world.orbit import (
     Orbit,
@@ -25,12 +27,13 @@ from sim_hw.world.orbit import (
 from sim_hw.world.power import PowerSettings
 from sim_hw.world.radiation import Radiation, Storm
 from sim_hw.world.radiator import RadiatorSettings
-from sim_hw.world.settings import TABLE, choice, lines_of_text, number, tables, text
+from sim_hw.world.settings import TABLE, Misfit, choice, lines_of_text, number, tables, text
 
 Array = NDArray[np.float64]
 
 FOLDER = Path(__file__).parents[1] / "scenarios"
 _LONGEST_S = 366 * 86400.0
+_MOST_FAULTS_HZ = 200.0
 _UPSETS = tuple(upset.value for upset in Upset)
 
 
@@ -50,16 +53,16 @@ class OrbitSettings:
 
     def __post_init__(self) -> None:
         if self.node is not None and self.node_local_time is not None:
-            raise ValueError("both node and node_local_time are given; leave one out")
+            raise Misfit("node", "both node and node_local_time are given; leave one out")
         if self.tle is not None:
             others = [f.name for f in dataclasses.fields(self) if f.name != "tle"]
             given = [name for name in others if getattr(self, name) != _DEFAULTS[name]]
             if given:
-                raise ValueError(f"a TLE says everything; leave out {', '.join(given)}")
+                raise Misfit(given[0], f"a TLE says everything; leave out {', '.join(given)}")
             try:
                 Orbit.from_tle(*self.tle)
             except OrbitError as error:
-                raise ValueError(str(error)) from error
+                raise Misfit("tle", str(error)) from error
 
     def orbit(self, start: dt.datetime) -> Orbit:
         """The orbit, with its elements taken at `start`."""
@@ -133,7 +136,7 @@ class LoadSettings:
 
     def __post_init__(self) -> None:
         if (self.on is None) != (self.off is None):
-            raise ValueError("on and off go together; write both or none")
+            raise Misfit("on", "on and off go together; write both or none")
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,7 @@ class CrossSectionSettings:
 
     def __post_init__(self) -> None:
         if self.given and not self.source:
-            raise ValueError('cross-sections need their source; add source = "…"')
+            raise Misfit("source", 'cross-sections need their source; add source = "…"')
 
     @property
     def given(self) -> dict[str, float]:
@@ -195,7 +198,7 @@ class Scenario:
     step: float = number("s", 0.1, 60.0, 1.0)
     log_period: float = number("s", 1.0, 3600.0, 30.0)
     seed: float = number("", 0, 2**53, 1)
-    acceleration: float = number("", 1.0, 1e9, 1.0)
+    acceleration: float = number("", 1.0, 1e8, 1.0)
     """How many times more often particles do harm than they would; it is in every log."""
     ageing: float = number("", 0.0, 1e9, 1.0)
     """The same for what fails without particles."""
@@ -213,20 +216,53 @@ class Scenario:
     fault: tuple[FaultSettings, ...] = tables(FaultSettings)
 
     def __post_init__(self) -> None:
-        self.start_utc  # noqa: B018 - refuses a start that is no date
         if self.seed != int(self.seed):
-            raise ValueError(f"seed = {self.seed:g} is not whole; write a whole number")
+            raise Misfit("seed", f"seed = {self.seed:g} is not whole; write a whole number")
         if [one.start for one in self.load] != sorted(one.start for one in self.load):
-            raise ValueError("the [[load]] tables are not in order of start; put them in order")
+            raise Misfit("load", "the [[load]] tables are not in order of start; sort them")
         if self.log_period < self.step:
-            raise ValueError("log_period is shorter than step; write at least the step")
+            raise Misfit("log_period", "log_period is shorter than step; write at least the step")
+        self._check_power_limit()
+        self._check_orbit()
+        self._check_acceleration()
+
+    def _check_power_limit(self) -> None:
         limit, device = self.board.power_limit, self.device
         if limit is not None and not (
             device.gpu.min_power_limit_w <= limit <= device.gpu.max_power_w
         ):
-            raise ValueError(
+            raise Misfit(
+                "board",
                 f"[board] power_limit of {limit:g} W is not one of the {device.name}; write one "
-                f"from {device.gpu.min_power_limit_w:g} to {device.gpu.max_power_w:g} W"
+                f"from {device.gpu.min_power_limit_w:g} to {device.gpu.max_power_w:g} W",
+            )
+
+    def _check_orbit(self) -> None:
+        """That it can be followed to the end, at altitudes that the flux table knows."""
+        seconds = np.concatenate(
+            [np.arange(0.0, 86400.0, 60.0), np.linspace(0, self.duration, 500)]
+        )
+        try:
+            altitude = self.flown.track(self.start_utc, seconds).altitude_km
+        except OrbitError as error:
+            raise Misfit("orbit", str(error)) from error
+        low, high = float(altitude.min()), float(altitude.max())
+        if low < LOWEST_KM or high > HIGHEST_KM:
+            raise Misfit(
+                "orbit",
+                f"the orbit runs from {low:.0f} to {high:.0f} km; choose one from "
+                f"{LOWEST_KM:.0f} to {HIGHEST_KM:.0f} km, where the particles are known",
+            )
+
+    def _check_acceleration(self) -> None:
+        """That a run does not drown in faults."""
+        sections = sum(upset_sections(self.device.cross_sections).values())
+        most = _MOST_FAULTS_HZ / (sections * self.radiation.bound)
+        if self.acceleration > max(1.0, most):
+            raise Misfit(
+                "acceleration",
+                f"acceleration = {self.acceleration:g} would draw more than {_MOST_FAULTS_HZ:g} "
+                f"faults a second; write at most {most:.2g}",
             )
 
     @property
@@ -237,8 +273,9 @@ class Scenario:
         except ValueError:
             start = None
         if start is None or start.tzinfo is None:
-            raise ValueError(
-                f'start = "{self.start}" is no date with a zone; write "2026-03-20T00:00:00Z"'
+            raise Misfit(
+                "start",
+                f'start = "{self.start}" is no date with a zone; write "2026-03-20T00:00:00Z"',
             )
         return start.astimezone(dt.timezone.utc)
 
@@ -254,10 +291,16 @@ class Scenario:
         """The limit that the GPU is set to."""
         return self.board.power_limit or self.device.gpu.max_power_w
 
-    def radiation(self, orbit: Orbit) -> Radiation:
+    @functools.cached_property
+    def flown(self) -> Orbit:
+        """The orbit."""
+        return self.orbit.orbit(self.start_utc)
+
+    @functools.cached_property
+    def radiation(self) -> Radiation:
         """The particle environment."""
         return Radiation(
-            orbit,
+            self.flown,
             self.start_utc,
             activity=self.particles.solar_activity,
             shielding_mm=self.particles.shielding,

@@ -21,7 +21,7 @@ else:
     import tomli as tomllib
 
 T = TypeVar("T")
-Path_ = tuple[Any, ...]
+Place = tuple[Any, ...]
 """Where a value stands: table names, keys, and places in an array of tables."""
 
 _REQUIRED = dataclasses.MISSING
@@ -31,6 +31,14 @@ _KEY = re.compile(r"\s*([\w\-]+|\"[^\"]+\")\s*=")
 
 class SettingsError(ValueError):
     """Something in the file is wrong; the message begins with file and line."""
+
+
+class Misfit(ValueError):
+    """Settings that are right each but not together; raised by a dataclass as it is made."""
+
+    def __init__(self, key: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.key = key
 
 
 def number(
@@ -92,11 +100,11 @@ def loads(of: type[T], content: str, name: str) -> T:
     return _Reader(name, _line_numbers(content)).read(of, raw, ())
 
 
-def _line_numbers(content: str) -> dict[Path_, int]:
+def _line_numbers(content: str) -> dict[Place, int]:
     """Path of a key or table -> its line, starting at 1."""
-    found: dict[Path_, int] = {(): 1}
-    counts: dict[Path_, int] = {}
-    here: Path_ = ()
+    found: dict[Place, int] = {(): 1}
+    counts: dict[Place, int] = {}
+    here: Place = ()
     for line, written in enumerate(content.splitlines(), 1):
         if header := _HEADER.fullmatch(written):
             here = tuple(part.strip(' "') for part in header[2].split("."))
@@ -113,11 +121,11 @@ def _line_numbers(content: str) -> dict[Path_, int]:
 class _Reader:
     """Reads tables, and knows where each value was written."""
 
-    def __init__(self, name: str, lines: dict[Path_, int]) -> None:
+    def __init__(self, name: str, lines: dict[Place, int]) -> None:
         self._name = name
         self._lines = lines
 
-    def read(self, of: type[T], raw: dict[str, Any], path: Path_) -> T:
+    def read(self, of: type[T], raw: dict[str, Any], path: Place) -> T:
         fields = {field.name: field for field in dataclasses.fields(of)}  # type: ignore[arg-type]
         for key in raw:
             if key not in fields:
@@ -130,10 +138,10 @@ class _Reader:
                 raise self._wrong(path, f"{_place(path)} has no {name}; add {_example(field)}")
         try:
             return of(**values)
-        except ValueError as error:  # what the fields say together
-            raise self._wrong(path, str(error)) from error
+        except Misfit as error:
+            raise self._wrong((*path, error.key), str(error)) from error
 
-    def _value(self, field: dataclasses.Field[Any], raw: Any, path: Path_) -> Any:
+    def _value(self, field: dataclasses.Field[Any], raw: Any, path: Place) -> Any:
         kind = field.metadata["kind"]
         if kind == "number":
             return self._number(field, raw, path)
@@ -164,7 +172,7 @@ class _Reader:
             for index, one in enumerate(raw)
         )
 
-    def _number(self, field: dataclasses.Field[Any], raw: Any, path: Path_) -> float:
+    def _number(self, field: dataclasses.Field[Any], raw: Any, path: Place) -> float:
         data = field.metadata
         try:
             value = parse(raw, data["unit"], spell(_typical(data), data["unit"]))
@@ -177,23 +185,23 @@ class _Reader:
             )
         return value
 
-    def _expect(self, kind: type[T], raw: Any, path: Path_, advice: str) -> T:
+    def _expect(self, kind: type[T], raw: Any, path: Place, advice: str) -> T:
         if not isinstance(raw, kind):
             raise self._wrong(path, f"{path[-1]} is not of the right kind; {advice}")
         return raw
 
-    def _wrong(self, path: Path_, sentence: str) -> SettingsError:
+    def _wrong(self, path: Place, sentence: str) -> SettingsError:
         while path not in self._lines:  # a key of an inline table stands on its table's line
             path = path[:-1]
         return SettingsError(f"{self._name}:{self._lines[path]}: {sentence}")
 
 
-def _place(path: Path_) -> str:
+def _place(path: Place) -> str:
     names = [str(part) for part in path if isinstance(part, str)]
     return f"[{'.'.join(names)}]" if names else "the file"
 
 
-def _unknown(key: str, path: Path_, known: list[str]) -> str:
+def _unknown(key: str, path: Place, known: list[str]) -> str:
     near = difflib.get_close_matches(key, known, 1, 0.5)
     advice = f'write "{near[0]}"' if near else f"known are {', '.join(known)}"
     return f'"{key}" is not a key of {_place(path)}; {advice}'

@@ -101,8 +101,8 @@ class World:
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.device = scenario.device
-        self.orbit = scenario.orbit.orbit(scenario.start_utc)
-        self.radiation = scenario.radiation(self.orbit)
+        self.orbit = scenario.flown
+        self.radiation = scenario.radiation
         self.faults = Faults(
             self.device,
             scenario.board.memory,

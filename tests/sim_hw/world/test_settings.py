@@ -55,7 +55,7 @@ WRONG = [
     ('"550 km"', '"550 m"', r"a.toml:5: .* is out of range; write a value from 250 km to 1400 km"),
     ('"h100"', '"b200"', r"""a.toml:8: model is 'b200'; write one of "h100", "orin\""""),
     ('"h100"', '"h100', r"a.toml:8: not TOML: "),
-    ('start = "2026-03-20T00:00:00Z"', 'start = "today"', r'a.toml:1: start = "today" is no date'),
+    ('start = "2026-03-20T00:00:00Z"', 'start = "today"', r'a.toml:2: start = "today" is no date'),
     ("T00:00:00Z", "T00:00:00", r"is no date with a zone; write "),
     ('name = "a day"', "name = 3", r'a.toml:1: name is not of the right kind; write name = "…"'),
     ('name = "a day"', "", r'a.toml:1: the file has no name; add name = "…"'),
@@ -64,7 +64,7 @@ WRONG = [
     (
         "[orbit]",
         '[orbit]\nnode="3 deg"\ntle = ["1 25544U", "2 25544"]',
-        r"a.toml:4: a TLE says everything",
+        r"a.toml:5: a TLE says everything",
     ),
     ("[orbit]", '[orbit]\ntle = "1 25544U"', r'a.toml:5: write tle = \["…", "…"\]: 2 strings'),
     ("[board]", "[board]\npower_limit = '100 W'", r"write one from 200 to 350 W"),
@@ -72,11 +72,14 @@ WRONG = [
     ("[board]", "[flips]\ndoor = 'ajar'\n[board]", r"a.toml:8: door is 'ajar'; write one of"),
     ("[board]", "[cross_sections]\nlogic = '1e-9 cm2'\n[board]", r"a.toml:7: cross-sections need"),
     ("[board]", "[power]\ncutoff = 0.8\n[board]", r"a.toml:7: the payload would restart at 0.6"),
-    ("[orbit]", "[orbit]\nnode='3 deg'\nnode_local_time='6 h'", r"a.toml:4: both node and node"),
-    ('start = "1 h"', 'on = "3 min"\nstart = "1 h"', r"a.toml:14: on and off go together"),
+    ("[orbit]", "[orbit]\nnode='3 deg'\nnode_local_time='6 h'", r"a.toml:5: both node and node"),
+    ('start = "1 h"', 'on = "3 min"\nstart = "1 h"', r"a.toml:15: on and off go together"),
     ('name = "a day"', 'name = "a day"\nseed = 1.5', r"seed = 1.5 is not whole"),
     ('name = "a day"', 'name = "a day"\nlog_period = "1 s"\nstep = "2 s"', "shorter than step"),
-    ('start = "0 s"', 'start = "2 h"', r"not in order of start"),
+    ('start = "0 s"', 'start = "2 h"', r"a.toml:10: .*not in order of start"),
+    ('"550 km"', '"400 km"\neccentricity = 0.05', r"a.toml:4: the orbit runs from \d\d to 7"),
+    ('"550 km"', '"1400 km"\neccentricity = 0.03', r"a.toml:4: the orbit runs .* to 16\d\d km"),
+    ('name = "a day"', "name = ''\nacceleration = 1e8", r"a.toml:2: .* write at most \d"),
 ]
 
 
@@ -107,7 +110,7 @@ def test_a_tle_with_a_wrong_checksum_is_refused_with_its_table() -> None:
         '"2 25544  51.6416 100.0000 0005000  60.0000 300.0000 15.50000000    19"]'
     )
     content = GOOD.replace('altitude = "550 km"', f"tle = {tle}")
-    assert re.match(r"a.toml:4: line 1 of the TLE has checksum", refused(content))
+    assert re.match(r"a.toml:5: line 1 of the TLE has checksum", refused(content))
 
 
 def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path: Path) -> None:
