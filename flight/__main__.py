@@ -14,6 +14,7 @@ import click
 
 from flight.cli.doctor import doctor
 from flight.configuration import Configuration, ConfigurationError, from_toml
+from flight.edac.cli import edac
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -63,7 +64,15 @@ def run(
 
 @main.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--slot", "slots", type=int, multiple=True, default=(1,), show_default=True)
+@click.option(
+    "--slot",
+    "slots",
+    type=click.IntRange(1, 65535),
+    multiple=True,
+    default=(1,),
+    show_default=True,
+    help="A station's id.",
+)
 def keygen(path: Path, slots: tuple[int, ...]) -> None:
     """Make link keys in PATH (mode 0600) for the slots that have none."""
     from flight.launch import make_keys
@@ -158,6 +167,7 @@ def run_job(name: str, settings: tuple[str, ...], out: Path) -> None:
 
 
 main.add_command(doctor)
+main.add_command(edac)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -58,7 +58,13 @@ class Redundancy:
     @staticmethod
     def octets(code: Code, blocks: int) -> int:
         """Octets that the redundancy of some blocks takes."""
-        return SYMBOL_OCTETS * (code.check_symbols * blocks + 2 * _hash_lines(blocks))
+        checks = code.check_symbols * blocks * SYMBOL_OCTETS
+        return checks + 2 * Redundancy.hash_octets(blocks)
+
+    @staticmethod
+    def hash_octets(blocks: int) -> int:
+        """Octets of the hashes, or of their complements: whole cache lines."""
+        return -(-blocks // SYMBOL_WORDS) * SYMBOL_OCTETS
 
     @classmethod
     def over(cls, code: Code, blocks: int, buffer: Any = None) -> Redundancy:
@@ -67,14 +73,14 @@ class Redundancy:
         Raises ValueError for a buffer of another size.
         """
         wanted = cls.octets(code, blocks)
-        words = aligned(wanted).view(np.uint64) if buffer is None else _octets(buffer)
+        words = aligned(wanted).view(np.uint64) if buffer is None else octets_in(buffer)
         if words.nbytes != wanted:
             raise ValueError(f"redundancy of {words.nbytes} octets; make it {wanted} octets")
         words = words.view(np.uint64)
-        hashes, complements = words[:blocks], words[-_hash_lines(blocks) * SYMBOL_WORDS :]
-        start = _hash_lines(blocks) * SYMBOL_WORDS
-        checks = words[start : len(words) - start].reshape(-1, code.check_symbols, SYMBOL_WORDS)
-        return cls(words, hashes, checks, complements[:blocks])
+        edge = cls.hash_octets(blocks) // 8
+        checks = words[edge : len(words) - edge].reshape(-1, code.check_symbols, SYMBOL_WORDS)
+        complements = words[len(words) - edge :][:blocks]
+        return cls(words, words[:blocks], checks, complements)
 
 
 class Region:
@@ -90,7 +96,7 @@ class Region:
     def __init__(self, data: Any, code: Code | None = None, redundancy: Any = None, base: int = 0):
         self.code = code or Code()
         self.base = base
-        self._octets = _octets(data)
+        self._octets = octets_in(data)
         whole, rest = divmod(self._octets.size, self.code.block_octets)
         self._whole = whole
         self._rest = self._octets[whole * self.code.block_octets :]
@@ -175,18 +181,15 @@ class Region:
         return self._hashes + 8 * block, self._complements + 8 * block
 
 
-def aligned(octets: int) -> Octets:
+def aligned(size: int) -> Octets:
     """Zeroed memory that starts at a whole cache line."""
-    room = np.zeros(octets + SYMBOL_OCTETS, np.uint8)
+    room = np.zeros(size + SYMBOL_OCTETS, np.uint8)
     start = -room.ctypes.data % SYMBOL_OCTETS
-    return room[start : start + octets]
+    return room[start : start + size]
 
 
-def _hash_lines(blocks: int) -> int:
-    return -(-blocks // SYMBOL_WORDS)
-
-
-def _octets(data: Any) -> Octets:
+def octets_in(data: Any) -> Octets:
+    """The octets of a contiguous array or buffer, in place. Raises ValueError."""
     if isinstance(data, np.ndarray):
         if not data.flags.c_contiguous:
             raise ValueError("this array is not contiguous; protect the array that it is a view of")

@@ -60,7 +60,7 @@ def decode(data: Sequence[int], checks: Sequence[int]) -> Decoded:
         elif kind is Lane.CHECK:
             found.checks[symbol] ^= 1 << lane
             found.check_bits += 1
-        elif kind is Lane.LOST:
+        else:
             found.lost_lanes.append(lane)
     return found
 

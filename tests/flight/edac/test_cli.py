@@ -1,0 +1,89 @@
+"""`flight edac`: its words and its exit statuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from flight.__main__ import main
+
+CONTENT = bytes(range(256)) * 40
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["edac", *map(str, arguments)])
+    return result.exit_code, result.output
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "plain").write_bytes(CONTENT)
+    path = tmp_path / "image.va"
+    assert run("protect", tmp_path / "plain", path, "--label", "image", "--n", 64) == (0, "")
+    return path
+
+
+def flip(path: Path, *places: int) -> None:
+    octets = bytearray(path.read_bytes())
+    for place in places:
+        octets[place] ^= 1
+    path.write_bytes(octets)
+
+
+def test_a_sound_file_is_called_sound(file: Path) -> None:
+    assert run("verify", file) == (0, f"{file}: sound\n")
+    assert run("repair", file) == (0, f"{file}: sound\n")
+
+
+def test_a_damaged_file_is_described_and_then_repaired(file: Path) -> None:
+    flip(file, 3, 500)
+    status, said = run("verify", file)
+    assert status == 1
+    assert "1 of 6 copies of the header are damaged" in said
+    assert "1 blocks had wrong content, corrected" in said
+    status, said = run("repair", file)
+    assert status == 0
+    assert said.endswith("written, sound\n")
+    assert run("verify", file)[0] == 0
+
+
+def test_repair_into_another_file_leaves_the_first(file: Path, tmp_path: Path) -> None:
+    flip(file, 500)
+    torn = file.read_bytes()
+    assert run("repair", file, "--out", tmp_path / "new.va")[0] == 0
+    assert file.read_bytes() == torn
+    assert run("extract", tmp_path / "new.va", tmp_path / "content")[0] == 0
+    assert (tmp_path / "content").read_bytes() == CONTENT
+
+
+def test_lost_content_has_a_status_of_its_own(file: Path, tmp_path: Path) -> None:
+    flip(file, *range(192, 192 + 3 * 64 * 4, 64))
+    for command in (("verify", file), ("repair", file), ("extract", file, tmp_path / "content")):
+        status, said = run(*command)
+        assert status == 2
+        assert "lost: 0" in said
+    assert not (tmp_path / "content").exists()
+
+
+def test_another_file_is_no_container(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("hello")
+    status, said = run("verify", tmp_path / "text")
+    assert status == 2
+    assert "not a container" in said
+
+
+def test_a_code_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("hello")
+    status, said = run("protect", tmp_path / "text", tmp_path / "out", "--n", 100)
+    assert status == 2
+    assert "power of two from 64 to 4096" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_line_loads_no_compiler_before_it_is_needed() -> None:
+    program = "import sys, flight.__main__; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
