@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import enum
+import ipaddress
 import json
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +20,9 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+_ENDPOINT = re.compile(r"tcp://(\*|[0-9.]+):(\*|[0-9]{1,5})")
 
 
 class ConfigurationError(ValueError):
@@ -110,6 +115,7 @@ def from_toml(path: Path) -> Configuration:
 def from_mapping(content: Mapping[str, Any]) -> Configuration:
     """Check a configuration and fill in defaults; raises ConfigurationError."""
     configuration: Configuration = _fill(Configuration, content, "the configuration")
+    address_of(configuration.link.endpoint)
     if not 0 < configuration.payload_id < 65536:
         raise ConfigurationError(f"payload_id = {configuration.payload_id}; give 1 … 65535")
     if configuration.compute not in ("host", "cuda"):
@@ -132,6 +138,24 @@ def from_mapping(content: Mapping[str, Any]) -> Configuration:
     except ValueError as error:
         raise ConfigurationError(f"recovery.max_level = {error}") from None
     return configuration
+
+
+def address_of(endpoint: str) -> tuple[str, int]:
+    """The IPv4 address ("" is every one of this computer's) and the port (0 is a free one) of an
+    endpoint; raises ConfigurationError. Names are refused: the executive looks none up."""
+    found = _ENDPOINT.fullmatch(endpoint)
+    try:
+        host, port = found.groups() if found else ("", "")
+        address = "" if host == "*" else str(ipaddress.IPv4Address(host))
+        number = 0 if port == "*" else int(port)
+        if number > 65535:
+            raise ValueError(port)
+    except ValueError:
+        raise ConfigurationError(
+            f"link endpoint {endpoint!r}; give tcp://ADDRESS:PORT with a numeric address, such as "
+            "tcp://127.0.0.1:5005, or port * for a free one"
+        ) from None
+    return address, number
 
 
 def _check_watchdog(watchdog: HardwareWatchdogSettings) -> None:

@@ -6,18 +6,20 @@ import dataclasses
 import json
 import os
 import secrets
+import socket
 import sys
 from pathlib import Path
 from typing import Any
 
-from flight.configuration import Configuration, ConfigurationError
-from flight.keys import NAME as KEYS
+from flight.configuration import Configuration, ConfigurationError, address_of
+from flight.keys import NAME as KEYS_NAME
 from flight.keys import parse as parse_keys
 from flight.recovery.table import controls_up_to, level_named
 from flight.supervisor.shell import RunDirectoryInUseError, lock
 from hal import boards
 from icd.link import KEY_SIZE
 
+KEYS = KEYS_NAME
 LONGEST_RUN_PATH = 80
 """So that what lies in the run directory stays below the 107 octets of a socket's name."""
 
@@ -40,6 +42,7 @@ def prepare(configuration: Configuration, state_dir: Path, run_dir: Path) -> Pat
             f"{LONGEST_RUN_PATH}, such as /tmp/payload-1"
         )
     boards.row(configuration.board.name)
+    _check_endpoint(configuration.link.endpoint)
     for folder in (state_dir, state_dir / "files", state_dir / "jobs", run_dir, run_dir / "jobs"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _check_unused(run_dir, state_dir)
@@ -47,6 +50,19 @@ def prepare(configuration: Configuration, state_dir: Path, run_dir: Path) -> Pat
         make_keys(state_dir / KEYS, [int(station) for station in configuration.stations])
     plan = _plan(configuration, state_dir, run_dir)
     return _write(run_dir / "plan.json", plan)
+
+
+def _check_endpoint(endpoint: str) -> None:
+    """Refuse where nobody can listen now, before an executive fails at it again and again."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(address_of(endpoint))
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot listen at {endpoint}: {error.strerror}; give another port, or * for a "
+                "free one, and an address of this computer"
+            ) from None
 
 
 def _check_unused(run_dir: Path, state_dir: Path) -> None:

@@ -12,7 +12,6 @@ import os
 import selectors
 import signal
 import socket
-import sys
 import time
 from collections import deque
 from contextlib import suppress
@@ -223,8 +222,9 @@ class Supervisor:
             self._log(f"cannot write ready.json: {error.strerror}; it is tried again")
         if publish.first:
             payload = self._plan.payload_id
-            sys.stdout.write(f"payload {payload} is ready at {publish.endpoint}, run {self._run}\n")
-            sys.stdout.flush()
+            line = f"payload {payload} is ready at {publish.endpoint}, run {self._run}\n"
+            with suppress(OSError):  # nobody may read it any more
+                os.write(1, line.encode())
 
     def _log(self, text: str) -> None:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

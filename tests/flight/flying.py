@@ -99,8 +99,9 @@ def is_alive(pid: int) -> bool:
 class Payload:
     """A supervisor over a double of the executive, two workers and a companion."""
 
-    def __init__(self, folder: Path, **changes: Any) -> None:
+    def __init__(self, folder: Path, stdout: Any = subprocess.PIPE, **changes: Any) -> None:
         self.folder, self.run = folder, folder / "run"
+        self._stdout = stdout
         for name, text in (("executive", EXECUTIVE), ("worker", WORKER)):
             (folder / f"{name}.py").write_text(text)
         os.mkfifo(folder / "orders")
@@ -133,7 +134,7 @@ class Payload:
     def start(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "flight.supervisor", str(self.folder / "plan.json")],
-            stdout=subprocess.PIPE,
+            stdout=self._stdout,
             stderr=subprocess.PIPE,
             text=True,
             cwd=Path(__file__).parents[2],

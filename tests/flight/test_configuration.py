@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from flight.configuration import Configuration, ConfigurationError, from_mapping, from_toml
+from flight.configuration import (
+    Configuration,
+    ConfigurationError,
+    address_of,
+    from_mapping,
+    from_toml,
+)
 
 
 @pytest.mark.verifies("VA-LINK-08", "VA-SEC-04")
@@ -84,3 +90,34 @@ def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("payload_id =")
     with pytest.raises(ConfigurationError, match="is not TOML"):
         from_toml(tmp_path / "bad.toml")
+
+
+@pytest.mark.verifies("VA-LINK-08")
+@pytest.mark.parametrize(
+    ("endpoint", "address"),
+    [
+        ("tcp://127.0.0.1:*", ("127.0.0.1", 0)),
+        ("tcp://10.0.0.2:5005", ("10.0.0.2", 5005)),
+        ("tcp://*:65535", ("", 65535)),
+    ],
+)
+def test_an_endpoint_is_an_address_and_a_port(endpoint: str, address: tuple[str, int]) -> None:
+    assert from_mapping({"link": {"endpoint": endpoint}}).link.endpoint == endpoint
+    assert address_of(endpoint) == address
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "foo",
+        "tcp://127.0.0.1",
+        "tcp://127.0.0.1:99999",
+        "tcp://host.example:*",
+        "tcp://1.2.3:5",
+        "ipc://x",
+        "",
+    ],
+)
+def test_an_endpoint_that_is_none_is_refused_with_what_to_write(endpoint: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"give tcp://ADDRESS:PORT"):
+        from_mapping({"link": {"endpoint": endpoint}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -137,3 +138,17 @@ class TestPlan:
         with pytest.raises(HalError, match="abacus"):
             prepare(unknown, folder / "s", folder / "r")
         assert not (folder / "s").exists()
+
+
+def test_an_endpoint_where_nobody_can_listen_is_refused_before_anything_starts(
+    folder: Path,
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        endpoint = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        configuration = Configuration(link=Link(endpoint))
+        with pytest.raises(ConfigurationError, match=r"in use; give another port, or \*"):
+            prepare(configuration, folder / "s", folder / "r")
+    with pytest.raises(ConfigurationError, match="an address of this computer"):
+        prepare(Configuration(link=Link("tcp://192.0.2.1:*")), folder / "s", folder / "r")

@@ -229,6 +229,15 @@ def test_a_ready_file_that_cannot_be_written_stops_nobody_and_is_tried_again(
     assert payload.stop() == 0
 
 
+def test_a_standard_output_that_takes_nothing_stops_nobody(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        payload = Payload(tmp_path, stdout=full)
+        assert payload.ready()["payload_id"] == 9
+        payload.order("stop")
+        assert payload.process.wait(20) == 0
+    payload.close()
+
+
 def test_the_supervisor_is_small_and_loads_nothing_heavy(payload: Payload) -> None:
     payload.ready()
     status = Path(f"/proc/{payload.process.pid}/status").read_text()
