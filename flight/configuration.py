@@ -115,7 +115,6 @@ def from_toml(path: Path) -> Configuration:
 def from_mapping(content: Mapping[str, Any]) -> Configuration:
     """Check a configuration and fill in defaults; raises ConfigurationError."""
     configuration: Configuration = _fill(Configuration, content, "the configuration")
-    address_of(configuration.link.endpoint)
     if not 0 < configuration.payload_id < 65536:
         raise ConfigurationError(f"payload_id = {configuration.payload_id}; give 1 … 65535")
     if configuration.compute not in ("host", "cuda"):

@@ -102,7 +102,6 @@ def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_an_endpoint_is_an_address_and_a_port(endpoint: str, address: tuple[str, int]) -> None:
-    assert from_mapping({"link": {"endpoint": endpoint}}).link.endpoint == endpoint
     assert address_of(endpoint) == address
 
 
@@ -120,4 +119,4 @@ def test_an_endpoint_is_an_address_and_a_port(endpoint: str, address: tuple[str,
 )
 def test_an_endpoint_that_is_none_is_refused_with_what_to_write(endpoint: str) -> None:
     with pytest.raises(ConfigurationError, match=r"give tcp://ADDRESS:PORT"):
-        from_mapping({"link": {"endpoint": endpoint}})
+        address_of(endpoint)
