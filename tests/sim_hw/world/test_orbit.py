@@ -163,3 +163,14 @@ def test_a_dawn_dusk_orbit_has_the_eclipse_season_of_the_table(
     assert shares.max() == pytest.approx(longest, abs=0.02)
     assert shares.mean() == pytest.approx(mean, abs=0.005)
     assert 5 * (shares > 0.0).sum() == pytest.approx(days, abs=10)
+
+
+def test_the_place_below_is_that_of_the_ephemeris_software() -> None:
+    """TEME to the ground by astropy, with measured rotation and polar motion: 300 m at most."""
+    orbit = Orbit.from_tle(*ASTROPY["tle"])
+    start = dt.datetime.fromisoformat(ASTROPY["below"][0]["utc"]).replace(tzinfo=UTC)
+    track = orbit.track(start, np.arange(len(ASTROPY["below"])) * 240 * 60.0)
+    for index, row in enumerate(ASTROPY["below"]):
+        assert track.latitude[index] == pytest.approx(row["latitude"], abs=0.003)
+        assert track.longitude[index] == pytest.approx(row["longitude"], abs=0.006)
+        assert track.altitude_km[index] == pytest.approx(row["altitude_km"], abs=0.05)
