@@ -45,6 +45,8 @@ def prepare(configuration: Configuration, state_dir: Path, run_dir: Path) -> Pat
     _check_endpoint(configuration.link.endpoint)
     for folder in (state_dir, state_dir / "files", state_dir / "jobs", run_dir, run_dir / "jobs"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _check_private(run_dir, "run")
+    _check_private(state_dir, "state")
     _check_unused(run_dir, state_dir)
     if not configuration.link.insecure:
         make_keys(state_dir / KEYS, [int(station) for station in configuration.stations])
@@ -63,6 +65,14 @@ def _check_endpoint(endpoint: str) -> None:
                 f"cannot listen at {endpoint}: {error.strerror}; give another port, or * for a "
                 "free one, and an address of this computer"
             ) from None
+
+
+def _check_private(folder: Path, what: str) -> None:
+    """Refuse a folder in which others could replace what the payload trusts."""
+    if folder.stat().st_mode & 0o022:
+        raise ConfigurationError(
+            f"others can write in {folder}; chmod 700 it, or give a --{what} of its own"
+        )
 
 
 def _check_unused(run_dir: Path, state_dir: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import json
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -137,7 +138,11 @@ def _lock(state: Path) -> TextIO:
     """The state folder, private and ours alone while the file is open."""
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        state.chmod(0o700)
+        if mode := stat.S_IMODE(state.stat().st_mode) & 0o077:
+            raise ConfigurationError(
+                f"others can look into {state} (mode {0o700 | mode:o}); write: chmod 700 {state}, "
+                "or give a --state of this server's own"
+            )
         lock = (state / "lock").open("a+")
     except OSError as error:
         raise ConfigurationError(

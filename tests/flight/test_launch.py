@@ -152,3 +152,13 @@ def test_an_endpoint_where_nobody_can_listen_is_refused_before_anything_starts(
             prepare(configuration, folder / "s", folder / "r")
     with pytest.raises(ConfigurationError, match="an address of this computer"):
         prepare(Configuration(link=Link("tcp://192.0.2.1:*")), folder / "s", folder / "r")
+
+
+@pytest.mark.parametrize("what", ["run", "state"])
+def test_a_folder_in_which_others_can_write_is_refused(folder: Path, what: str) -> None:
+    folders = {name: folder / name for name in ("state", "run")}
+    folders[what].mkdir()
+    folders[what].chmod(0o1777)
+    with pytest.raises(ConfigurationError, match=f"others can write in .*--{what} of its own"):
+        prepare(Configuration(), folders["state"], folders["run"])
+    assert not any(folders[what].glob("*.json"))

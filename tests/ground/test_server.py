@@ -146,6 +146,17 @@ def test_requests_that_make_no_sense_are_counted_or_answered(
     assert server.server is not None
 
 
+def test_a_state_folder_open_to_others_is_refused_and_left_as_it_is(
+    configure: Callable[..., ServerConfig], payload: FakePayload, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    with pytest.raises(ConfigurationError, match=r"chmod 700 .*shared"):
+        GroundServer(configure(payload, state=shared))
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o777
+
+
 def test_the_state_folder_is_private(server: RunningServer, state: Path) -> None:
     assert server.config.state == state
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
