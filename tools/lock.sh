@@ -21,7 +21,7 @@ compile() {
         --output-file "requirements/$output" "$@"
 }
 
-compile dev.txt pyproject.toml --extra dev --extra sim --extra plot --group build "$@"
+compile dev.txt pyproject.toml --extra dev --extra sim --extra plot --group build --group clients "$@"
 compile run.txt pyproject.toml --group build --constraints requirements/dev.txt "$@"
 compile run-zig.txt pyproject.toml --extra zig --group build --constraints requirements/dev.txt "$@"
 compile lock.txt --group lock "$@"

@@ -114,7 +114,7 @@ class WatchdogParameters:
         F32, "time between two pings of a component", Unit("s"), Limits(0.1, 60)
     ] = 1.0
     deadline_s: Annotated[F32, "time in which it must answer", Unit("s"), Limits(0.1, 60)] = 2.0
-    silence_s: Annotated[F32, "time a worker may go without a beat", Unit("s"), Limits(1, 60)] = 2.0
+    silence_s: Annotated[F32, "time a worker may go without a beat", Unit("s"), Limits(1, 60)] = 1.5
     startup_s: Annotated[F32, "time a new worker has for its first beat", Unit("s"), Limits(1)] = (
         10.0
     )
@@ -249,17 +249,25 @@ class Watchdog(Component[WatchdogHousekeeping, WatchdogParameters]):
             heard.pid, heard.since_ns = heard.worker.pid, now
 
     def run(self, now: int) -> int | None:
-        """Ping, listen and stroke, once a period. On-board ns in, next due time out."""
-        if now < self._due_ns:
-            return self._due_ns
-        deadline_ns = int(self.parameters.deadline_s * SECOND)
-        for pinged in self._pinged:
-            self._ping(pinged, now, deadline_ns)
+        """Ping and stroke once a period, listen also when a worker's silence would be too long.
+
+        On-board ns in, next due time out.
+        """
         for heard in self._heard:
             self._listen(heard, now)
-        self._stroke(now, deadline_ns)
-        self._due_ns = now + int(self.parameters.period_s * SECOND)
-        return self._due_ns
+        if now >= self._due_ns:
+            deadline_ns = int(self.parameters.deadline_s * SECOND)
+            for pinged in self._pinged:
+                self._ping(pinged, now, deadline_ns)
+            self._stroke(now, deadline_ns)
+            self._due_ns = now + int(self.parameters.period_s * SECOND)
+        return min(self._due_ns, self._next_silence(now))
+
+    def _next_silence(self, now: int) -> int:
+        """When the next worker that is well will have been silent for too long, unless it beats."""
+        limit_ns = int(self.parameters.silence_s * SECOND) + 1
+        ends = (now - h.silence_ns + limit_ns for h in self._heard if h.health is Health.WELL)
+        return min((end for end in ends if end > now), default=self._due_ns)
 
     def _ping(self, pinged: _Pinged, now: int, deadline_ns: int) -> None:
         if pinged.key is not None:
