@@ -77,8 +77,8 @@ def _interrupt(code: int, name: str, recovery: Recovery) -> Effect:
 _H100_ALWAYS: dict[Upset, Outcomes] = {
     Upset.SRAM_CORRECTABLE: _corrected("sram"),
     Upset.SRAM_UNCORRECTABLE: (  # estimate: most poison is contained
-        (0.7, Effect("poison, contained", Recovery.RESTART_JOB, (94,), ("sram", "uncorrected"))),
-        (0.3, Effect("poison, uncontained", Recovery.RESET_GPU, (95,), ("sram", "uncorrected"))),
+        (0.7, Effect("poison, contained", Recovery.RESTART_JOB, (48, 94), ("sram", "uncorrected"))),
+        (0.3, Effect("poison, uncontained", Recovery.RESET_GPU, (48, 95), ("sram", "uncorrected"))),
     ),
     Upset.LOGIC: ((1.0, _WRONG),),
     Upset.GPU_INTERRUPT: (  # 13/31 40 %, 119/120/62 25 %, 43/45 15 %, 109/46 10 %, 79 10 %
