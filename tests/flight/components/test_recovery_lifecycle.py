@@ -217,6 +217,13 @@ def test_a_fault_that_strikes_no_job_restarts_none() -> None:
     assert "no job to restart" in str(scene.tells("fault_noted")[0].values[1])
 
 
+def test_a_job_that_died_before_its_xid_was_told_is_restarted_at_once() -> None:
+    scene = Scene()
+    scene.jobs(failed=(1,))
+    scene.fault(43)
+    assert scene.levels() == [1]
+
+
 def test_advice_is_told_besides_the_action() -> None:
     scene = Scene()
     for code in (92, 64):
