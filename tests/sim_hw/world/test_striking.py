@@ -43,6 +43,7 @@ def named(case: tuple[Upset, Effect]) -> str:
     return f"{case[0].value}: {case[1].name} {case[1].xids}"
 
 
+@pytest.mark.verifies("VA-SIM-03")
 @pytest.mark.parametrize("case", H100, ids=named)
 def test_a_fault_is_reported_by_the_emulated_driver_as_the_truth_log_says(
     board: World, case: tuple[Upset, Effect]

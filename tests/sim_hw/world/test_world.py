@@ -70,6 +70,7 @@ def test_a_shipped_scenario_runs_and_says_what_it_is(name: str) -> None:
     assert np.isfinite(block.around.particles.total).all()
 
 
+@pytest.mark.verifies("VA-SIM-04")
 def test_steps_and_blocks_give_the_same_world() -> None:
     stepped, blocked = World(fast(duration=3700.0)), World(fast(duration=3700.0))
     whole = blocked.block(10**9)
@@ -98,6 +99,7 @@ def test_a_step_takes_the_load_and_the_power_that_were_measured() -> None:
     assert 0.0 < driven.battery <= 1.0
 
 
+@pytest.mark.verifies("VA-SIM-04")
 def test_the_same_scenario_gives_the_same_octets_and_another_seed_others(tmp_path: Path) -> None:
     first = run(fast(), tmp_path / "a").log.read_bytes()
     assert run(fast(), tmp_path / "b").log.read_bytes() == first
