@@ -107,11 +107,16 @@ class Lifeline:
             elif not events & select.POLLIN:  # with POLLIN, receive() below reads up to the end
                 self.is_over = True
         self.beat_if_due()
+        messages = self.receive(limit)
+        self.is_over = self.is_over or (self.channel.closed and not messages)
+        return messages
+
+    def receive(self, limit: int) -> list[Message]:
+        """What waits now, for use inside long work as well."""
         messages = self.channel.receive(limit)
         for message in messages:
             if message.kind == "hello":
                 self.channel.epoch = message.epoch
-        self.is_over = self.is_over or (self.channel.closed and not messages)
         return messages
 
     def wait_until_writable(self) -> None:

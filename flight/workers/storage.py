@@ -1,7 +1,8 @@
 """The storage worker: every open, write and fsync of the executive, in a process of its own.
 
 Requests that wait in the channel are taken together, performed in order, made durable with one
-fsync for each distinct file and directory, and then answered.
+fsync for each distinct file and directory, and then answered. Between the pieces of a long one
+the short ones that came meanwhile are served: a digest of gigabytes holds up no ceiling.
 Configuration: ``{"state_dir": …, "run_dir": …}``.
 """
 
@@ -18,6 +19,8 @@ from flight.workers.storage_operations import Operations
 from flight.workers.storage_paths import Jail
 
 BATCH = 64
+LONG = frozenset({"digest", "copy"})
+"""Requests whose work grows with a file."""
 
 
 class StorageServer:
@@ -26,8 +29,10 @@ class StorageServer:
     def __init__(self, lifeline: Lifeline, jail: Jail, disk: Disk) -> None:
         self._lifeline = lifeline
         self._disk = disk
-        self._operations = Operations(jail, disk, lifeline.beat_if_due)
+        self._operations = Operations(jail, disk, self._meanwhile)
         self._unsent: deque[Answer] = deque()
+        self._waiting: deque[Message] = deque()
+        self._is_amid_long = False
 
     def run(self) -> None:
         """Serve; at the end what is still queued is done before returning."""
@@ -38,16 +43,44 @@ class StorageServer:
             self.serve(messages)
 
     def serve(self, messages: list[Message]) -> None:
-        """Perform one batch and send its answers."""
+        """Perform one batch, and what comes amid its long requests, and send the answers."""
+        self._waiting.extend(messages)
         batch = Batch(self._disk)
-        answers = []
-        for message in messages:
-            request_id = message.body.get("id")
-            if type(request_id) is not int:
-                continue  # hello, or a request that could not be answered
-            answer = Answer(request_id, message.epoch)
-            self._operations.perform(batch, message.kind, message.body, answer)
-            answers.append(answer)
+        answers: list[Answer] = []
+        while self._waiting:
+            message = self._waiting.popleft()
+            self._is_amid_long = message.kind in LONG
+            self._perform(batch, message, answers)
+        self._is_amid_long = False
+        self._finish(batch, answers)
+
+    def _meanwhile(self) -> None:
+        """Between two pieces of a request: beat; if it is long, serve the short ones."""
+        self._lifeline.beat_if_due()
+        if not self._is_amid_long or self._unsent:
+            return
+        waiting = [*self._waiting, *self._lifeline.receive(BATCH)]
+        self._waiting = deque(message for message in waiting if message.kind in LONG)
+        short = [message for message in waiting if message.kind not in LONG]
+        if not short:
+            return
+        self._is_amid_long = False
+        batch = Batch(self._disk)
+        answers: list[Answer] = []
+        for message in short:
+            self._perform(batch, message, answers)
+        self._finish(batch, answers)
+        self._is_amid_long = True
+
+    def _perform(self, batch: Batch, message: Message, answers: list[Answer]) -> None:
+        request_id = message.body.get("id")
+        if type(request_id) is not int:
+            return  # hello, or a request that could not be answered
+        answer = Answer(request_id, message.epoch)
+        self._operations.perform(batch, message.kind, message.body, answer)
+        answers.append(answer)
+
+    def _finish(self, batch: Batch, answers: list[Answer]) -> None:
         batch.finish()
         self._unsent.extend(answers)
         self._try_to_send()

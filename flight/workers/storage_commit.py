@@ -8,6 +8,7 @@ last one reaches the disk. Answers are final when ``finish`` returns.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,8 @@ from flight.workers.disk import Disk
 from flight.workers.storage_paths import Place, Root
 
 FileId = tuple[int, int]
+_NUMBERS = itertools.count(1)
+"""Of drafts: a batch may be served amid another one."""
 
 
 @dataclass
@@ -72,15 +75,13 @@ class Batch:
         self._drafts: dict[tuple[FileId, str], Draft] = {}
         self._files: dict[FileId, _Dirty] = {}
         self._directories: dict[FileId, _Dirty] = {}
-        self._count = 0
 
     def draft(self, place: Place, answer: Answer, fill: Callable[[int], Any]) -> None:
         """Let ``fill`` write a new file that will replace ``place``. Raises OSError, nothing kept.
 
         ``fill`` gets the descriptor of the empty file; what it returns is the answer's value.
         """
-        self._count += 1
-        name = f"{self._count}.new"
+        name = f"{next(_NUMBERS)}.new"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
         fd = self._disk.open_file(name, flags, place.root.staging)
         draft = Draft(fd, name, _kept(place), [answer])

@@ -168,6 +168,18 @@ def test_a_copy_returns_size_and_checksum_and_a_digest_agrees(bench: Bench) -> N
     assert digest == {**copied, "sha256": hashlib.sha256(content).digest()}
 
 
+@pytest.mark.parametrize("long", ["digest", "copy"])
+def test_a_long_request_holds_up_no_short_one(bench: Bench, long: str) -> None:
+    (bench.state / "big").write_bytes(bytes(4 << 20))
+    body = {"source": "state/big", "path": "state/big" if long == "digest" else "state/twin"}
+    bench.channel.send("write", {"id": 7, "path": "state/small", "data": b"small"})
+    bench.channel.send("digest", {"id": 8, "path": "state/big"})
+    answers = bench.batch((long, body), ("free", {"path": "state"}))
+    assert [answer["id"] for answer in answers] == [1, 7, 0, 8]
+    assert all(answer["ok"] for answer in answers)
+    assert (bench.state / "small").read_bytes() == b"small"
+
+
 def test_free_tells_the_octets_left(bench: Bench) -> None:
     status = os.statvfs(bench.state)
     assert bench.ask("free", path="state") == pytest.approx(
