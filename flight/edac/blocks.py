@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from flight.edac import cpu
 from flight.edac.code import SYMBOL_OCTETS, SYMBOL_WORDS, Code
+from flight.edac.proof import prove
 
 Words = NDArray[np.uint64]
 Octets = NDArray[np.uint8]
@@ -91,9 +92,11 @@ class Region:
     is a buffer of `Redundancy.octets` that was encoded before; without one, `encode` comes first.
     `base` is the number of the first block where the region is a part of a larger one.
     Methods take blocks `first` up to `last`; calls on other blocks may run in other threads.
+    Raises KernelWrong (`proof.py`) where the compiled code is damaged.
     """
 
     def __init__(self, data: Any, code: Code | None = None, redundancy: Any = None, base: int = 0):
+        prove()
         self.code = code or Code()
         self.base = base
         self._octets = octets_in(data)

@@ -247,7 +247,7 @@ class TestFiles:
     def test_a_sound_file_is_left_as_it_is(self, file: Path) -> None:
         before = file.stat()
         assert container.repair(file).is_sound
-        assert file.stat() == before
+        assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
         assert container.read(file).tobytes() == draw(LARGE)
 
     def test_repair_gives_the_file_back_bit_by_bit(self, file: Path, tmp_path: Path) -> None:

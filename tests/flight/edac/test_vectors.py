@@ -1,4 +1,4 @@
-"""What LLVM is given, compiled here and now: kernels that were kept may be older than their text."""
+"""What LLVM is given, compiled here and now: kept kernels may be older than their text."""
 
 from __future__ import annotations
 
