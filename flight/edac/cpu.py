@@ -20,23 +20,20 @@ from flight.edac.vectors import (
     TILE_BITS,
     TOTALS,
     WORK_WORDS,
-    clear,
-    differs,
+    disagrees,
     end_chains,
     finish,
     fold_totals,
     get,
     ones,
     put,
-    start_chains,
-    tile,
-    tile_hashed,
+    take,
+    take_hashed,
 )
 
 U = np.uint64  # words stay unsigned: with a signed one beside them Numba makes them float64
 _ZERO = U(0)
 _ONE = U(1)
-_TILE_OCTETS = U(64 << TILE_BITS)
 _SCATTERED = U(SCATTERED)
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
@@ -63,25 +60,17 @@ def _fold(work: Any, k: Any) -> None:
 
 @njit(inline="always")
 def _take(block: Any, work: Any, k: Any) -> None:
-    """Take a block into the work space: `finish` comes next."""
-    clear(work, U(TILE_BITS))
-    for number in range(_ONE << (k - U(TILE_BITS))):
-        total = work + U(TOTALS) + U(number) * U(64)
-        tile(block + U(number) * U(_TILE_OCTETS), work, total, work)
+    """Take a block into the work space: `finish` or `disagrees` comes next."""
+    take(block, work, _ONE << (k - U(TILE_BITS)))
     _fold(work, k)
 
 
 @njit(inline="always")
 def _take_hashed(block: Any, work: Any, k: Any, index: Any) -> Any:
     """As `_take`; returns the hash."""
-    chains = work + U(CHAINS)
-    clear(work, U(TILE_BITS))
-    start_chains(chains)
-    for number in range(_ONE << (k - U(TILE_BITS))):
-        total = work + U(TOTALS) + U(number) * U(64)
-        tile_hashed(block + U(number) * U(_TILE_OCTETS), work, total, chains)
+    take_hashed(block, work, _ONE << (k - U(TILE_BITS)))
     _fold(work, k)
-    return end_chains(chains, index, _ONE << k)
+    return end_chains(work + U(CHAINS), index, _ONE << k)
 
 
 @njit("void(u8, u8, u8, u8, u8)", **_OPTIONS)
@@ -118,10 +107,9 @@ def check(data: Any, checks: Any, k: Any, first: Any, last: Any, is_bad: Any) ->
     count = _ZERO
     for i in range(first, last):
         block = data + (U(i) << (k + U(6)))
-        _take(block, work, k)
-        finish(work, block, work + U(CHECKS), k)
         stored = checks + U(i) * ((k + U(2)) << U(6))
-        wrong = differs(work + U(CHECKS), stored, k + U(2))
+        _take(block, work, k)
+        wrong = disagrees(work, block, stored, k)
         is_bad[i - first] = wrong
         count += wrong
     return count
@@ -145,10 +133,9 @@ def check_hashed(
     count = _ZERO
     for i in range(first, last):
         block = data + (U(i) << (k + U(6)))
-        found = _take_hashed(block, work, k, base + U(i))
-        finish(work, block, work + U(CHECKS), k)
         stored = checks + U(i) * ((k + U(2)) << U(6))
-        wrong = differs(work + U(CHECKS), stored, k + U(2))
+        found = _take_hashed(block, work, k, base + U(i))
+        wrong = disagrees(work, block, stored, k)
         copy, other = get(hashes + (U(i) << U(3))), get(complements + (U(i) << U(3)))
         if (found ^ copy) | (found ^ ~other):
             wrong = _ONE

@@ -65,13 +65,11 @@ def _mix(builder: Any, line: Any) -> Any:
 class _Tree:
     """Emits the tree over one tile, and, where asked, the hash of the lines on their way."""
 
-    def __init__(self, builder: Any, address: Any, chains: Any) -> None:
+    def __init__(self, builder: Any, address: Any, chains: list[Any]) -> None:
         self.builder = builder
         self.address = address
         self.parities: list[Any] = [None] * TILE_BITS
-        self.chains = [
-            _load(builder, chains, 64 * group) for group in range(spec.GROUPS if chains else 0)
-        ]
+        self.chains = chains
 
     def total(self, first: int = 0, level: int = TILE_BITS) -> Any:
         """The XOR of 2**level lines; the upper half of them is a part of that level's parity."""
@@ -94,34 +92,50 @@ class _Tree:
         return line
 
 
-def _make_tile(is_hashed: bool) -> Any:
-    """`tile(address, parities, total, chains)`: take in the 64 lines at `address`."""
-
-    @intrinsic
-    def tile(_context: Any, _address: Any, _parities: Any, _total: Any, _chains: Any) -> Any:
-        def emit(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            address, parities, total, chains = arguments
-            tree = _Tree(builder, address, chains if is_hashed else None)
-            _store(builder, tree.total(), total)
-            for level, parity in enumerate(tree.parities):
-                before = _load(builder, parities, 64 * level)
-                _store(builder, builder.xor(before, parity), parities, 64 * level)
-            for group, chain in enumerate(tree.chains):
-                _store(builder, chain, chains, 64 * group)
-            return context.get_dummy_value()
-
-        return types.void(*[types.uint64] * 4), emit
-
-    return tile
-
-
-tile = _make_tile(is_hashed=False)
-tile_hashed = _make_tile(is_hashed=True)
-
-
 def _variable(builder: Any, line: Any) -> Any:
     """A line that changes in a loop; the compiler keeps it in a register."""
     return cgutils.alloca_once_value(builder, line)
+
+
+def _make_take(is_hashed: bool) -> Any:
+    """`take(block, work, tiles)`: take so many tiles into the work space.
+
+    What goes from tile to tile stays in registers.
+    """
+
+    @intrinsic
+    def take(_context: Any, _block: Any, _work: Any, _tiles: Any) -> Any:
+        def emit(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            block, work, tiles = arguments
+            parities = [_variable(builder, _same(0)) for _ in range(TILE_BITS)]
+            chains = [_variable(builder, start) for start in _starts()] if is_hashed else []
+            with cgutils.for_range(builder, tiles) as loop:
+                address = builder.add(block, builder.shl(loop.index, ir.Constant(_WORD, 12)))
+                tree = _Tree(builder, address, [builder.load(chain) for chain in chains])
+                place = builder.add(work, builder.shl(loop.index, ir.Constant(_WORD, 6)))
+                _store(builder, tree.total(), place, TOTALS)
+                for parity, found in zip(parities, tree.parities, strict=True):
+                    builder.store(builder.xor(builder.load(parity), found), parity)
+                for chain, found in zip(chains, tree.chains, strict=True):
+                    builder.store(found, chain)
+            for level, parity in enumerate(parities):
+                _store(builder, builder.load(parity), work, 64 * level)
+            for group, chain in enumerate(chains):
+                _store(builder, builder.load(chain), work, CHAINS + 64 * group)
+            return context.get_dummy_value()
+
+        return types.void(*[types.uint64] * 3), emit
+
+    return take
+
+
+take = _make_take(is_hashed=False)
+take_hashed = _make_take(is_hashed=True)
+
+
+def _starts() -> list[Any]:
+    words = [ir.Constant(_WORD, start) for start in spec.starts()]
+    return [ir.Constant(_LINE, words[at : at + 8]) for at in range(0, spec.LANES, 8)]
 
 
 @intrinsic
@@ -166,36 +180,32 @@ def finish(_context: Any, _work: Any, _first: Any, _checks: Any, _k: Any) -> Any
 
 
 @intrinsic
-def differs(_context: Any, _left: Any, _right: Any, _count: Any) -> Any:
-    """1 where any of `_count` lines differ, else 0."""
+def disagrees(_context: Any, _work: Any, _first: Any, _checks: Any, _k: Any) -> Any:
+    """1 where `finish` would write other check symbols than there are, else 0."""
 
     def emit(_: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        left, right, count = arguments
-        wrong = _variable(builder, _same(0))
-        with cgutils.for_range(builder, count) as loop:
-            offset = builder.shl(loop.index, ir.Constant(_WORD, 6))
-            one = _load(builder, builder.add(left, offset))
-            other = _load(builder, builder.add(right, offset))
-            difference = builder.xor(one, other)
+        work, first, checks, k = arguments
+        symbol = _load(builder, first)
+        overall, wrong = _variable(builder, symbol), _variable(builder, _same(0))
+
+        def compare(check: Any, address: Any, octets: int = 0) -> None:
+            difference = builder.xor(check, _load(builder, address, octets))
             builder.store(builder.or_(builder.load(wrong), difference), wrong)
+
+        with cgutils.for_range(builder, k) as loop:
+            offset = builder.shl(loop.index, ir.Constant(_WORD, 6))
+            check = builder.xor(_load(builder, builder.add(work, offset)), symbol)
+            builder.store(builder.xor(builder.load(overall), check), overall)
+            compare(check, builder.add(checks, offset))
+        end = builder.add(checks, builder.shl(k, ir.Constant(_WORD, 6)))
+        compare(builder.xor(_load(builder, work, TOTALS), symbol), end)
+        compare(builder.load(overall), end, 64)
         lanes = builder.icmp_unsigned("!=", builder.load(wrong), _same(0))
         mask = builder.bitcast(lanes, ir.IntType(8))
         is_wrong = builder.icmp_unsigned("!=", mask, ir.Constant(ir.IntType(8), 0))
         return builder.zext(is_wrong, _WORD)
 
-    return types.uint64(*[types.uint64] * 3), emit
-
-
-@intrinsic
-def start_chains(_context: Any, _chains: Any) -> Any:
-    def emit(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        starts = [ir.Constant(_WORD, start) for start in spec.starts()]
-        for group in range(spec.GROUPS):
-            line = ir.Constant(_LINE, starts[8 * group : 8 * group + 8])
-            _store(builder, line, arguments[0], 64 * group)
-        return context.get_dummy_value()
-
-    return types.void(types.uint64), emit
+    return types.uint64(*[types.uint64] * 4), emit
 
 
 @intrinsic
@@ -221,20 +231,6 @@ def end_chains(_context: Any, _chains: Any, _index: Any, _symbols: Any) -> Any:
         return builder.extract_element(folded, ir.Constant(small, 0))
 
     return types.uint64(*[types.uint64] * 3), emit
-
-
-@intrinsic
-def clear(_context: Any, _address: Any, _count: Any) -> Any:
-    """Zero `_count` lines."""
-
-    def emit(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        address, count = arguments
-        with cgutils.for_range(builder, count) as loop:
-            offset = builder.shl(loop.index, ir.Constant(_WORD, 6))
-            _store(builder, _same(0), builder.add(address, offset))
-        return context.get_dummy_value()
-
-    return types.void(types.uint64, types.uint64), emit
 
 
 @intrinsic

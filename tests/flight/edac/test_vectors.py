@@ -14,12 +14,10 @@ from flight.edac.hash import block_hash
 from flight.edac.vectors import (
     CHAINS,
     CHECKS,
-    TOTALS,
     WORK_WORDS,
     end_chains,
     finish,
-    start_chains,
-    tile_hashed,
+    take_hashed,
 )
 
 U = np.uint64
@@ -27,8 +25,7 @@ U = np.uint64
 
 @njit
 def one_tile(block: Any, work: Any) -> Any:  # pragma: no cover
-    start_chains(work + U(CHAINS))
-    tile_hashed(block, work, work + U(TOTALS), work + U(CHAINS))
+    take_hashed(block, work, U(1))
     finish(work, block, work + U(CHECKS), U(6))
     return end_chains(work + U(CHAINS), U(9), U(64))
 
