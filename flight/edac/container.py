@@ -10,7 +10,7 @@ import contextlib
 import io
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,7 +28,7 @@ from flight.edac.header import (
     UnknownVersion,
     find,
 )
-from flight.edac.segments import segments_of
+from flight.edac.segments import segment_of, segments_of
 
 __all__ = [
     "ContainerError",
@@ -145,13 +145,14 @@ class Writer:
         return header
 
     def _flush(self) -> None:
-        content = octets_in(self._waiting)
-        for segment in segments_of(self._header.code, self._header.depth, content.size):
-            stored, hashes = replace(segment, base=self._blocks).encode(content)
+        if self._waiting:
+            header, content = self._header, octets_in(self._waiting)
+            segment = segment_of(header.code, header.depth, content.size, self._blocks)
+            stored, hashes = segment.encode(content)
             self._stream.write(stored.data)
             self._root = chain(hashes, self._root)
             self._blocks += segment.depth
-            self._length += segment.content_octets
+            self._length += content.size
         self._waiting = bytearray()
 
 

@@ -6,8 +6,9 @@ takes at most one bit of each lane of each block, and all of it comes back.
 
 A segment is its lines, the hashes of its blocks, their check symbols (interleaved likewise), and
 the complements of the hashes, each part a whole number of lines. Every segment but the last has
-n * depth lines. The last one has one block for every 64 lines, and `depth` blocks at most; they are
-thought to go on, up to n symbols, with zeros that are not stored.
+n * depth lines. The last one has `depth` blocks as well, or, where it is the only one, one block
+for every 64 lines if that is less; its blocks are thought to go on, up to n symbols, with zeros
+that are not stored.
 """
 
 from __future__ import annotations
@@ -103,16 +104,18 @@ class Segment:
         return words[: edge // 8], checks, words[len(words) - edge // 8 :]
 
 
+def segment_of(code: Code, depth: int, octets: int, base: int) -> Segment:
+    """The segment of the next octets, after `base` blocks."""
+    lines = -(-octets // SYMBOL_OCTETS)
+    blocks = depth if base else min(depth, -(-lines // _LINES_A_BLOCK))
+    return Segment(code, blocks, -(-lines // blocks), octets, base)
+
+
 def segments_of(code: Code, depth: int, length: int) -> Iterator[Segment]:
     """The segments of so many octets of content."""
     full = code.n * depth * SYMBOL_OCTETS
-    for number in range(length // full):
-        yield Segment(code, depth, code.n, full, number * depth)
-    rest = length % full
-    if rest:
-        lines = -(-rest // SYMBOL_OCTETS)
-        blocks = min(depth, -(-lines // _LINES_A_BLOCK))
-        yield Segment(code, blocks, -(-lines // blocks), rest, length // full * depth)
+    for base, start in enumerate(range(0, length, full)):
+        yield segment_of(code, depth, min(full, length - start), base * depth)
 
 
 def _lines(array: Octets | Words, rows: int) -> Lines:
