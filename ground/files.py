@@ -26,6 +26,8 @@ STALL_S = 1.0
 """After so long without a new segment the missing ones are asked for again."""
 NOTE_EVERY = 128 * 1024
 """Octets of a downlink between two notes of its progress."""
+RETRY_S = 0.1
+"""Between two tries at a link that takes nothing."""
 GIVE_UP_S = 60.0
 """After so long without any progress a transfer fails; what arrived is kept."""
 
@@ -72,8 +74,16 @@ class FileLink:
 
     async def ask(self, command: str, **values: Any) -> CommandRecord:
         """Send one telecommand, wait for a link if need be, and for its end."""
-        await self.contact()
-        return await self.settled(self.send(command, None, **values))
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + GIVE_UP_S
+        while True:
+            await self.contact()
+            try:
+                return await self.settled(self.send(command, None, **values))
+            except LinkDown:  # it answered a moment ago, and takes nothing just now
+                if loop.time() > deadline:
+                    raise
+                await self.payload.changed.wait_for(lambda: False, RETRY_S)
 
     async def contact(self) -> None:
         """Wait until the payload answers; raises TransferFailed after a minute."""
