@@ -29,10 +29,10 @@ run: $(VENV)/.run ## Fly the first pass: an emulated H100 payload trains a small
 	@$(PY) -m examples.first_pass $(ARGS)
 
 ifeq ($(strip $(ARGS)),)
-test: $(VENV)/.dev ## Run every suite and hold branch coverage to its ratchet; with ARGS, pytest with just these.
+test: $(VENV)/.dev ## Run every suite; with ARGS, pytest with just these. COVER=yes: hold coverage to its ratchet.
 	@mkdir -p build
-	$(PY) -m pytest tests $(OUT_OF_PROCESS:%=--ignore=%) -n $(WORKERS) $(COVERED)
-	@$(PY) tools/check_coverage.py build/coverage.json coverage.ratchet
+	$(PY) -m pytest tests $(OUT_OF_PROCESS:%=--ignore=%) -n $(WORKERS) $(if $(filter yes,$(COVER)),$(COVERED))
+	$(if $(filter yes,$(COVER)),@$(PY) tools/check_coverage.py build/coverage.json coverage.ratchet)
 	$(if $(OUT_OF_PROCESS),$(PY) -m pytest $(OUT_OF_PROCESS) -n $(WORKERS) --dist loadgroup)
 else
 test: $(VENV)/.dev

@@ -111,7 +111,7 @@ class WatchdogHousekeeping:
 @dataclass(frozen=True)
 class WatchdogParameters:
     period_s: Annotated[
-        F32, "time between two pings of a component", Unit("s"), Limits(0.1, 60)
+        F32, "time between two pings, and two strokes", Unit("s"), Limits(0.1, 5)
     ] = 1.0
     deadline_s: Annotated[F32, "time in which it must answer", Unit("s"), Limits(0.1, 60)] = 2.0
     silence_s: Annotated[F32, "time a worker may go without a beat", Unit("s"), Limits(1, 60)] = 1.5

@@ -102,7 +102,7 @@ def _drowned(batches: list[list[bytes]]) -> tuple[PayloadLink, list[bytes]]:
     async def take() -> PayloadLink:
         context: zmq.Context[Any] = zmq.Context()
         settings = LinkSettings("x", "tcp://127.0.0.1:1", 1)
-        sequence = LinkSequence(Path("/nonexistent/x"), 0)
+        sequence = LinkSequence(Path("no-such-folder/x"), 0)
         one = PayloadLink(context, settings, sequence, delivered.extend, lambda _: None)
         try:
             for batch in batches:

@@ -90,6 +90,7 @@ def test_a_slot_that_is_not_there_or_cannot_boot_is_refused() -> None:
         BootSlots(Tool(status="unbootable"), allow_control=True).activate(1)
 
 
+@pytest.mark.verifies("VA-BRD-10")
 def test_a_slot_that_was_not_activated_is_never_reported_as_done() -> None:
     with pytest.raises(DriverFault, match="left slot 0 active"):
         BootSlots(Tool(obeys=False), allow_control=True).activate(1)

@@ -118,6 +118,7 @@ def test_a_waiting_subscriber_is_woken_by_the_event(
 
 
 @pytest.mark.verifies("VA-SIM-03")
+@pytest.mark.verifies("VA-BRD-06")
 def test_a_storm_of_xids_is_bounded_counted_and_hides_no_other_one(
     stepped: SteppedBoard, emulated_board: Board
 ) -> None:

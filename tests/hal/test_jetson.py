@@ -259,6 +259,7 @@ def test_a_power_mode_that_is_not_there_is_answered_with_those_that_are(tmp_path
         ("", "left power mode 0 on"),
     ],
 )
+@pytest.mark.verifies("VA-BRD-10")
 def test_a_power_mode_that_was_not_turned_on_is_never_reported_as_done(
     tmp_path: Path, says: str, told: str
 ) -> None:

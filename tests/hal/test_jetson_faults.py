@@ -70,6 +70,7 @@ def everything(board: Board) -> list[Reading]:
 
 
 @pytest.mark.parametrize("way", broken_ways(), ids=lambda way: way[0])
+@pytest.mark.verifies("VA-BRD-09")
 def test_every_file_broken_in_every_way_gives_readings_and_raises_nothing(
     orin: SteppedOrin, jetson: Board, way: tuple[str, Callable[[Path], None]]
 ) -> None:

@@ -87,6 +87,7 @@ def ladder_board(stepped: SteppedBoard, machine: Machine) -> Iterator[Board]:
 
 
 @pytest.mark.verifies("VA-BRD-04")
+@pytest.mark.verifies("VA-BRD-07")
 def test_every_rung_is_refused_until_it_is_enabled_by_name(stepped: SteppedBoard) -> None:
     board = boards.open_board("emulated-h100", allow_control=frozenset({"clear_ecc"}))
     for action in RECOVERIES:
@@ -187,6 +188,7 @@ def test_a_lost_gpu_cannot_tell_who_computes_so_all_that_were_given_end(
     assert victim.wait(5.0) == -9
 
 
+@pytest.mark.verifies("VA-BRD-07")
 def test_a_process_that_took_over_a_pid_is_left_alone(victim: subprocess.Popen[bytes]) -> None:
     pid, start_time = named(victim)
     assert recovery.kill([(pid, start_time - 1)], rest) == recovery.Killed((pid,), ())

@@ -96,6 +96,7 @@ def test_a_trace_comes_back_from_its_file_as_it_was(recorded: Trace, tmp_path: P
     assert path.read_bytes() == before
 
 
+@pytest.mark.verifies("VA-BRD-08")
 def test_a_replay_says_at_each_time_what_the_board_said(recorded: Trace) -> None:
     player = Player(recorded)
     for sample in recorded.samples:

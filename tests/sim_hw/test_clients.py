@@ -17,7 +17,7 @@ from icd.board_state import mark_running
 from sim_hw.nvml_library import build, state
 from tests.sim_hw.emulated import STEP_NS, SteppedBoard
 
-pytestmark = pytest.mark.verifies("VA-SIM-01")
+pytestmark = pytest.mark.verifies("VA-SIM-01", "VA-SIM-07")
 
 EVERY_GETTER = """
 import inspect, pynvml as n

@@ -214,6 +214,7 @@ def _members(structure: str) -> list[str]:
     return re.findall(r"(\w+)(?:\[\d+\])?(?=[,;])", body)
 
 
+@pytest.mark.verifies("VA-SIM-06")
 def test_every_function_of_the_header_is_exported() -> None:
     library = ctypes.CDLL(str(build.library()))
     assert len(declared()) > 430
@@ -234,6 +235,7 @@ def test_functions_that_answer_take_the_parameters_of_the_header() -> None:
         assert pointers == ["*" in word or "EventSet_t" in word for word in theirs], name
 
 
+@pytest.mark.verifies("VA-SIM-06")
 def test_every_structure_is_laid_out_as_in_the_header(tmp_path: Path) -> None:
     lines = []
     for ours, words in LAYOUTS.items():
@@ -246,6 +248,7 @@ def test_every_structure_is_laid_out_as_in_the_header(tmp_path: Path) -> None:
     assert compiler_says(tmp_path, lines) == ""
 
 
+@pytest.mark.verifies("VA-SIM-06")
 def test_every_number_is_the_headers(tmp_path: Path) -> None:
     text = (SOURCES / "abi.h").read_text()
     enums = "".join(re.findall(r"^enum \{(.*?)\};", text, re.DOTALL | re.MULTILINE))

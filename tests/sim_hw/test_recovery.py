@@ -48,6 +48,7 @@ def test_an_action_takes_its_time_within_what_the_mission_allows(
 
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("needed", ACTIONS)
+@pytest.mark.verifies("VA-SIM-08")
 def test_an_action_helps_when_it_is_strong_enough(
     board: SteppedBoard, action: Cure, needed: Cure
 ) -> None:

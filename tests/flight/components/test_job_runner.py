@@ -214,6 +214,7 @@ def test_in_safe_mode_jobs_wait_and_afterwards_go_on() -> None:
     assert bench.phase(running) is P.DONE
 
 
+@pytest.mark.verifies("VA-RCV-11")
 def test_a_recalled_job_goes_on_from_its_last_commit_once_jobs_may_run() -> None:
     bench = JobBench(Behaviour(steps=200, step_ns=10_000_000))
     job = bench.submitted()

@@ -99,6 +99,7 @@ def test_a_started_component_lets_go_of_the_jobs_that_its_predecessor_held(
     assert payload.log == ["release"]
 
 
+@pytest.mark.verifies("VA-RCV-11")
 def test_only_processes_of_our_jobs_may_be_killed(payload: Payload) -> None:
     payload.bench.do("act", 2, 0)
     payload.bench.step(2.5)

@@ -381,6 +381,7 @@ def test_a_spent_budget_ends_what_is_done_without_ground() -> None:
     assert any("budget" in e.values["enable"] for e in operator.seen("recovery.withheld"))
 
 
+@pytest.mark.verifies("VA-RCV-10")
 def test_two_gpus_are_recovered_one_after_the_other_the_worse_first() -> None:
     operator = operator_of(devices=2)
     board = operator.payload.board
