@@ -1,7 +1,8 @@
 """How fast memory is checked and encoded, beside C that only reads it, and beside Hsiao's code.
 
 Ratios are medians over many short rounds in which all take turns, each on another window of memory
-larger than the caches, so that a busy machine slows all of them alike.
+larger than the caches, so that a busy machine slows all of them alike; `undisturbed` compares the
+fastest tenth of the rounds of each.
 Goals at n = 512: check 0.90 of the XOR in C, encode 0.88, with the hash 0.60, on one thread and on
 two; twice as fast as Hsiao(72,64); one bad block set right in 60 us; kernels warm in 0.5 s.
 """
@@ -129,6 +130,7 @@ def test_memory_is_checked_about_as_fast_as_it_is_read(
             "of C": round(
                 statistics.median(c / own for c, own in zip(taken["C"], times, strict=True)), 3
             ),
+            "undisturbed": round(float(np.quantile(taken["C"], 0.1) / np.quantile(times, 0.1)), 3),
         }
         for name, times in taken.items()
     }
@@ -140,14 +142,14 @@ def test_memory_is_checked_about_as_fast_as_it_is_read(
 
 
 def test_checking_is_twice_as_fast_as_hsiaos_code(benchmark: Any, data: Octets) -> None:
-    words = data[:WINDOW].view(np.uint64)
+    words = data.view(np.uint64)
     checks = np.zeros(words.size, np.uint8)
     region = Region(words)
     region.encode()
 
     def rounds() -> tuple[float, float]:
         ratios: list[list[float]] = [[], []]
-        for _ in range(ROUNDS):
+        for _ in range(ROUNDS // 10):
             marks = [time.perf_counter()]
             for work in (
                 lambda: hsiao.encode(words, checks),
