@@ -79,12 +79,13 @@ def commanding(craft: Craft, body: bytes, ack: int) -> Callable[[], None]:
     return take
 
 
-def test_telecommand_decoded_dispatched_and_carried_out(benchmark: Any) -> None:
+def test_telecommand_decoded_dispatched_and_carried_out(benchmark: Any, goal: Any) -> None:
     """Goal: 6 us. One argument, an enumeration; no report asked for."""
     craft = Quiet()
     benchmark(commanding(craft, PAINT, ack=0))
     assert craft.handler.hk.completed > 1000
     assert craft.handler.hk.pending == 0
+    goal("telecommand decoded and dispatched", _us(benchmark), at_most=6, unit="us")
 
 
 def test_telecommand_with_a_result(benchmark: Any) -> None:
@@ -130,7 +131,7 @@ def test_telecommand_through_the_authenticated_link(benchmark: Any) -> None:
     assert deployment.downlink.dropped == 0
 
 
-def test_event(benchmark: Any) -> None:
+def test_event(benchmark: Any, goal: Any) -> None:
     """Goal: 10 us, from the call to the queue. It is not held back: HIGH never is."""
     craft = Reporting()
     downlink, packed = craft.downlink, b"\x07" + b"something happened".ljust(128, b"\0")
@@ -141,6 +142,7 @@ def test_event(benchmark: Any) -> None:
 
     benchmark(send)
     assert downlink.dropped == 0
+    goal("event", _us(benchmark), at_most=10, unit="us")
 
 
 def test_event_method_called_with_its_arguments(benchmark: Any) -> None:
@@ -158,7 +160,7 @@ def test_event_method_called_with_its_arguments(benchmark: Any) -> None:
     assert craft.downlink.filter.total_suppressed == 0
 
 
-def test_housekeeping_packet(benchmark: Any) -> None:
+def test_housekeeping_packet(benchmark: Any, goal: Any) -> None:
     """Goal: 15 us. The command handler's twelve fields, packed, stamped and queued."""
     craft = Reporting()
     handler, downlink = craft.handler, craft.downlink
@@ -170,6 +172,7 @@ def test_housekeeping_packet(benchmark: Any) -> None:
 
     benchmark(send)
     assert downlink.dropped == 0
+    goal("housekeeping packet", _us(benchmark), at_most=15, unit="us")
 
 
 def test_idle_step_of_seven_components(benchmark: Any) -> None:
@@ -194,7 +197,7 @@ def test_idle_step_of_seven_components(benchmark: Any) -> None:
     assert executive.ends_because is None
 
 
-def test_a_simulated_idle_hour(benchmark: Any) -> None:
+def test_a_simulated_idle_hour(benchmark: Any, goal: Any) -> None:
     """Goal: 5 s a day, so 0.21 s an hour."""
     payload = SimulatedPayload()
     payload.advance(60)
@@ -205,6 +208,9 @@ def test_a_simulated_idle_hour(benchmark: Any) -> None:
         payload.packets.clear()
 
     benchmark.pedantic(hour, rounds=5)
-    day = 24 * benchmark.stats.stats.min
-    benchmark.extra_info["s_per_day"] = round(day, 2)
-    print(f"\na simulated idle day: {day:.2f} s")
+    day = 24 * benchmark.stats.stats.median
+    goal("simulated idle day of the executive", day, at_most=5, unit="s")
+
+
+def _us(benchmark: Any) -> float:
+    return float(benchmark.stats.stats.median * 1e6)

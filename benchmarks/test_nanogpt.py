@@ -40,7 +40,7 @@ def reference_python() -> str | None:
 
 
 @pytest.mark.timeout(300)
-def test_training_is_about_as_fast_as_pytorch(benchmark: Any, tmp_path: Path) -> None:
+def test_training_is_about_as_fast_as_pytorch(benchmark: Any, goal: Any, tmp_path: Path) -> None:
     python = reference_python()
     if python is None:
         pytest.skip("no PyTorch here; name a Python that has it in VANALLEN_REFERENCE_PYTHON")
@@ -56,4 +56,4 @@ def test_training_is_about_as_fast_as_pytorch(benchmark: Any, tmp_path: Path) ->
     benchmark.extra_info.update(found)
     losses = found["loss_at_the_end"]
     assert losses["vanallen"] == pytest.approx(losses["torch"], abs=1e-2)
-    assert found["speed_over_torch"] >= GOAL
+    goal("nanogpt speed over PyTorch", found["speed_over_torch"], at_least=GOAL)
