@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from examples.session import Session
 from examples.texts import shakespeare_or_prose
@@ -52,7 +53,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--board", default="emulated-h100", help="see `flight board list`")
-    parser.add_argument("--steps", type=int, default=600, help="training steps (default 600)")
+    parser.add_argument("--steps", type=int, default=1500, help="training steps (default 1500)")
     parser.add_argument("--configuration", default="CPU", help="TINY, CPU or BABY")
     parser.add_argument("--out", type=Path, default=Path("build/first-pass"), help="where to")
     parser.add_argument("--no-kill", action="store_true", help="let the executive live")
@@ -90,12 +91,13 @@ def _submit(payload: Client, options: argparse.Namespace) -> int:
 def _watch(session: Session, payload: Client, job: int, options: argparse.Namespace) -> str:
     _say("watching", f"ground jobs watch {job}")
     is_killed = options.no_kill
+    bar = _Bar()
     cursor = 0
     while True:
         rows = [row for row in payload.jobs(after=cursor, wait_s=5.0) if row["job"] == job]
         for row in rows:
             cursor = max(cursor, row["cursor"])
-            _bar(row)
+            bar.show(row)
             if not is_killed and row["step"] > 0.4 * options.steps:
                 is_killed = True
                 _kill(session, payload)
@@ -104,18 +106,32 @@ def _watch(session: Session, payload: Client, job: int, options: argparse.Namesp
                 return str(row["phase"])
 
 
-def _bar(row: dict[str, object]) -> None:
-    step, total = int(str(row["step"])), int(str(row["total"])) or 1
-    filled = 30 * step // total
-    metrics = row.get("metrics") or {}
-    shown = ""
-    if isinstance(metrics, dict) and metrics:
-        loss, speed = metrics.get("loss", 0.0), metrics.get("tokens_per_s", 0.0)
-        shown = f"  loss {loss:.3f}  {speed:,.0f} tokens/s"
-    line = f"  [{'█' * filled}{'░' * (30 - filled)}] {step:>5}/{total}{shown}  {row['phase']}"
-    print(f"\r{line:<100}" if sys.stdout.isatty() else line, end="", flush=True)
-    if not sys.stdout.isatty():
-        print()
+class _Bar:
+    """A line that moves on a terminal; elsewhere a line every twentieth, and at each change."""
+
+    def __init__(self) -> None:
+        self._shown: tuple[object, int] | None = None
+
+    def show(self, row: dict[str, Any]) -> None:
+        """Show a row of the job table."""
+        step, total = row["step"], row["total"] or 1
+        mark = (row["phase"], 20 * step // total)
+        if mark == self._shown and not sys.stdout.isatty():
+            return
+        self._shown = mark
+        filled = 30 * step // total
+        metrics = row["metrics"] if step else {}
+        shown = "".join(
+            form.format(metrics[name])
+            for name, form in (("loss", "  loss {:.3f}"), ("tokens_per_s", "  {:,.0f} tokens/s"))
+            if name in metrics
+        )
+        bar = f"[{'█' * filled}{'░' * (30 - filled)}]"
+        line = f"  {bar} {step:>5}/{row['total']}{shown}  {row['phase'].lower()}"
+        is_terminal = sys.stdout.isatty()
+        print(
+            f"\r{line:<100}" if is_terminal else line, end="" if is_terminal else "\n", flush=True
+        )
 
 
 def _kill(session: Session, payload: Client) -> None:
