@@ -24,6 +24,7 @@ def main() -> None:
 
 @main.command()
 @click.option("--board", help="Board to fly on; `flight board list` names them.")
+@click.option("--scenario", help="World that an emulated board flies in: a file, or a name.")
 @click.option("--state", type=click.Path(path_type=Path), help="What must survive a power-off.")
 @click.option("--run", "run_dir", type=click.Path(path_type=Path), help="What need not survive.")
 @click.option("--config", type=click.Path(path_type=Path), help="Configuration (TOML).")
@@ -32,6 +33,7 @@ def main() -> None:
 @click.option("--insecure", is_flag=True, help="Accept unauthenticated telecommands.")
 def run(
     board: str | None,
+    scenario: str | None,
     state: Path | None,
     run_dir: Path | None,
     config: Path | None,
@@ -47,6 +49,9 @@ def run(
         configuration = from_toml(config) if config else Configuration()
         if board:
             configuration = replace(configuration, board=replace(configuration.board, name=board))
+        if scenario:
+            chosen = replace(configuration.board, scenario=scenario)
+            configuration = replace(configuration, board=chosen)
         if endpoint or insecure:
             link = configuration.link
             link = replace(link, endpoint=endpoint or link.endpoint, insecure=insecure)

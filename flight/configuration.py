@@ -52,6 +52,8 @@ class BoardSettings:
     name: str = "emulated-h100"
     period_s: float = 1.0
     allow_control: tuple[str, ...] = ()
+    scenario: str = ""
+    """The world that an emulated board flies in; none unless it is named."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def prepare(configuration: Configuration, state_dir: Path, run_dir: Path) -> Pat
             f"--run {run_dir} has {len(str(run_dir))} octets; give one of at most "
             f"{LONGEST_RUN_PATH}, such as /tmp/payload-1"
         )
-    boards.row(configuration.board.name)
+    _check_scenario(boards.row(configuration.board.name), configuration.board.scenario, run_dir)
     _check_endpoint(configuration.link.endpoint)
     for folder in (state_dir, state_dir / "files", state_dir / "jobs", run_dir, run_dir / "jobs"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -52,6 +53,22 @@ def prepare(configuration: Configuration, state_dir: Path, run_dir: Path) -> Pat
         make_keys(state_dir / KEYS, [int(station) for station in configuration.stations])
     plan = _plan(configuration, state_dir, run_dir)
     return _write(run_dir / "plan.json", plan)
+
+
+def _check_scenario(row: boards.Row, scenario: str, run_dir: Path) -> None:
+    """Refuse a scenario that the board's companion would not fly; the companion says why."""
+    if not scenario:
+        return
+    companion = row.companion(run_dir, scenario)
+    if companion is None:
+        raise ConfigurationError(
+            f"a scenario needs an emulated board, which {row.name} is not; give --board "
+            "emulated-h100, or leave the scenario out"
+        )
+    check = subprocess.run([*companion, "--check"], capture_output=True, text=True, check=False)
+    if check.returncode:
+        said = check.stderr.strip().removeprefix("Error: ")
+        raise ConfigurationError(f"scenario {scenario}: {said}")
 
 
 def _check_endpoint(endpoint: str) -> None:
@@ -141,7 +158,7 @@ def _plan(configuration: Configuration, state_dir: Path, run_dir: Path) -> dict[
         "hardware_watchdog": "flight.workers.hardware_watchdog",
     }
     processes: list[dict[str, Any]] = []
-    if companion := row.companion(run_dir):
+    if companion := row.companion(run_dir, configuration.board.scenario):
         processes.append(
             {
                 "name": "companion",

@@ -29,11 +29,15 @@ class Row:
     search_path_template: tuple[tuple[str, str], ...] = ()
     """Like the environment, but set in front of what the variable already holds."""
 
-    def companion(self, run_dir: Path) -> list[str] | None:
-        """Arguments of the process to start first, or None when the board needs none."""
+    def companion(self, run_dir: Path, scenario: str = "") -> list[str] | None:
+        """Arguments of the process to start first, or None when the board needs none.
+
+        `scenario` is the world that it flies in: a file, or the name of a shipped one; "" is none.
+        """
         if not self.companion_template:
             return None
-        return [sys.executable, *_fill(self.companion_template, _folder(run_dir))]
+        flown = ["--scenario", scenario] if scenario else []
+        return [sys.executable, *_fill(self.companion_template, _folder(run_dir)), *flown]
 
     def ready_file(self, run_dir: Path) -> Path | None:
         """The file the companion writes once the board can be opened."""

@@ -25,6 +25,8 @@ from sim_hw.world import commands as world
 
 Wait = Callable[[float], bool]
 """Waits at most so many seconds; true when it is time to end."""
+Tick = Callable[[int], float]
+"""Advances to a time; seconds until it wants to be called again."""
 
 _LEASE = "VANALLEN_LEASE_FD"
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -40,29 +42,51 @@ def main() -> None:
 @click.option("--model", type=_MODELS, default="h100", show_default=True)
 @click.option("--dir", "folder", type=_FOLDER, required=True, help="Folder of the board.")
 @click.option("--gpus", type=click.IntRange(1, GPUS), default=1, show_default=True)
-@click.option("--seed", type=int, default=1, show_default=True, help="Draws UUIDs and noise.")
+@click.option(
+    "--seed", type=click.IntRange(1), help="Draws UUIDs, noise and, with a scenario, faults."
+)
 @click.option("--ready", type=click.Path(path_type=Path), help="File to write once usable.")
 @click.option("--recovery-scale", type=click.FloatRange(0.0), default=1.0, help="Of durations.")
+@click.option("--scenario", help="World to fly in: a file, or the name of a shipped one.")
+@click.option("--check", is_flag=True, help="Only say what is wrong with the scenario.")
 def board(
-    model: str, folder: Path, gpus: int, seed: int, ready: Path | None, recovery_scale: float
+    model: str,
+    folder: Path,
+    gpus: int,
+    seed: int | None,
+    ready: Path | None,
+    recovery_scale: float,
+    scenario: str | None,
+    check: bool,
 ) -> None:
     """Play a board until SIGTERM, or until the process that started it is gone."""
-    with _until_told() as wait:
+    if scenario is not None and gpus != 1:
+        raise click.UsageError("a scenario flies one GPU; leave out --gpus, or --scenario")
+    flown = None if scenario is None else world.load(scenario, model, seed)
+    if check:
+        return
+    with _until_told() as wait, contextlib.ExitStack() as stack:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         emulated: EmulatedBoard | EmulatedOrin
         if model == "orin":
-            emulated = EmulatedOrin(folder, seed)
+            emulated = EmulatedOrin(folder, seed or 1)
         else:
-            emulated = _nvml_board(folder, model, gpus, seed, recovery_scale)
-        try:
-            if ready is not None:
-                _write_atomically(ready, f"{os.getpid()}\n")
-            while not wait(emulated.tick(time.monotonic_ns(), time.time_ns())):
-                pass
-        finally:
-            emulated.close()
-            if ready is not None:
-                ready.unlink(missing_ok=True)
+            emulated = _nvml_board(folder, model, gpus, seed or 1, recovery_scale)
+        stack.callback(emulated.close)
+        ticks: list[Tick] = [lambda now_ns: emulated.tick(now_ns, time.time_ns())]
+        if flown is not None:
+            ticks.append(stack.enter_context(world.beside(emulated, flown, folder, model)))
+        if ready is not None:
+            stack.callback(ready.unlink, missing_ok=True)
+            _write_atomically(ready, f"{os.getpid()}\n")
+        while not wait(_soonest(ticks)):
+            pass
+
+
+def _soonest(ticks: list[Tick]) -> float:
+    """Advance all to now; seconds until the first wants to be called again."""
+    now_ns = time.monotonic_ns()
+    return min([tick(now_ns) for tick in ticks])
 
 
 def _nvml_board(folder: Path, model: str, gpus: int, seed: int, scale: float) -> EmulatedBoard:

@@ -44,6 +44,8 @@ class EmulatedBoard:
         self._busy_ns: dict[tuple[int, int], int] = {}
         self._shares: dict[tuple[int, int], float] = {}
         self._use = [0.0] * count
+        self.spent_j = self.busy_s = 0.0
+        """Energy drawn and time computed since it began, all GPUs together."""
         self._last_ns: int | None = None
         self._swept_ns = 0
 
@@ -104,6 +106,8 @@ class EmulatedBoard:
         if state.too_hot and not gpu.lost:
             self._world.lose(index)
         self._gpus[index] = state
+        self.spent_j += state.power_w * dt_s
+        self.busy_s += load * dt_s
         self._use[index] += min(1.0, dt_s / _USE_AVERAGE_S) * (load - self._use[index])
         row.clock_scale = state.loaded_clock_mhz / self.profile.max_clock_mhz
         row.lost, row.needs_reset = gpu.lost, gpu.needs_reset

@@ -49,6 +49,8 @@ class EmulatedOrin:
         self._cycle: tuple[Request, int] | None = None
         self._busy_ns: dict[tuple[int, int], int] = {}
         self._use = 0.0
+        self.spent_j = self.busy_s = 0.0
+        """Energy drawn and time computed since it began."""
         self._last_ns: int | None = None
         self._swept_ns = self._published_ns = 0
         self._is_dead = False
@@ -112,6 +114,8 @@ class EmulatedOrin:
         )
         before = self._state
         state = model.step(ORIN, THERMAL, before, inputs, dt_s)
+        self.spent_j += state.power_w * dt_s
+        self.busy_s += inputs.utilization * dt_s
         self._use += min(1.0, dt_s / _USE_AVERAGE_S) * (inputs.utilization - self._use)
         capped = bool(state.reasons & _POWER_REASONS) and not before.reasons & _POWER_REASONS
         self._counters.take(injections, capped)

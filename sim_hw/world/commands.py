@@ -11,8 +11,13 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from sim_hw.world.coupling import Meter
+    from sim_hw.world.scenario import Scenario
 
 Wait = Callable[[float], bool]
 
@@ -43,7 +48,7 @@ def add(
     @click.option("--out", type=_LOG, default="build/world", show_default=True, help="Folder.")
     def run(scenario: str, speed: float, out: Path) -> None:
         """Run SCENARIO (a file, or the name of a shipped one) and write its truth log."""
-        with _said(), until_told() as wait:
+        with said(), until_told() as wait:
             from sim_hw.world import run as running
             from sim_hw.world import scenario as scenarios
 
@@ -56,8 +61,30 @@ def add(
         group.add_command(command)
 
 
+def load(source: str, model: str, seed: int | None) -> Scenario:
+    """A scenario for a board of this model; what is wrong with it is said as a command does."""
+    with said():
+        from sim_hw.world import coupling
+
+        return coupling.load(source, model, seed)
+
+
 @contextlib.contextmanager
-def _said() -> Iterator[None]:
+def beside(
+    meter: Meter, what: Scenario, folder: Path, model: str
+) -> Iterator[Callable[[int], float]]:
+    """The tick of a world that keeps step with the board of a folder."""
+    from sim_hw.world import coupling
+
+    world = coupling.Coupling(what, folder, meter, coupling.DOORS[model](folder))
+    try:
+        yield world.tick
+    finally:
+        world.close()
+
+
+@contextlib.contextmanager
+def said() -> Iterator[None]:
     """What is wrong with the input, as a sentence of the command."""
     from sim_hw.world.plot import PlotError
     from sim_hw.world.records import TruthLogError
@@ -83,7 +110,7 @@ def plot(log: Path, png: Path | None, number: int | None) -> None:
     from sim_hw.world import plot as plotting
     from sim_hw.world import records as logs
 
-    with _said():
+    with said():
         records = logs.read(_log_of(log))
         span = None if number is None else plotting.orbit(records, number)
         path = png or _log_of(log).with_suffix(".png")
@@ -98,7 +125,7 @@ def truth(log: Path, kinds: tuple[str, ...]) -> None:
     """Print a truth LOG, a line a record."""
     from sim_hw.world import records as logs
 
-    with _said():
+    with said():
         records = logs.read(_log_of(log))
     for record in records:
         if not kinds or record["type"] in kinds:
@@ -109,7 +136,7 @@ def truth(log: Path, kinds: tuple[str, ...]) -> None:
 @click.argument("scenario")
 def expect(scenario: str) -> None:
     """Print how often each fault is to be expected in SCENARIO, without acceleration or storms."""
-    with _said():
+    with said():
         from sim_hw.constants import provenance
         from sim_hw.world import scenario as scenarios
         from sim_hw.world.world import World
@@ -130,7 +157,7 @@ def expect(scenario: str) -> None:
 @click.command("scenarios")
 def list_scenarios() -> None:
     """List the shipped scenarios."""
-    with _said():
+    with said():
         from sim_hw.world import scenario as scenarios
 
         for path in sorted(scenarios.FOLDER.glob("*.toml")):

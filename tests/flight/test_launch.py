@@ -132,6 +132,26 @@ class TestPlan:
             prepare(Configuration(), folder / "s", long)
         assert not long.exists()
 
+    def test_a_scenario_is_given_to_the_companion_of_the_board(self, folder: Path) -> None:
+        chosen = from_mapping({"board": {"scenario": "saa-pass"}})
+        plan = json.loads(prepare(chosen, folder / "s", folder / "r").read_text())
+        assert plan["processes"][0]["argv"][-2:] == ["--scenario", "saa-pass"]
+
+    def test_a_scenario_with_an_error_is_refused_before_anything_is_made(
+        self, folder: Path
+    ) -> None:
+        path = folder / "storm.toml"
+        path.write_text('name = "storm"\nstart = "2026-03-20T00:00:00Z"\ndurration = "1 h"\n')
+        chosen = from_mapping({"board": {"scenario": str(path)}})
+        with pytest.raises(ConfigurationError, match=r'storm\.toml:3: .*write "duration"'):
+            prepare(chosen, folder / "s", folder / "r")
+        assert list(folder.iterdir()) == [path]
+
+    def test_only_an_emulated_board_flies_in_a_scenario(self, folder: Path) -> None:
+        chosen = from_mapping({"board": {"name": "nvml", "scenario": "saa-pass"}})
+        with pytest.raises(ConfigurationError, match="needs an emulated board, which nvml is not"):
+            prepare(chosen, folder / "s", folder / "r")
+
     def test_an_unknown_board_is_refused_before_anything_is_made(self, folder: Path) -> None:
         default = Configuration()
         unknown = replace(default, board=replace(default.board, name="abacus"))
