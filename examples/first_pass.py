@@ -128,10 +128,8 @@ class _Bar:
         )
         bar = f"[{'█' * filled}{'░' * (30 - filled)}]"
         line = f"  {bar} {step:>5}/{row['total']}{shown}  {row['phase'].lower()}"
-        is_terminal = sys.stdout.isatty()
-        print(
-            f"\r{line:<100}" if is_terminal else line, end="" if is_terminal else "\n", flush=True
-        )
+        start, end = ("\r", "") if sys.stdout.isatty() else ("", "\n")
+        print(f"{start}{line:<100}", end=end, flush=True)
 
 
 def _kill(session: Session, payload: Client) -> None:
