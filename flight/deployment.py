@@ -187,18 +187,7 @@ class Deployment:
         given.launcher.through(launched.post)
         plug("files", lambda port: FileStore(port, self._storage(port)), BULK, depth=256)
         plug("executive", self._monitor, SLOW)
-        doors = (
-            BoardDoor(self.executive, watched),
-            JobsDoor(self.executive, launched, self.holds),
-            ComputerDoor(self.modes, given.boot_slots),
-            MemoryDoor(self.state),
-        )
-        chosen = given.configuration
-        highest = level_named(chosen.recovery.max_level)
-        settings = RecoverySettings(highest, chosen.board.period_s)
-        recovering = plug("recovery", lambda port: Recovery(port, *doors, settings), FAST)
-        self.listener = RecoveryListener(recovering)
-        signals.listen(self.listener)
+        self._plug_recovery(signals, watched, launched)
         plug(
             "watchdog",
             lambda port: Watchdog(
@@ -210,6 +199,21 @@ class Deployment:
             ),
             FAST,
         )
+
+    def _plug_recovery(self, signals: BoardSignals, watched: Slot, launched: Slot) -> None:
+        given = self.given
+        doors = (
+            BoardDoor(self.executive, watched),
+            JobsDoor(self.executive, launched, self.holds),
+            ComputerDoor(self.modes, given.boot_slots),
+            MemoryDoor(self.state),
+        )
+        chosen = given.configuration
+        highest = level_named(chosen.recovery.max_level)
+        settings = RecoverySettings(highest, chosen.board.period_s)
+        recovering = self._plug("recovery", lambda port: Recovery(port, *doors, settings), FAST)
+        self.listener = RecoveryListener(recovering)
+        signals.listen(self.listener)
 
     def _watched_workers(self) -> list[Worker]:
         given = self.given
