@@ -4,6 +4,8 @@ VENV ?= .venv
 PYTHON ?=
 ARGS ?=
 WORKERS ?= logical
+# Stories wait for processes more than they compute.
+STORIES ?= 3
 
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check -qq
@@ -33,7 +35,7 @@ test: $(VENV)/.dev ## Run every suite; with ARGS, pytest with just these. COVER=
 	@mkdir -p build
 	$(PY) -m pytest tests $(OUT_OF_PROCESS:%=--ignore=%) -n $(WORKERS) $(if $(filter yes,$(COVER)),$(COVERED))
 	$(if $(filter yes,$(COVER)),@$(PY) tools/check_coverage.py build/coverage.json coverage.ratchet)
-	$(if $(OUT_OF_PROCESS),$(PY) -m pytest $(OUT_OF_PROCESS) -n $(WORKERS) --dist loadgroup)
+	$(if $(OUT_OF_PROCESS),$(PY) -m pytest $(OUT_OF_PROCESS) -n $(STORIES) --dist loadgroup)
 else
 test: $(VENV)/.dev
 	$(PY) -m pytest $(ARGS)

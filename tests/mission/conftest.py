@@ -111,3 +111,9 @@ def station(shared: Session) -> Iterator[Callable[..., Station]]:
     yield make
     for one in opened:
         one.__exit__(None, None, None)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest story first, so that nothing waits for it in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

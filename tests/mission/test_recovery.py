@@ -75,6 +75,8 @@ def test_an_xid_leads_to_its_action_and_the_job_goes_on(
         flown.send("jobs.cancel", {"job": job}, check=False)
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("recovery table")
 @pytest.mark.timeout(300)  # sixteen resets, a reload and a power-cycle take their time
 @pytest.mark.verifies("VA-RCV-01")
 def test_every_xid_of_the_table_is_met_by_its_action_on_the_emulated_board(
@@ -121,6 +123,7 @@ def _await_idle(payload: Client) -> None:
     until(is_idle, 15.0, "the end of every recovery")
 
 
+@pytest.mark.xdist_group("recovery of a Jetson")
 @pytest.mark.verifies("VA-RCV-01", "VA-RCV-08")
 def test_on_a_jetson_rail_power_is_asked_of_the_host_bus(measured: Measured) -> None:
     with cleanly("emulated-orin") as session:
