@@ -99,12 +99,6 @@ class Component(Generic[Housekeeping, Parameters]):
         self.parameters = cast("Parameters", changed)
         self.parameters_changed()
 
-    def check_declared(self, values: dict[str, Any]) -> None:
-        """Raise FieldError when a named parameter value is outside its declaration."""
-        for index, field in enumerate(self.declaration.parameters):
-            if field.name in values:
-                Codec([self.declaration.parameters[index]]).check([values[field.name]])
-
 
 def _getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
     if not names:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -266,11 +266,3 @@ class Executive:
             self.observer.stopped(slot.name, slot.is_critical)
         if slot.is_critical:
             self.ends_because = f"critical component {slot.name} kept raising"
-
-
-def slot_named(slots: Iterable[Slot], name: str) -> Slot:
-    """The slot of that instance name; raises KeyError with the known names."""
-    by_name = {slot.name: slot for slot in slots}
-    if name not in by_name:
-        raise KeyError(f"no component '{name}'; known are {', '.join(by_name)}")
-    return by_name[name]

@@ -47,7 +47,6 @@ class Codec:
             if field.labels or field.code in "fd" or field.low is not None or field.high is not None
         )
         self.size: int | None = None if self._counted else self._struct.size
-        self.pack_plain = self._struct.pack if self._is_plain else None
 
     @property
     def largest(self) -> int:

@@ -11,7 +11,7 @@ from craft import COMMANDS, PERIOD, START, Craft, Gadget
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flight.executive import DRAIN_LIMIT, NEVER, SECOND, Executive, RateGroup, Slot, slot_named
+from flight.executive import DRAIN_LIMIT, NEVER, SECOND, Executive, RateGroup, Slot
 from flight.inbox import Inbox, WhenFull
 from flight.ports import Port
 from icd.dictionary import Severity
@@ -332,14 +332,6 @@ class TestContainment:
     def test_defer_is_only_for_handlers(self, flight: Flight) -> None:
         with pytest.raises(RuntimeError, match="only valid inside a command"):
             flight.plug().component.defer()
-
-
-def test_slots_are_found_by_name(flight: Flight) -> None:
-    one = flight.plug("one")
-    flight.plug("two")
-    assert slot_named(flight.executive.slots.values(), "one") is one
-    with pytest.raises(KeyError, match="no component 'x'; known are one, two"):
-        slot_named(flight.executive.slots.values(), "x")
 
 
 ACTS = st.lists(
