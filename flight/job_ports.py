@@ -88,6 +88,16 @@ class JobStatus(Protocol):
         ...
 
     @property
+    def level(self) -> int:
+        """The `Level` its results are protected at."""
+        ...
+
+    @property
+    def tally(self) -> tuple[int, ...]:
+        """What protection did since the process started: the counts of a `Tally`."""
+        ...
+
+    @property
     def metrics(self) -> tuple[float, ...]: ...
     @property
     def message(self) -> str: ...
@@ -102,6 +112,10 @@ class StatusPage(Protocol):
 
     def command(self, control: int) -> None:
         """Ask the worker to run, pause or cancel."""
+        ...
+
+    def protect(self, level: int) -> None:
+        """Say how the job's results are to be protected: a `Level`."""
         ...
 
     def close(self) -> None: ...

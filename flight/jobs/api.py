@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from flight.jobs.declaration import JobDeclaration
+from flight.protection.levels import Level, Tally
 
 if TYPE_CHECKING:
     from hal.compute import ComputeDevice
@@ -55,6 +56,14 @@ class Job(Protocol):
     @property
     def compute(self) -> ComputeDevice:
         """The device that the job computes on; opened when it is first asked for."""
+
+    @property
+    def level(self) -> Level:
+        """How results are to be protected now; it may change between two steps."""
+
+    @property
+    def tally(self) -> Tally:
+        """Where protection counts what it did; ground is told with the next beat."""
 
     def input(self, field: str) -> Path:
         """The staged file that parameter `field` names; raises InputError when there is none."""
@@ -109,6 +118,8 @@ class LocalJob:
     on_log: Callable[[str], None] | None = None
     on_progress: Callable[[LocalJob], None] | None = None
     device: ComputeDevice | None = None
+    level: Level = Level.NONE
+    tally: Tally = field(default_factory=Tally)
     step: int = 0
     total: int = 0
     done: int = 0

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from flight.job_ports import MOST_METRICS, Control, PagePhase
 from flight.ports import WorkerMessage
+from flight.protection.levels import TALLIES, Level
 from flight.simulated.storage import SimulatedStorage
 
 MILLISECOND = 1_000_000
@@ -59,6 +60,8 @@ class SimulatedStatus(NamedTuple):
     commit_count: int = 0
     commit_bytes: int = 0
     commit_crc: int = 0
+    level: int = Level.NONE
+    tally: tuple[int, ...] = (0,) * TALLIES
     metrics: tuple[float, ...] = (0.0,) * MOST_METRICS
     message: str = ""
 
@@ -77,6 +80,10 @@ class SimulatedPage:
     def command(self, control: int) -> None:
         """Ask the job to run, pause or cancel."""
         self.control = Control(control)
+
+    def protect(self, level: int) -> None:
+        """Say how the job's results are to be protected; the simulated job obeys at once."""
+        self.status = self.status._replace(level=Level(level))
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flight.job_ports import Control, PagePhase
 from flight.jobs.api import Array, InputError, JobCancelled
 from flight.jobs.declaration import JobDeclaration
+from flight.protection.levels import Level, Tally
 from flight.workers import commits
 from flight.workers.confinement import confine
 from flight.workers.lifeline import lease_holds
@@ -62,6 +63,7 @@ class RealJob:
         self, order: Order, declaration: JobDeclaration, page: StatusWriter, lease_fd: int
     ) -> None:
         self.step = 0
+        self.tally = Tally()
         self.parameters = declaration.unpack(order.parameters)
         self._order = order
         self._outputs = {output.name for output in declaration.outputs}
@@ -81,6 +83,11 @@ class RealJob:
 
         board_state = os.environ.get("VANALLEN_BOARD_STATE")
         return open_device(self._order.compute, Path(board_state) if board_state else None)
+
+    @property
+    def level(self) -> Level:
+        """How results are to be protected now; it may change between two steps."""
+        return self._page.level
 
     def input(self, field: str) -> Path:
         """The staged file of a parameter; raises InputError when there is none."""
@@ -129,7 +136,9 @@ class RealJob:
         if now < self._page_due:
             return
         self._page_due = now + BEAT_PAGE_S
-        self._page.update(heartbeat=self._heartbeat)
+        self._page.update(
+            heartbeat=self._heartbeat, level=self._page.level, tally=self.tally.counts()
+        )
         if now >= self._lease_due:
             self._lease_due = now + LEASE_CHECK_S
             self._check_lease()
@@ -207,7 +216,7 @@ def run(order: Order, page: StatusWriter, lease_fd: int) -> int:
         entry = load(order.entry)
         page.update(is_unconfined=not _confine(order), phase=PagePhase.RUNNING)
         entry(job)
-        page.update(phase=PagePhase.FINISHING)
+        page.update(phase=PagePhase.FINISHING, tally=job.tally.counts())
         job.publish()
     except JobCancelled:
         page.update(phase=PagePhase.CANCELLED, message="cancelled")

@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flight.job_ports import MOST_METRICS, Control, PagePhase
+from flight.protection.levels import TALLIES, Level
 
 NAME = "status"
 SIZE = 4096
 _MAGIC = b"VASTAT\x00\x01"
 _CONTROL_AT = 64
+_LEVEL_AT = 65
 _COPIES_AT = (1024, 2048)
 _TEXT = 160
-_BODY = struct.Struct(f"<QIIQBBQQQQBQQI{MOST_METRICS}d{_TEXT}s")
+_BODY = struct.Struct(f"<QIIQBBQQQQBQQIB{TALLIES}Q{MOST_METRICS}d{_TEXT}s")
 _CRC = struct.Struct("<I")
 _WHOLE = _BODY.size + _CRC.size
 _ATTEMPTS = 4
@@ -46,6 +48,8 @@ class JobStatus(NamedTuple):
     commit_count: int = 0
     commit_bytes: int = 0
     commit_crc: int = 0
+    level: int = Level.NONE
+    tally: tuple[int, ...] = (0,) * TALLIES
     metrics: tuple[float, ...] = (0.0,) * MOST_METRICS
     message: str = ""
 
@@ -91,6 +95,14 @@ class StatusWriter:
         except ValueError:
             return Control.RUN
 
+    @property
+    def level(self) -> Level:
+        """How the executive wants results protected; a word that is no level means none."""
+        try:
+            return Level(self._page[_LEVEL_AT])
+        except ValueError:
+            return Level.NONE
+
     def close(self) -> None:
         """Let go of the page; the file stays."""
         self._page.close()
@@ -128,6 +140,10 @@ class StatusPage:
         """Ask the job to run, pause or cancel."""
         os.pwrite(self._fd, bytes([Control(control)]), _CONTROL_AT)
 
+    def protect(self, level: int) -> None:
+        """Say how the job's results are to be protected from its next safe point on."""
+        os.pwrite(self._fd, bytes([Level(level)]), _LEVEL_AT)
+
     def close(self) -> None:
         """Let go of the page."""
         if self._fd >= 0:
@@ -152,7 +168,14 @@ class StatusPages:
 def _pack(sequence: int, status: JobStatus) -> bytes:
     metrics = (status.metrics + (0.0,) * MOST_METRICS)[:MOST_METRICS]
     body = _BODY.pack(
-        sequence, *status[:4], status.is_unconfined, *status[5:13], *metrics, _fit(status.message)
+        sequence,
+        *status[:4],
+        status.is_unconfined,
+        *status[5:13],
+        status.level,
+        *status.tally,
+        *metrics,
+        _fit(status.message),
     )
     return body + _CRC.pack(zlib.crc32(body))
 
@@ -162,12 +185,13 @@ def _unpack(page: bytes, at: int) -> tuple[int, JobStatus] | None:
     if len(crc) != _CRC.size or _CRC.unpack(crc)[0] != zlib.crc32(body):
         return None
     sequence, *values, text = _BODY.unpack(body)
-    head, metrics = values[:-MOST_METRICS], tuple(values[-MOST_METRICS:])
+    counts, metrics = values[:-MOST_METRICS], tuple(values[-MOST_METRICS:])
+    head, tally = counts[:-TALLIES], tuple(counts[-TALLIES:])
     if sequence == 0 or head[3] not in _PHASES:
         return None
     head[4] = bool(head[4])
     message = text.rstrip(b"\0").decode(errors="replace")
-    return sequence, JobStatus._make((*head, metrics, message))
+    return sequence, JobStatus._make((*head, tally, metrics, message))
 
 
 def _fit(text: str) -> bytes:

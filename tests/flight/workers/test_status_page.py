@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from flight.job_ports import Control, PagePhase
+from flight.protection.levels import TALLIES, Level
 from flight.workers.status_page import SIZE, JobStatus, StatusPage, StatusPages, StatusWriter
 
 
@@ -37,6 +38,7 @@ def page(path: Path, writer: StatusWriter) -> Iterator[StatusPage]:
 def test_what_is_written_is_read(writer: StatusWriter, page: StatusPage) -> None:
     everything = JobStatus(
         7, 1234, 1 << 40, PagePhase.PAUSED, True, 5, 6, 7, 8, 1, 10, 11, 0xFFFFFFFF,
+        Level.TMR, tuple(range(TALLIES)),
         (1.5, -2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1e300), "a sentence",
     )  # fmt: skip
     writer.update(**everything._asdict())
@@ -146,3 +148,15 @@ def test_a_new_page_does_not_disturb_who_reads_the_old_one(
     status = page.read()
     assert status is not None
     assert status.step == 5
+
+
+def test_the_level_of_protection_that_is_asked_for_is_read(
+    writer: StatusWriter, page: StatusPage, path: Path
+) -> None:
+    assert writer.level is Level.NONE
+    page.protect(Level.DMR)
+    assert writer.level is Level.DMR
+    with path.open("r+b") as file:
+        file.seek(65)
+        file.write(b"\xff")
+    assert writer.level is Level.NONE

@@ -1,0 +1,1 @@
+"""Results that are proven: checksums, votes, known answers: docs/protection.md."""
