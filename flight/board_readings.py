@@ -17,14 +17,19 @@ MOST_ROWS = 1024
 MOST_DEVICES = 64
 _LARGEST = 2.0**70
 _VALIDITIES = {int(member): member for member in Validity}
-_NAME = re.compile(r"gpu(\d{1,2})\.([a-z][a-z0-9_]{0,40})")
+_GPU = re.compile(r"gpu(\d{1,2})\.([a-z][a-z0-9_]{0,40})")
+_OF_COMPUTER = re.compile(r"(?:host|edac)\.[a-z][a-z0-9_]{0,40}")
+COMPUTER = 254
+"""Stands for the computer itself where a device is asked for: readings host.… and edac.…"""
 
 
 class Row(NamedTuple):
     """One reading as it came; `value` is None whenever nothing was measured."""
 
     device: int
+    """Number of the GPU, or COMPUTER."""
     quantity: str
+    """Without its device; with it (host.…, edac.…) for the computer."""
     value: float | None
     validity: Validity
     reason: str
@@ -122,8 +127,10 @@ def decode_row(row: Any) -> Row | None:
 
 @lru_cache(maxsize=MOST_ROWS)
 def _place(name: str) -> tuple[int, str] | None:
-    """Device and quantity out of a name such as gpu0.power_w."""
-    found = _NAME.fullmatch(name)
+    """Device and quantity out of a name such as gpu0.power_w or host.cpu_percent."""
+    if _OF_COMPUTER.fullmatch(name):
+        return COMPUTER, name
+    found = _GPU.fullmatch(name)
     if found is None or int(found[1]) >= MOST_DEVICES:
         return None
     return int(found[1]), found[2]

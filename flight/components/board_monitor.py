@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Annotated, Any
 
 from flight.board_controls import Answered, BoardControls, ControlAnswer
@@ -16,6 +17,7 @@ from flight.board_declared import (
     Readings,
 )
 from flight.board_readings import (
+    COMPUTER,
     FIELDS,
     MOST_DEVICES,
     MOST_ROWS,
@@ -39,7 +41,7 @@ from flight.component import (
     event,
     report,
 )
-from flight.components.board_monitor_lifecycle import Bounds, Gpu, Telling
+from flight.components.board_monitor_lifecycle import Bounds, Gpu, Telling, keep
 from flight.ports import Worker, WorkerMessage
 from hal.device import FaultKind
 from hal.reading import Validity
@@ -69,6 +71,7 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
         self._board = board
         self._signals = signals or BoardSignals()
         self._gpus: dict[int, Gpu] = {}
+        self._computer: dict[str, Row] = {}
         self._received_ns: int | None = None
         self._stamp = -1
         self._pid = 0
@@ -119,7 +122,8 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
     def list_readings(self) -> Pending[Readings]:
         """Report every reading to the station that asks: reports named reading."""
         pending = self.defer()
-        rows = [row for _, gpu in sorted(self._gpus.items()) for row in gpu.rows.values()]
+        of_gpus = (gpu.rows.values() for _, gpu in sorted(self._gpus.items()))
+        rows = [*chain.from_iterable(of_gpus), *self._computer.values()]
         if self.port.telemetry.bulk_room(pending.source) < len(rows):
             raise Refused("the downlink has no room for the rows; send it again")
         for row in rows:
@@ -192,13 +196,13 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
     @report(1)
     def reading(  # type: ignore[empty-body]
         self,
-        device: Device,
+        device: Annotated[U8, "number of the GPU, from 0; 254: the computer itself"],
         name: Text32,
         value: Annotated[F64, "0 where nothing was ever measured: see validity"],
         validity: Validity,
         unit: Text16,
     ) -> bool:
-        """One reading of one GPU."""
+        """One reading of one GPU, or of the computer."""
 
     def run(self, now: int) -> int | None:
         """Notice readings that stay away. On-board ns in, next due time out."""
@@ -307,6 +311,9 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
             if row is None:
                 self.hk.malformed += 1
                 self._rows = ()  # the same message again counts again
+                continue
+            if row.device == COMPUTER:
+                keep(self._computer, row)
                 continue
             gpu = self._gpus.get(row.device) or self._gpu(row.device)
             gpu.take(row)

@@ -25,6 +25,14 @@ class Bounds:
     calm_ns: int
 
 
+def keep(rows: dict[str, Row], row: Row) -> None:
+    """Keep a reading; where nothing was measured the last value stays, and validity tells."""
+    before = rows.get(row.quantity)
+    if row.value is None and before is not None:
+        row = row._replace(value=before.value)
+    rows[row.quantity] = row
+
+
 @dataclass(eq=False)
 class Gpu:
     """The readings of one GPU, and what was told of it.
@@ -49,11 +57,8 @@ class Gpu:
         return self.is_lost, COLDEST_C if temperature is None else temperature, -self.device
 
     def take(self, row: Row) -> None:
-        """Keep a reading; where nothing was measured the last value stays, and validity tells."""
-        before = self.rows.get(row.quantity)
-        if row.value is None and before is not None:
-            row = row._replace(value=before.value)
-        self.rows[row.quantity] = row
+        """Keep a reading of it."""
+        keep(self.rows, row)
 
     def value(self, quantity: str) -> float | None:
         """A value that can be believed."""

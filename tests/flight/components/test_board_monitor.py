@@ -284,6 +284,23 @@ def test_every_reading_is_listed_to_the_station_that_asks(scene: Scene) -> None:
     assert "send it again" in scene.bench.do("list_readings").reason
 
 
+def test_readings_of_the_computer_are_listed_beside_those_of_its_gpus(scene: Scene) -> None:
+    rows = [
+        ["host.cpu_percent", 12.5, 0, "", "%"],
+        ["edac.mc0_corrected", None, 2, "no EDAC driver", "errors"],
+    ]
+    scene.live()
+    scene.board.say("readings", {"time": scene.bench.now, "rows": rows})
+    scene.bench.step()
+    assert (scene.hk.devices, scene.hk.malformed) == (1, 0)
+    assert scene.bench.do("list_readings", source=3).result.rows == len(IDLE) + 2
+    listed = scene.bench.reports("reading", 3)
+    assert listed[-2:] == [
+        (254, "host.cpu_percent", 12.5, Validity.VALID, "%"),
+        (254, "edac.mc0_corrected", 0.0, Validity.UNSUPPORTED, "errors"),
+    ]
+
+
 BAD_ROWS: list[Any] = [
     None,
     [],
@@ -291,6 +308,8 @@ BAD_ROWS: list[Any] = [
     ["power_w", 1.0, 0, "", "W"],
     [7, 1.0, 0, "", "W"],
     ["gpu99.power_w", 1.0, 0, "", "W"],
+    ["host0.load_1", 1.0, 0, "", "1"],
+    ["host.", 1.0, 0, "", "1"],
     ["gpu0.power_w", "1", 0, "", "W"],
     ["gpu0.power_w", True, 0, "", "W"],
     ["gpu0.power_w", math.nan, 0, "", "W"],
