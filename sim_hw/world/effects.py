@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from icd.flips import FlipKind
 from sim_hw.world.devices import Upset
 
 
@@ -26,15 +27,6 @@ class Recovery(enum.Enum):
     REPLACE = "none on board"
 
 
-@enum.unique
-class Flips(enum.Enum):
-    """Whether bits flip, and with the patterns of which part."""
-
-    NONE = "none"
-    MEMORY = "memory"
-    LOGIC = "logic"
-
-
 @dataclass(frozen=True)
 class Effect:
     """What is seen of an upset, and what is not."""
@@ -45,7 +37,8 @@ class Effect:
     """Codes the driver reports, in this order."""
     counter: tuple[str, str] | None = None
     """ECC counter that goes up by one: memory ("dram", "sram") and kind."""
-    flips: Flips = Flips.NONE
+    flips: FlipKind | None = None
+    """Whether bits flip, and with the patterns of which part."""
 
     @property
     def kills_context(self) -> bool:
@@ -57,8 +50,8 @@ Outcomes = tuple[tuple[float, Effect], ...]
 """Shares, which add up to 1, and what happens."""
 
 _LATCHED = Effect("latch-up", Recovery.POWER_CYCLE)
-_SILENT = Effect("silent flip", flips=Flips.MEMORY)
-_WRONG = Effect("wrong result", flips=Flips.LOGIC)
+_SILENT = Effect("silent flip", flips=FlipKind.MEMORY)
+_WRONG = Effect("wrong result", flips=FlipKind.LOGIC)
 _HOST: Outcomes = (  # shares of a small SoC in a beam: 2, 4 and 1 of 7
     (0.30, Effect("host process dies", Recovery.RESTART_PROCESS)),
     (0.55, Effect("host hangs", Recovery.REBOOT)),
@@ -116,7 +109,7 @@ _H100_ECC: dict[Upset, Outcomes] = {
             0.19,
             Effect("uncontained", Recovery.RESET_GPU, (48, 63, 95), ("dram", "uncorrected")),
         ),
-        (0.01, Effect("ECC escape", flips=Flips.MEMORY)),
+        (0.01, Effect("ECC escape", flips=FlipKind.MEMORY)),
     ),
 }
 _PLAIN: dict[Upset, Outcomes] = {
@@ -141,7 +134,7 @@ _ORIN_ECC: dict[Upset, Outcomes] = {
     Upset.DRAM_CORRECTABLE: _corrected("dram"),
     Upset.DRAM_UNCORRECTABLE: (
         (0.99, Effect("kernel ends", Recovery.REBOOT, counter=("dram", "uncorrected"))),
-        (0.01, Effect("ECC escape", flips=Flips.MEMORY)),
+        (0.01, Effect("ECC escape", flips=FlipKind.MEMORY)),
     ),
 }
 

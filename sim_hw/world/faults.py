@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from icd.flips import FlipDraw
 from sim_hw.world import flips
 from sim_hw.world.devices import CrossSections, Device, HardFailures, Upset
-from sim_hw.world.effects import EFFECTS, Effect, Flips, Outcomes, outcome
-from sim_hw.world.flips import FlipDraw
+from sim_hw.world.effects import EFFECTS, Effect, Outcomes, outcome
 
 Array = NDArray[np.float64]
 
@@ -156,7 +156,7 @@ class Faults:
             effect = _asked_for(outcomes, scripted.xid)
         self._count += 1
         flip = None
-        if effect.flips is not Flips.NONE and self._flips_open:
+        if effect.flips is not None and self._flips_open:
             flip = flips.draw(self._count, effect.flips, details)
         return Fault(self._count, time, upset, effect, flip, scripted is not None)
 

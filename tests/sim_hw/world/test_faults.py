@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from icd.flips import FlipKind
 from sim_hw.world.devices import DEVICES, CrossSections, HardFailures, Upset
-from sim_hw.world.effects import EFFECTS, Effect, Flips, Recovery, outcome
+from sim_hw.world.effects import EFFECTS, Effect, Recovery, outcome
 from sim_hw.world.faults import Faults, PoissonStream, Scripted
 
 SECONDS = np.arange(0.0, 86400.0)
@@ -135,7 +136,7 @@ def test_one_stream_does_not_disturb_another() -> None:
 
 def test_no_bit_flips_unless_the_door_is_open() -> None:
     assert all(fault.flip is None for fault in a_day())
-    flipping = [fault for fault in a_day(flips_open=True) if fault.effect.flips is not Flips.NONE]
+    flipping = [fault for fault in a_day(flips_open=True) if fault.effect.flips is not None]
     assert flipping
     assert all(fault.flip is not None for fault in flipping)
 
@@ -179,12 +180,12 @@ def test_ecc_corrects_reports_or_lets_escape_and_plain_memory_flips_in_silence()
         assert corrected.counter == ("dram", "corrected")
         assert not corrected.kills_context
         silent = [effect for _, effect in ecc[Upset.DRAM_UNCORRECTABLE] if not effect.kills_context]
-        assert [effect.flips for effect in silent] == [Flips.MEMORY]
+        assert [effect.flips for effect in silent] == [FlipKind.MEMORY]
         for upset in (Upset.DRAM_CORRECTABLE, Upset.DRAM_UNCORRECTABLE):
             ((_, effect),) = plain[upset]
-            assert (effect.flips, effect.xids, effect.counter) == (Flips.MEMORY, (), None)
+            assert (effect.flips, effect.xids, effect.counter) == (FlipKind.MEMORY, (), None)
         ((_, wrong),) = ecc[Upset.LOGIC]
-        assert wrong.flips is Flips.LOGIC
+        assert wrong.flips is FlipKind.LOGIC
 
 
 def test_an_uncorrectable_error_of_an_h100_is_an_xid_and_ends_the_context() -> None:
