@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flight.board_readings import decode_text
-from flight.ports import Worker
+from flight.ports import Refused, Worker
 from icd.failures import FailureCode
 
 MOST_PENDING = 8
@@ -75,3 +75,10 @@ class BoardControls:
         read_back = float(value) if is_number else None
         answered(ControlAnswer(body.get("ok") is True, read_back, decode_text(body, "text")))
         return True
+
+
+def busy() -> Refused:
+    """Why a telecommand that asks the board is refused when the board server takes nothing."""
+    return Refused(
+        "the board server takes no request now; send it again", FailureCode.WORKER_UNAVAILABLE
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from hal.boards import Thresholds
 from icd.fields import F32, F64, U8, U16, U32, U64, Count, Limits, Unit, Wire
 
 Device = Annotated[U8, "number of the GPU, from 0"]
@@ -30,7 +31,7 @@ class BoardHousekeeping:
     devices: Annotated[U8, "GPUs on the board"] = 0
     power_w: Annotated[F32, "power drawn", Unit("W")] = 0.0
     power_limit_w: Annotated[F32, "power limit in force", Unit("W")] = 0.0
-    temperature_c: Annotated[F32, "GPU temperature", Unit("°C"), Limits(-40, 83)] = 0.0
+    temperature_c: Annotated[F32, "GPU temperature", Unit("°C"), Limits(-40, 95)] = 0.0
     memory_temperature_c: Annotated[F32, "memory temperature", Unit("°C"), Limits(-40, 95)] = 0.0
     sm_clock_mhz: Annotated[F32, "clock of the processors", Unit("MHz")] = 0.0
     utilisation_percent: Annotated[F32, "time with a kernel running", Unit("%")] = 0.0
@@ -45,13 +46,21 @@ class BoardHousekeeping:
     remapped_rows: Annotated[U32, "memory rows replaced by spare ones"] = 0
     pcie_replays: Annotated[U32, "bus packets sent again"] = 0
     processes: Annotated[U16, "processes computing on it"] = 0
+    host_cpu_percent: Annotated[F32, "use of the computer's processors", Unit("%")] = 0.0
+    host_load: Annotated[F32, "processes that wanted to run, over a minute"] = 0.0
+    host_memory_used_mib: Annotated[F32, "memory of the computer in use", Unit("MiB")] = 0.0
+    host_memory_total_mib: Annotated[F32, "memory of the computer", Unit("MiB")] = 0.0
+    host_disk_free_mib: Annotated[F32, "room for products and commits", Unit("MiB")] = 0.0
+    host_temperature_c: Annotated[
+        F32, "hottest place of the computer", Unit("°C"), Limits(-40, 95)
+    ] = 0.0
     validity: Annotated[
         tuple[int, ...],
         Wire("B"),
-        Count(15),
-        "of each field from power_w to processes: 0 valid, 1 stale, 2 unsupported, 3 error, "
-        "4 out of range, 5 lost",
-    ] = (1,) * 15
+        Count(21),
+        "of each field from power_w to host_temperature_c: 0 valid, 1 stale, 2 unsupported, "
+        "3 error, 4 out of range, 5 lost",
+    ] = (1,) * 21
     readings_age_ms: Annotated[U32, "since the last readings came", Unit("ms")] = 0
     messages: Annotated[U32, "messages of readings taken"] = 0
     malformed: Annotated[U32, "messages or rows refused"] = 0
@@ -64,6 +73,26 @@ class BoardHousekeeping:
 @dataclass(frozen=True)
 class BoardParameters:
     stale_s: Annotated[F32, "age at which readings are stale", Unit("s"), Limits(0.5, 3600)] = 2.0
-    warning_c: Annotated[F32, "GPU temperature that warns", Unit("°C"), Limits(0, 120)] = 83.0
+    warning_c: Annotated[
+        F32,
+        "GPU temperature that warns; at first as the board's row says",
+        Unit("°C"),
+        Limits(0, 120),
+    ] = 83.0
     hysteresis_c: Annotated[F32, "how far below it is well again", Unit("°C"), Limits(0, 30)] = 3.0
     calm_s: Annotated[F32, "without throttling until it is over", Unit("s"), Limits(0, 600)] = 5.0
+    critical_c: Annotated[F32, "GPU temperature that is critical", Unit("°C"), Limits(0, 130)] = (
+        87.0
+    )
+    warning_w: Annotated[
+        F32, "power of a GPU, or of a Jetson, that warns; 0: none does", Unit("W"), Limits(0, 4000)
+    ] = 0.0
+
+    @classmethod
+    def of(cls, thresholds: Thresholds) -> BoardParameters:
+        """Those that a payload on such a board starts with."""
+        return cls(
+            warning_c=thresholds.warning_c,
+            critical_c=thresholds.critical_c,
+            warning_w=thresholds.warning_w or 0.0,
+        )

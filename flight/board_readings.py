@@ -60,7 +60,7 @@ class Wanted(NamedTuple):
 
 MIB = 2.0**-20
 
-# The names are those of `hal.nvml_sensors`.
+# The names are those of `hal.nvml_sensors` and `hal.host`.
 FIELDS = (
     Wanted("power_w", ("power_w",)),
     Wanted("power_limit_w", ("power_limit_w",)),
@@ -79,6 +79,12 @@ FIELDS = (
     ),
     Wanted("pcie_replays", ("pcie_replays",), is_whole=True),
     Wanted("processes", ("processes",), is_whole=True),
+    Wanted("host_cpu_percent", ("host.cpu_percent",)),
+    Wanted("host_load", ("host.load_1",)),
+    Wanted("host_memory_used_mib", ("host.memory_used_bytes",), MIB),
+    Wanted("host_memory_total_mib", ("host.memory_total_bytes",), MIB),
+    Wanted("host_disk_free_mib", ("host.disk_state_free_bytes",), MIB),
+    Wanted("host_temperature_c", ("host.temperature_max_c",)),
 )
 
 _THROTTLES = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
+from flight.board_declared import BoardParameters
 from flight.board_signals import BoardSignals
 from flight.component import Component
 from flight.components.board_monitor import BoardMonitor
@@ -49,6 +50,7 @@ from flight.recovery.doors import (
 from flight.recovery.table import level_named
 from flight.storage_client import BoundStorage
 from flight.transfers import paths
+from hal import boards
 from icd.dictionary import Dictionary, Mode
 from icd.identity import Identity
 
@@ -178,7 +180,8 @@ class Deployment:
             is_critical=True,
         )
         signals = BoardSignals()
-        watched = plug("board", lambda port: BoardMonitor(port, given.board, signals), FAST)
+        board = BoardParameters.of(boards.row(given.configuration.board.name).thresholds)
+        watched = plug("board", lambda port: BoardMonitor(port, given.board, signals, board), FAST)
         given.board.through(watched.post)
         self.holds = JobHolds(lambda: self._hold_jobs(launched))
         launched = plug("jobs", self._job_runner, FAST)

@@ -16,6 +16,26 @@ from hal.errors import DriverMissing, UnknownBoard
 
 
 @dataclass(frozen=True)
+class Thresholds:
+    """Where a board's readings warn; ground may choose others."""
+
+    warning_c: float
+    """GPU temperature that it may have for long."""
+    critical_c: float
+    """GPU temperature from which it protects itself."""
+    warning_w: float | None
+    """More power than it may draw, measurement included; None: it depends on the model."""
+
+
+# H100 data sheet and NVML thresholds: longest at 83 °C, slow-down at 87 °C, 350 W on PCIe.
+_H100 = Thresholds(83.0, 87.0, 385.0)
+_NVIDIA = Thresholds(83.0, 87.0, None)
+# Jetson Orin: software throttling begins at 99 °C; the module is to be used below 95 °C.
+_JETSON = Thresholds(95.0, 99.0, None)
+_ORIN_64 = Thresholds(95.0, 99.0, 66.0)
+
+
+@dataclass(frozen=True)
 class Row:
     """One kind of board. In the templates `{dir}` is the board's folder in the run directory."""
 
@@ -23,6 +43,8 @@ class Row:
     description: str
     opener: str
     """`module:function`, imported only in the process that opens the board."""
+
+    thresholds: Thresholds
 
     companion_template: tuple[str, ...] = ()
     environment_template: tuple[tuple[str, str], ...] = ()
@@ -68,6 +90,7 @@ def _emulated(name: str, description: str, model: str) -> Row:
         name,
         description,
         opener="hal.nvml:open_board",
+        thresholds=_H100,
         companion_template=(
             *("-m", "sim_hw", "board", "--model", model),
             *("--dir", "{dir}", "--ready", "{dir}/ready"),
@@ -89,6 +112,7 @@ def _emulated_orin() -> Row:
         "emulated-orin",
         "a Jetson AGX Orin 64GB in software: rails, heat, power modes, faults",
         opener="hal.jetson:open_board",
+        thresholds=_ORIN_64,
         companion_template=(
             *("-m", "sim_hw", "board", "--model", "orin"),
             *("--dir", "{dir}", "--ready", "{dir}/ready"),
@@ -106,9 +130,11 @@ _ROWS = {
     for row in (
         _emulated("emulated-h100", "an H100 PCIe 80 GB in software: power, heat, faults", "h100"),
         _emulated_orin(),
-        Row("nvml", "the NVIDIA GPUs of this machine, read-only", "hal.nvml:open_board"),
-        Row("jetson", "the Jetson that this machine is, read-only", "hal.jetson:open_board"),
-        Row("replay", "a board that was recorded, played back", "hal.replay:open_board"),
+        Row("nvml", "the NVIDIA GPUs of this machine, read-only", "hal.nvml:open_board", _NVIDIA),
+        Row(
+            "jetson", "the Jetson that this machine is, read-only", "hal.jetson:open_board", _JETSON
+        ),
+        Row("replay", "a board that was recorded, played back", "hal.replay:open_board", _NVIDIA),
     )
 }
 

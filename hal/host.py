@@ -107,9 +107,19 @@ def _computer() -> list[Sensor]:
         Sensor(load, lambda: tuple(map(float, ask(os.getloadavg)))),
         Sensor(memory, _memory),
         Sensor(swap, lambda: _of(ask(psutil.swap_memory), "used", "total")),
+        single(Quantity("temperature_max_c", "°C", -60.0, 150.0), _hottest_c),
         single(Quantity("processes", "processes"), lambda: float(len(ask(psutil.pids)))),
         single(Quantity("boot_time_s", "s"), lambda: float(ask(psutil.boot_time))),
     ]
+
+
+def _hottest_c() -> float:
+    """The hottest sensor of the computer. Raises BoardError, Unsupported where there is none."""
+    found = ask(psutil.sensors_temperatures)
+    values = [float(row.current) for rows in found.values() for row in rows if row.current]
+    if not values:
+        raise Unsupported("the kernel shows no temperature of this computer")
+    return max(values)
 
 
 def _memory() -> tuple[float, ...]:

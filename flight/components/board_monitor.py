@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Annotated, Any
 
-from flight.board_controls import Answered, BoardControls, ControlAnswer
+from flight.board_controls import Answered, BoardControls, ControlAnswer, busy
 from flight.board_declared import (
     BoardHousekeeping,
     BoardParameters,
@@ -16,14 +16,13 @@ from flight.board_declared import (
     PowerLimit,
     Readings,
 )
+from flight.board_display import show, validity_of
 from flight.board_readings import (
     COMPUTER,
-    FIELDS,
     MOST_DEVICES,
     MOST_ROWS,
     Fault,
     Row,
-    Wanted,
     decode_fault,
     decode_row,
     decode_text,
@@ -66,8 +65,15 @@ MOST_PENDING = 8
 class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
     """Watches the GPUs: keeps their readings with validity, tells what changes, sets the limit."""
 
-    def __init__(self, port: Port, board: Worker, signals: BoardSignals | None = None) -> None:
+    def __init__(
+        self,
+        port: Port,
+        board: Worker,
+        signals: BoardSignals | None = None,
+        parameters: BoardParameters | None = None,
+    ) -> None:
         super().__init__(port)
+        self.parameters = parameters or self.parameters
         self._board = board
         self._signals = signals or BoardSignals()
         self._gpus: dict[int, Gpu] = {}
@@ -81,7 +87,7 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
         """Whether `hk` is made of the present readings."""
         self._controls = BoardControls(board)
         self._readers: list[Pending[Any]] = []
-        self._bounds = self._bounds_now()
+        self._bounds = Bounds.of(self.parameters)
         board.on_message(self._take)
 
     @command(1, critical=True)
@@ -104,7 +110,7 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
                 pending.fail(text, answer.code)
 
         if not self.control("power_limit_w", device, watts, answered):
-            raise _busy()
+            raise busy()
         return pending
 
     @command(2)
@@ -114,7 +120,7 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
             raise Refused("readings were asked for already; wait for their answer")
         pending = self.defer()
         if not self._board.send("read", {}):
-            raise _busy()
+            raise busy()
         self._readers.append(pending)
         return pending
 
@@ -128,7 +134,7 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
             raise Refused("the downlink has no room for the rows; send it again")
         for row in rows:
             value = 0.0 if row.value is None else row.value
-            validity = self._validity_of(row)
+            validity = validity_of(row, self._is_stale)
             self.reading(  # type: ignore[call-arg]
                 row.device, row.quantity, value, validity, row.unit, station=pending.source
             )
@@ -185,6 +191,18 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
     def temperature_warning(self, device: Device, temperature: Annotated[F32, Unit("°C")]) -> None:
         """GPU {device} is at {temperature:.1f} °C, above its warning limit."""
 
+    @event(15, Severity.HIGH)
+    def temperature_critical(self, device: Device, temperature: Annotated[F32, Unit("°C")]) -> None:
+        """GPU {device} is at {temperature:.1f} °C, above its critical limit."""
+
+    @event(16, Severity.LOW)
+    def power_warning(self, device: Device, power: Annotated[F32, Unit("W")]) -> None:
+        """GPU {device} draws {power:.0f} W, more than its warning limit."""
+
+    @event(17, Severity.INFO)
+    def power_normal(self, device: Device, power: Annotated[F32, Unit("W")]) -> None:
+        """GPU {device} draws {power:.0f} W again."""
+
     @event(13, Severity.INFO)
     def temperature_normal(self, device: Device, temperature: Annotated[F32, Unit("°C")]) -> None:
         """GPU {device} is back at {temperature:.1f} °C."""
@@ -234,7 +252,7 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
 
     def parameters_changed(self) -> None:
         """The next step looks at the age of the readings with the new limit."""
-        self._bounds = self._bounds_now()
+        self._bounds = Bounds.of(self.parameters)
         self.port.wake()
 
     def housekeeping(self) -> bytes:
@@ -254,21 +272,7 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
         self._is_shown = True
         worst = max(self._gpus.values(), key=lambda gpu: gpu.badness, default=Gpu(0))
         hk.device = worst.device
-        hk.validity = tuple(self._show(worst, wanted) for wanted in FIELDS)
-
-    def _show(self, gpu: Gpu, wanted: Wanted) -> Validity:
-        """Set one field from its readings; how far it can be believed."""
-        rows = [gpu.rows.get(quantity) for quantity in wanted.quantities]
-        known = [row for row in rows if row is not None]
-        if len(known) < len(rows):
-            return Validity.UNSUPPORTED
-        value = sum(row.value or 0.0 for row in known) * wanted.scale
-        setattr(self.hk, wanted.field, int(value) if wanted.is_whole else value)
-        return max(self._validity_of(row) for row in known)
-
-    def _validity_of(self, row: Row) -> Validity:
-        is_old = self._is_stale and row.validity is Validity.VALID
-        return Validity.STALE if is_old else row.validity
+        show(hk, {**worst.rows, **self._computer}, is_stale=self._is_stale)
 
     def _take(self, message: WorkerMessage) -> None:
         """One message of the board server: checked, because it is not our process."""
@@ -387,13 +391,3 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
                 self._signals.fault(lost)
             elif name == "device_back":
                 self._signals.back(arguments[0])
-
-    def _bounds_now(self) -> Bounds:
-        chosen = self.parameters
-        return Bounds(chosen.warning_c, chosen.hysteresis_c, int(chosen.calm_s * SECOND))
-
-
-def _busy() -> Refused:
-    return Refused(
-        "the board server takes no request now; send it again", FailureCode.WORKER_UNAVAILABLE
-    )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from flight.board_declared import BoardParameters
 from flight.board_readings import THROTTLING, Row, throttle_labels
 from flight.board_signals import Condition, DevicePicture
 from hal.reading import Validity
@@ -13,16 +14,33 @@ from hal.reading import Validity
 Telling = tuple[str, tuple[Any, ...]]
 """The name of an event and its arguments."""
 
+SECOND = 1_000_000_000
 COLDEST_C = -273.15
+WELL_BELOW = 0.95
+"""Share of its limit at which power is normal again."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """When a temperature warns, and when throttling is over."""
+    """When temperature and power warn, and when throttling is over."""
 
     warning_c: float
+    critical_c: float
+    warning_w: float
+    """0: no power warns."""
     hysteresis_c: float
     calm_ns: int
+
+    @classmethod
+    def of(cls, chosen: BoardParameters) -> Bounds:
+        """Those that ground chose."""
+        return cls(
+            chosen.warning_c,
+            chosen.critical_c,
+            chosen.warning_w,
+            chosen.hysteresis_c,
+            int(chosen.calm_s * SECOND),
+        )
 
 
 def keep(rows: dict[str, Row], row: Row) -> None:
@@ -40,6 +58,8 @@ class Gpu:
     state      told on entry        left when
     lost       device_lost          no reading is LOST any more: device_back
     hot        temperature_warning  below the limit less the hysteresis: temperature_normal
+    critical   temperature_critical below that limit less the hysteresis
+    greedy     power_warning        at 95 % of the limit or less: power_normal
     throttled  throttled            without a reason for `calm_ns`: throttle_cleared
     """
 
@@ -47,6 +67,8 @@ class Gpu:
     rows: dict[str, Row] = field(default_factory=dict)
     is_lost: bool = False
     is_hot: bool = False
+    is_critical: bool = False
+    is_greedy: bool = False
     throttle: int = 0
     throttled_ns: int = 0
 
@@ -95,6 +117,7 @@ class Gpu:
             self.is_lost = False
             yield "device_back", (self.device,)
         yield from self._look_at_temperature(bounds)
+        yield from self._look_at_power(bounds)
         yield from self._look_at_throttle(now, bounds)
 
     def _look_at_temperature(self, bounds: Bounds) -> Iterator[Telling]:
@@ -107,6 +130,22 @@ class Gpu:
         elif self.is_hot and temperature < bounds.warning_c - bounds.hysteresis_c:
             self.is_hot = False
             yield "temperature_normal", (self.device, temperature)
+        if not self.is_critical and temperature > bounds.critical_c:
+            self.is_critical = True
+            yield "temperature_critical", (self.device, temperature)
+        elif temperature < bounds.critical_c - bounds.hysteresis_c:
+            self.is_critical = False
+
+    def _look_at_power(self, bounds: Bounds) -> Iterator[Telling]:
+        power, limit = self.value("power_w"), bounds.warning_w
+        if power is None:
+            return
+        if not self.is_greedy and 0.0 < limit < power:
+            self.is_greedy = True
+            yield "power_warning", (self.device, power)
+        elif self.is_greedy and power <= limit * WELL_BELOW:
+            self.is_greedy = False
+            yield "power_normal", (self.device, power)
 
     def _look_at_throttle(self, now: int, bounds: Bounds) -> Iterator[Telling]:
         reasons = self.value("throttle_reasons")

@@ -33,6 +33,16 @@ IDLE = {
 }
 """An H100 PCIe with nothing to do."""
 
+COMPUTER = {
+    "host.cpu_percent": (3.0, "%"),
+    "host.load_1": (0.2, "1"),
+    "host.memory_used_bytes": (6.0 * 2**30, "B"),
+    "host.memory_total_bytes": (128.0 * 2**30, "B"),
+    "host.disk_state_free_bytes": (900.0 * 2**30, "B"),
+    "host.temperature_max_c": (41.0, "°C"),
+}
+"""The computer that hosts it."""
+
 DURATIONS = {
     "kill_contexts": SECOND // 10,
     "gpu_reset": 3 * SECOND,
@@ -131,11 +141,12 @@ class SimulatedBoard(SimulatedWorker):
         return self._rows
 
     def _made(self) -> list[list[Any]]:
-        return [
+        of_gpus = [
             self._row(device, quantity, value, unit)
             for device, values in enumerate(self.values)
             for quantity, (value, unit) in values.items()
         ]
+        return of_gpus + [[name, value, 0, "", unit] for name, (value, unit) in COMPUTER.items()]
 
     def fault(self, kind: FaultKind, code: int, text: str = "", device: int = 0) -> None:
         """Let the driver report a fault."""

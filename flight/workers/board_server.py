@@ -1,7 +1,8 @@
 """The board server: makes every driver call, because a driver call can block for ever.
 
 It has one thread. While a driver call does not return there is no beat, and the executive has it
-replaced. Configuration: ``{"board": name, "period_s": 0.5, "allow_control": [actions]}``.
+replaced. Configuration: ``{"board": name, "period_s": 0.5, "allow_control": [actions],
+"state_dir": path, "run_dir": path}``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from flight.channel import Message
@@ -20,10 +22,14 @@ from flight.workers.lifeline import Lifeline, WorkerError, load_configuration
 from hal.boards import open_board
 from hal.device import Board, ControlRequest, Fault
 from hal.errors import HalError
+from hal.host import HostSensors
+from hal.reading import Reading
 
 PERIOD_S = 0.5
 FAULT_POLL_S = 0.1
 REOPEN_S = 5.0
+COMPUTER_S = 5.0
+"""How often the computer itself is read, which changes slowly; with the board, at the soonest."""
 MOST_FAULTS = 256
 ROWS_PER_MESSAGE = 200
 FAULTS_PER_MESSAGE = 50
@@ -36,11 +42,18 @@ class BoardServer:
     """
 
     def __init__(
-        self, lifeline: Lifeline, opener: Callable[[], Board], *, period_s: float = PERIOD_S
+        self,
+        lifeline: Lifeline,
+        opener: Callable[[], Board],
+        *,
+        period_s: float = PERIOD_S,
+        computer: Callable[[], list[Reading]] = list,
     ) -> None:
         self._lifeline = lifeline
         self._opener = opener
         self._period_s = period_s
+        self._computer = computer
+        self._computer_due = 0.0
         self._board: Board | None = None
         self._open_due = 0.0
         self._read_due = 0.0
@@ -70,7 +83,7 @@ class BoardServer:
         if now >= self._read_due:
             # Kept in step with the period, but never a burst after a slow driver.
             self._read_due = max(self._read_due + self._period_s, now)
-            self._send_readings(self._board)
+            self._send_readings(self._board, now)
 
     def _open(self, now: float) -> None:
         try:
@@ -92,8 +105,11 @@ class BoardServer:
             return
         self._send("identity", {**identity, "devices": list(identity["devices"])})
 
-    def _send_readings(self, board: Board) -> None:
+    def _send_readings(self, board: Board, now: float) -> None:
         readings = board.read()
+        if now >= self._computer_due:
+            self._computer_due = now + COMPUTER_S
+            readings += self._computer()
         for first in range(0, len(readings), ROWS_PER_MESSAGE):
             part = readings[first : first + ROWS_PER_MESSAGE]
             rows = [[r.name, r.value, int(r.validity), r.reason[:80], r.unit] for r in part]
@@ -144,6 +160,12 @@ def beating(lifeline: Lifeline) -> Callable[[float], None]:
     return wait
 
 
+def _disks(configuration: dict[str, Any]) -> dict[str, Path]:
+    """The folders whose disks are read, by the names that their readings have."""
+    named = {"state": configuration.get("state_dir"), "run": configuration.get("run_dir")}
+    return {name: Path(folder) for name, folder in named.items() if folder}
+
+
 def main(argv: list[str]) -> int:
     """Run the worker; exit status 2 when it cannot start."""
     try:
@@ -156,7 +178,8 @@ def main(argv: list[str]) -> int:
         sys.stderr.write(f"board server: {error}\n")
         return 2
     opener = partial(open_board, name, allow_control=allowed, wait=beating(lifeline))
-    BoardServer(lifeline, opener, period_s=period_s).run()
+    sensors = HostSensors(_disks(configuration))
+    BoardServer(lifeline, opener, period_s=period_s, computer=sensors.read).run()
     return 0
 
 

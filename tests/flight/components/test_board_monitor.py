@@ -10,10 +10,12 @@ from component_bench import Bench
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flight.board_declared import BoardParameters
 from flight.board_readings import FIELDS, Fault, xid_severity
 from flight.board_signals import BoardSignals, Condition, DevicePicture
 from flight.components.board_monitor import BoardMonitor
-from flight.simulated.board import IDLE, SimulatedBoard
+from flight.simulated.board import COMPUTER, IDLE, SimulatedBoard
+from hal import boards
 from hal.device import FaultKind
 from hal.reading import Validity
 from icd.codec import FieldError
@@ -121,7 +123,8 @@ def test_a_lost_gpu_is_told_once_with_its_reason_and_when_it_is_back(scene: Scen
     scene.live(3)
     assert scene.bench.events("device_lost") == [(0, "GPU is off the bus")]
     assert scene.bench.severity("device_lost") is Severity.HIGH
-    assert set(scene.hk.validity) == {Validity.LOST}
+    assert set(scene.hk.validity[:15]) == {Validity.LOST}
+    assert set(scene.hk.validity[15:]) == {Validity.VALID}  # the computer's own
     scene.board.lost.clear()
     scene.live()
     assert scene.bench.events("device_back") == [(0,)]
@@ -171,6 +174,37 @@ def test_a_temperature_at_its_limit_warns_once_until_it_is_well_below(scene: Sce
         scene.live()
     names = [name for name, *_ in scene.bench.events() if name.startswith("temperature")]
     assert names == ["temperature_warning", "temperature_normal", "temperature_warning"]
+
+
+@pytest.mark.verifies("VA-BRD-11")
+def test_each_board_warns_where_its_row_says() -> None:
+    scene = Scene()
+    limits = boards.row("emulated-orin").thresholds
+    monitor = BoardMonitor(scene.bench.port, scene.board, parameters=BoardParameters.of(limits))
+    scene.bench.plug(monitor)
+    for temperature in (94.0, 96.0, 100.0, 98.0, 100.0, 94.0, 90.0):
+        scene.board.set("temperature_c", temperature)
+        scene.live()
+    for watts in (65.0, 67.0, 64.0, 67.0, 60.0):
+        scene.board.set("power_w", watts)
+        scene.live()
+    told = [name for name, *_ in scene.bench.events() if name != "board_identified"]
+    assert told == [
+        "temperature_warning",
+        "temperature_critical",
+        "temperature_normal",
+        "power_warning",
+        "power_normal",
+    ]
+    assert scene.bench.severity("temperature_critical") is Severity.HIGH
+
+
+def test_power_warns_nowhere_on_a_board_whose_row_names_none(scene: Scene) -> None:
+    limits = boards.row("nvml").thresholds
+    scene.bench.component.set_parameters([(5, BoardParameters.of(limits).warning_w)])
+    scene.board.set("power_w", 2000.0)
+    scene.live()
+    assert scene.bench.events("power_warning") == []
 
 
 @pytest.mark.parametrize(
@@ -277,28 +311,31 @@ def test_every_reading_is_listed_to_the_station_that_asks(scene: Scene) -> None:
     scene.live()
     asker = scene.bench.do("list_readings", source=3)
     rows = scene.bench.reports("reading", 3)
-    assert asker.result.rows == len(rows) == len(IDLE)
+    assert asker.result.rows == len(rows) == len(IDLE) + len(COMPUTER)
     assert (0, "power_w", 0.0, Validity.UNSUPPORTED, "W") in rows
     assert (0, "temperature_c", 34.0, Validity.VALID, "°C") in rows
     scene.bench.room = 3
     assert "send it again" in scene.bench.do("list_readings").reason
 
 
+@pytest.mark.verifies("VA-BRD-12")
 def test_readings_of_the_computer_are_listed_beside_those_of_its_gpus(scene: Scene) -> None:
     rows = [
         ["host.cpu_percent", 12.5, 0, "", "%"],
+        ["host.load_1", None, 3, "the kernel does not tell", "1"],
         ["edac.mc0_corrected", None, 2, "no EDAC driver", "errors"],
     ]
     scene.live()
     scene.board.say("readings", {"time": scene.bench.now, "rows": rows})
     scene.bench.step()
     assert (scene.hk.devices, scene.hk.malformed) == (1, 0)
-    assert scene.bench.do("list_readings", source=3).result.rows == len(IDLE) + 2
+    assert scene.bench.do("list_readings", source=3).result.rows == len(IDLE) + len(COMPUTER) + 1
     listed = scene.bench.reports("reading", 3)
-    assert listed[-2:] == [
-        (254, "host.cpu_percent", 12.5, Validity.VALID, "%"),
-        (254, "edac.mc0_corrected", 0.0, Validity.UNSUPPORTED, "errors"),
-    ]
+    assert (254, "host.cpu_percent", 12.5, Validity.VALID, "%") in listed
+    assert listed[-1] == (254, "edac.mc0_corrected", 0.0, Validity.UNSUPPORTED, "errors")
+    assert (scene.hk.host_cpu_percent, scene.validity("host_cpu_percent")) == (12.5, 0)
+    assert (scene.hk.host_load, scene.validity("host_load")) == (pytest.approx(0.2), 3)
+    assert scene.hk.host_disk_free_mib == 900 * 1024
 
 
 BAD_ROWS: list[Any] = [

@@ -63,12 +63,16 @@ class Bench:
         mine, theirs = pair()
         self.channel, self._other = Channel(mine), Channel(theirs)
         self._lease = os.pipe()
-        self.server = BoardServer(Lifeline(self._other, self._lease[0]), self.open, period_s=0.5)
+        lifeline = Lifeline(self._other, self._lease[0])
+        self.server = BoardServer(lifeline, self.open, period_s=0.5, computer=self.computer)
 
     def open(self) -> FakeBoard:
         if self.open_error is not None:
             raise self.open_error
         return self.board
+
+    def computer(self) -> list[Reading]:
+        return [Reading("host.load_1", 0.5, "1", 99, Validity.VALID)]
 
     def step(self, now: float, *requests: tuple[str, dict[str, object]]) -> list[Message]:
         messages = [Message(1, n, kind, body) for n, (kind, body) in enumerate(requests)]
@@ -100,7 +104,11 @@ def test_it_names_the_board_and_reads_it_at_its_period(bench: Bench) -> None:
     assert identity.body["devices"][0]["uuid"] == "GPU-1"
     assert readings.body == {
         "time": 99,
-        "rows": [["gpu0.sensor0", 0.0, 0, "", "W"], ["gpu0.fan", None, 2, "no fan", "%"]],
+        "rows": [
+            ["gpu0.sensor0", 0.0, 0, "", "W"],
+            ["gpu0.fan", None, 2, "no fan", "%"],
+            ["host.load_1", 0.5, 0, "", "1"],
+        ],
     }
     assert [kinds(bench.step(10.0 + 0.1 * n)) for n in range(1, 6)] == [
         [],
@@ -109,6 +117,17 @@ def test_it_names_the_board_and_reads_it_at_its_period(bench: Bench) -> None:
         [],
         ["readings"],
     ]
+
+
+@pytest.mark.verifies("VA-BRD-12")
+def test_the_computer_is_read_with_the_board_but_not_each_time(bench: Bench) -> None:
+    names = [
+        [row[0] for row in message.body["rows"]]
+        for half in range(12)
+        for message in bench.step(10.0 + 0.5 * half)
+        if message.kind == "readings"
+    ]
+    assert [half for half, rows in enumerate(names) if "host.load_1" in rows] == [0, 10]
 
 
 def test_a_slow_driver_is_not_made_up_for_with_a_burst(bench: Bench) -> None:
@@ -129,7 +148,7 @@ def test_a_greeting_is_answered_with_the_identity(bench: Bench) -> None:
 def test_many_sensors_go_in_several_messages(bench: Bench) -> None:
     bench.board.sensors = 450
     messages = bench.step(10.0)[1:]
-    assert [len(message.body["rows"]) for message in messages] == [200, 200, 50]
+    assert [len(message.body["rows"]) for message in messages] == [200, 200, 51]
 
 
 def test_faults_are_passed_on_as_they_come(bench: Bench) -> None:
