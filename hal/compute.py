@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import DTypeLike, NDArray
 
 from hal.errors import ComputeError, DeviceLost, OutOfMemory
 from hal.kernels import Kernel
+
+if TYPE_CHECKING:
+    from hal.flips import Flips
 
 __all__ = ["ComputeDevice", "ComputeError", "DeviceLost", "Kernel", "OutOfMemory", "open_device"]
 
@@ -39,24 +42,31 @@ class ComputeDevice(Protocol):
     def synchronise(self) -> None:
         """Return when every launch has ended, as fast as the device's clock allows."""
 
+    def mark(self, job: int, step: int) -> None:
+        """Say that `step` steps of a job are done: what happens to the device is told by it."""
+
     def close(self) -> None:
         """Free everything; a second call does nothing."""
 
 
 def open_device(
-    kind: str = "host", board_state: Path | str | None = None, device: int = 0
+    kind: str = "host",
+    board_state: Path | str | None = None,
+    device: int = 0,
+    flips: Flips | None = None,
 ) -> ComputeDevice:
     """Open a compute device.
 
     `host` computes in this process; with `board_state` (see `icd.board_state`) it is a device
-    of that board: seen by its sensors, slowed by its throttling, lost with it. `cuda` is an
-    NVIDIA GPU.
+    of that board: seen by its sensors, slowed by its throttling, lost with it, and struck by what
+    flips bits in its scenario; `flips` strikes it instead, for a replay (`hal.flips.Replayed`).
+    `cuda` is an NVIDIA GPU.
     Raises ComputeError when there is no such device, ValueError for another kind.
     """
     if kind == "host":
         from hal.compute_host import HostDevice
 
-        return HostDevice(Path(board_state) if board_state else None, device)
+        return HostDevice(Path(board_state) if board_state else None, device, flips=flips)
     if kind == "cuda":
         from hal.compute_cuda import CudaDevice
 

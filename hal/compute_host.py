@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from hal.errors import ComputeError, DeviceLost, OutOfMemory
+from hal.flips import Flips, Struck
 from hal.kernels import Kernel
 from icd.board_state import BoardState, BoardStateError, mark_idle, mark_running
 
@@ -32,12 +33,14 @@ class HostDevice:
         device: int = 0,
         clock: Callable[[], int] = time.monotonic_ns,
         sleep: Callable[[float], None] = time.sleep,
+        flips: Flips | None = None,
     ) -> None:
         self._clock = clock
         self._sleep = sleep
         self._bytes = 0
         self._debt_ns = 0
         self._board = None if board_state is None else _Seat(board_state, device)
+        self._flips = self._board.flips if self._board is not None and flips is None else flips
         self._open = True
 
     def __enter__(self) -> HostDevice:
@@ -60,6 +63,8 @@ class HostDevice:
             raise ComputeError(f"no array of shape {shape}: {error}") from error
         self._account(size)
         weakref.finalize(array, _give_back, weakref.ref(self), size).atexit = False
+        if self._flips is not None:
+            self._flips.allocated(array)
         return array
 
     def copy_in(self, source: NDArray[Any], target: Any = None) -> NDArray[Any]:
@@ -69,16 +74,20 @@ class HostDevice:
 
     def copy_out(self, source: Any, target: NDArray[Any] | None = None) -> NDArray[Any]:
         self.synchronise()
+        if self._flips is not None:
+            self._flips.before((source,))
         return self._copy(source, np.empty_like(source) if target is None else target)
 
     def launch(self, function: Kernel | Callable[..., Any], *arguments: Any) -> Any:
         self._check()
         body = function.host if isinstance(function, Kernel) else function
+        if self._flips is not None:
+            self._flips.before(arguments)
         start = self._clock()
         if self._board is not None:
             mark_running(self._board.row, start)
         try:
-            return body(*arguments)
+            result = body(*arguments)
         except MemoryError as error:
             raise OutOfMemory(f"the launch ran out of memory: {error}") from error
         finally:
@@ -86,6 +95,9 @@ class HostDevice:
             self._debt_ns += took
             if self._board is not None:
                 mark_idle(self._board.row, took)
+        if self._flips is not None:
+            self._flips.after(function, arguments, result)
+        return result
 
     def synchronise(self) -> None:
         self._check()
@@ -96,10 +108,16 @@ class HostDevice:
         if left_ns >= 1.0:
             self._stretch(self._board, left_ns)
 
+    def mark(self, job: int, step: int) -> None:
+        if self._flips is not None:
+            self._flips.mark(job, step)
+
     def close(self) -> None:
         if not self._open:
             return
         self._open = False
+        if self._flips is not None:
+            self._flips.close()
         if self._board is not None:
             self._board.leave()
 
@@ -160,7 +178,10 @@ class _Seat:
                 raise DeviceLost("the GPU is lost; it must be reset first")
             if self._device.needs_reset:
                 raise DeviceLost("the GPU refuses new contexts until it is reset")
+            self.flips = Struck.beside(path)
             self.row = self._state.claim(device, os.getpid())
+            if self.flips is not None:
+                self.flips.listen(self.row, self._state.slot_of(self.row))
         except BoardStateError as error:
             self._state.close()
             raise ComputeError(str(error)) from error

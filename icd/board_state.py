@@ -15,11 +15,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from icd import flips
+
 ENVIRONMENT = "VANALLEN_BOARD_STATE"
 """The environment variable that holds the path of the board-state file."""
 
 MAGIC = 0x56414253
-VERSION = 2
+VERSION = 3
 DEVICES = 8
 CONTEXTS = 64
 
@@ -45,7 +47,8 @@ class DeviceRow(ctypes.Structure):
 class ContextRow(ctypes.Structure):
     """One compute context, written by the process that owns it; free where pid is 0.
 
-    Only `killed_by` is the board's to write: the XID that ended the context, 0 while it lives.
+    Only `killed_by` (the XID that ended the context, 0 while it lives) and `flips_sent` are the
+    board's to write.
     """
 
     _fields_ = [
@@ -58,7 +61,9 @@ class ContextRow(ctypes.Structure):
         ("busy_ns", ctypes.c_uint64),  # in launches that ended
         ("running_since_ns", ctypes.c_uint64),  # CLOCK_MONOTONIC; 0 while nothing runs
         ("killed_by", ctypes.c_uint32),
-        ("padding", ctypes.c_uint32),
+        ("flips_sent", ctypes.c_uint32),  # draws of `icd.flips` that the board sent to it
+        ("moved_bytes", ctypes.c_uint64),  # by launches whose memory traffic is known …
+        ("moved_ns", ctypes.c_uint64),  # … and how long those were busy
     ]
 
 
@@ -90,6 +95,13 @@ class Context:
     """Time spent in launches so far, the running one included."""
     is_running: bool = False
     killed_by: int = 0
+    moved_bytes: int = 0
+    moved_ns: int = 0
+
+
+def files_of(board_state: Path) -> list[Path]:
+    """The files that whoever computes on a board writes: its state, and the flips it may have."""
+    return [board_state, *(board_state.with_name(name) for name in (flips.DRAWS, flips.LOG))]
 
 
 def process_start_time(pid: int) -> int | None:
@@ -187,6 +199,10 @@ class BoardState:
                     return row
         raise BoardStateError(f"all {CONTEXTS} compute contexts are taken; end a job first")
 
+    def slot_of(self, row: ContextRow) -> int:
+        """The number of a context row that `claim` gave."""
+        return next(slot for slot, one in enumerate(self.contexts) if one is row)
+
     def release(self, row: ContextRow) -> None:
         """Give a context row back."""
         with self._locked():
@@ -254,4 +270,6 @@ def _copy(slot: int, row: ContextRow, now_ns: int) -> Context | None:
         busy,
         is_running=since > 0,
         killed_by=row.killed_by,
+        moved_bytes=row.moved_bytes,
+        moved_ns=row.moved_ns,
     )

@@ -146,8 +146,8 @@ class Letter:
 
     draw: FlipDraw
     pid: int
-    start_time: int
     slot: int
+    """Of the context, in the board-state file."""
     elapsed_s: float
     """When the world drew it, in seconds since the scenario began."""
     acceleration: float
@@ -158,7 +158,6 @@ class Letter:
             {
                 "t": self.elapsed_s,
                 "pid": self.pid,
-                "start_time": self.start_time,
                 "slot": self.slot,
                 "acceleration": self.acceleration,
                 "draw": self.draw.message(),
@@ -172,7 +171,6 @@ class Letter:
         return cls(
             FlipDraw.from_message(body["draw"]),
             body["pid"],
-            body["start_time"],
             body["slot"],
             body["t"],
             body["acceleration"],

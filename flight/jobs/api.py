@@ -174,6 +174,7 @@ class LocalJob:
                 )
             array[...] = kept
         self.step = self.resume.step
+        self._mark(self.step)
 
     def beat(self) -> None:
         """Count the beat; `on_beat` may cancel."""
@@ -183,6 +184,7 @@ class LocalJob:
 
     def progress(self, step: int, total: int) -> None:
         """Keep the progress, and the metrics as they stand, in `history`."""
+        self._mark(step)
         self.done, self.total = step, total
         self.history.append(dict(self.metrics))
         if self.on_progress is not None:
@@ -198,8 +200,13 @@ class LocalJob:
 
     def commit(self, step: int) -> None:
         """Copy the registered arrays into `last_commit`."""
+        self._mark(step)
         arrays = {name: array.copy() for name, array in (self._arrays or {}).items()}
         self.last_commit = Commit(step, arrays)
+
+    def _mark(self, step: int) -> None:
+        if self.device is not None:
+            self.device.mark(0, step)
 
     def log(self, text: str) -> None:
         """Keep the sentence."""

@@ -26,6 +26,7 @@ from flight.workers import commits
 from flight.workers.confinement import confine
 from flight.workers.lifeline import lease_holds
 from flight.workers.status_page import StatusWriter
+from icd.board_state import files_of
 
 if TYPE_CHECKING:
     from hal.compute import ComputeDevice
@@ -82,7 +83,9 @@ class RealJob:
         from hal.compute import open_device
 
         board_state = os.environ.get("VANALLEN_BOARD_STATE")
-        return open_device(self._order.compute, Path(board_state) if board_state else None)
+        device = open_device(self._order.compute, Path(board_state) if board_state else None)
+        device.mark(self._order.job_id, self.step)
+        return device
 
     @property
     def level(self) -> Level:
@@ -128,6 +131,7 @@ class RealJob:
             self._write_log(f"resumed from step {found.step}")
         self._slots = commits.CommitSlots(self._order.folder, arrays, next_slot=next_slot)
         self._page.update(step=self.step)
+        self._mark(self.step)
 
     def beat(self) -> None:
         """Say that the job is alive; blocks while paused, raises JobCancelled."""
@@ -147,6 +151,7 @@ class RealJob:
 
     def progress(self, step: int, total: int) -> None:
         """Say how many of ``total`` steps are done."""
+        self._mark(step)
         self._page.update(step=step, total=total)
 
     def metric(self, **values: float) -> None:
@@ -162,6 +167,7 @@ class RealJob:
         if self._slots is None:
             raise ValueError("register the job's arrays with state() before the first commit")
         published = self._slots.commit(step)
+        self._mark(step)
         self._commits += 1
         self._page.update(
             commit_step=step,
@@ -185,6 +191,12 @@ class RealJob:
                 _fsync(drafts / name)
                 (drafts / name).replace(out / name)
         _fsync(out)
+
+    def _mark(self, step: int) -> None:
+        """Tell the device, once the job has one, what its next work belongs to."""
+        device: ComputeDevice | None = self.__dict__.get("compute")
+        if device is not None:
+            device.mark(self._order.job_id, step)
 
     def _obey(self) -> None:
         while (control := self._page.control) == Control.PAUSE:
@@ -215,8 +227,11 @@ def run(order: Order, page: StatusWriter, lease_fd: int) -> int:
         job = RealJob(order, declaration, page, lease_fd)
         entry = load(order.entry)
         page.update(is_unconfined=not _confine(order), phase=PagePhase.RUNNING)
-        entry(job)
-        page.update(phase=PagePhase.FINISHING, tally=job.tally.counts())
+        try:
+            entry(job)
+        finally:  # what protection found counts also when it could not be made right
+            page.update(tally=job.tally.counts())
+        page.update(phase=PagePhase.FINISHING)
         job.publish()
     except JobCancelled:
         page.update(phase=PagePhase.CANCELLED, message="cancelled")
@@ -271,7 +286,7 @@ def _confine(order: Order) -> bool:
     if order.cache_dir is not None:
         write.append(order.cache_dir)  # compiled kernels: the one thing jobs share
     if board_state := os.environ.get("VANALLEN_BOARD_STATE"):
-        write.append(Path(board_state))
+        write += files_of(Path(board_state))
     os.environ["TMPDIR"] = str(order.folder)
     return confine([*order.inputs.values(), *order.resume], write)
 

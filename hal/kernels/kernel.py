@@ -20,6 +20,8 @@ class Kernel:
     reference: Callable[..., None]
     host: Callable[..., None]
     build_cuda: Callable[[], Callable[..., None]] | None = None
+    outputs: int = 1
+    """How many of its last arguments it writes."""
 
     def cuda(self) -> Callable[..., None] | None:
         """The launcher for CUDA arrays, or None when the kernel has no such form."""
