@@ -1,0 +1,130 @@
+"""The guard of one job: runs its products and kernels as the level of the moment asks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from flight.jobs.api import Array, ResultError
+from flight.protection.abft import Checks
+from flight.protection.levels import Level, Tally
+from flight.protection.redundancy import agree
+
+ATTEMPTS = 3
+"""A product that is wrong as often as this ends the job."""
+
+Multiply = Callable[[Array, Array, Array], Any]
+"""left, right, out: fills `out` with the product; the same inputs give the same bits."""
+
+
+class Guard:
+    """Protects calls at the level that holds when each begins; threads may share one.
+
+    `level` is asked at each call. `tally` counts what was done, `log` gets a sentence for every
+    result that was not right at once. With `bit_identical`, a wrong product is computed again by
+    the identical call; without, single wrong elements are set right in place.
+    """
+
+    def __init__(
+        self,
+        level: Callable[[], Level],
+        tally: Tally,
+        bit_identical: bool,
+        log: Callable[[str], None],
+    ) -> None:
+        self._level = level
+        self._log = log
+        self._lock = threading.Lock()
+        self.tally = tally
+        self.bit_identical = bit_identical
+
+    @property
+    def level(self) -> Level:
+        """The level that the next call gets."""
+        return self._level()
+
+    def product(
+        self, a: Array, b: Array, out: Array | None = None, multiply: Multiply = np.matmul
+    ) -> Array:
+        """The matrix product of `a` and `b`, as `np.matmul` defines it, in `out`.
+
+        Raises ResultError when it cannot be made right.
+        """
+        if out is None:
+            out = np.empty(_shape_of(a, b), np.result_type(a, b))
+        level = self._level()
+        if level is Level.NONE:
+            multiply(a, b, out)
+        elif level is Level.ABFT:
+            self._checked(a, b, out, multiply)
+        else:
+            self._repeated(lambda: (multiply(a, b, out), None)[1], (out,), level)
+        return out
+
+    def call(
+        self, function: Callable[..., Any], *arguments: Any, outputs: Sequence[Array] = ()
+    ) -> Any:
+        """`function(*arguments)`, run as often as the level asks; returns what it returns.
+
+        `outputs` are all arrays that it writes, also those that it changes in place. A kernel has
+        no checksum, so ABFT runs it as DMR does. Raises ResultError when no two runs agree.
+        """
+        level = self._level()
+        if level is Level.NONE:
+            return function(*arguments)
+        return self._repeated(lambda: function(*arguments), outputs, level)
+
+    def count(self, **counts: int) -> None:
+        """Add to the tally."""
+        with self._lock:
+            for name, number in counts.items():
+                setattr(self.tally, name, getattr(self.tally, name) + number)
+
+    def _repeated(self, function: Callable[[], Any], outputs: Sequence[Array], level: Level) -> Any:
+        began = time.perf_counter_ns()
+        first = 0
+
+        def timed() -> Any:
+            nonlocal first
+            value = function()
+            first = first or time.perf_counter_ns() - began
+            return value
+
+        try:
+            agreed = agree(timed, outputs, 3 if level is Level.TMR else 2)
+        except ResultError as error:
+            self.count(checks=1, wrong=1)
+            self._log(str(error))
+            raise
+        self.count(
+            checks=1,
+            wrong=int(agreed.outvoted > 0),
+            outvoted=agreed.outvoted,
+            recomputed=max(agreed.runs - (3 if level is Level.TMR else 2), 0),
+            spent_ns=time.perf_counter_ns() - began - first,
+        )
+        if agreed.outvoted:
+            self._log(f"{agreed.outvoted} of {agreed.runs} runs of a kernel were outvoted")
+        return agreed.value
+
+    def _checked(self, a: Array, b: Array, out: Array, multiply: Multiply) -> None:
+        checks = Checks(a, b)
+        for _ in range(ATTEMPTS):
+            multiply(a, b, out)
+            if checks.hold(out):
+                self.count(checks=1)
+                return
+            self.count(checks=1, wrong=1, recomputed=1)
+            self._log(f"a product of {a.shape} and {b.shape} was wrong; computed again")
+        raise ResultError(
+            f"a product failed its check {ATTEMPTS} times; the processor or its memory is at fault"
+        )
+
+
+def _shape_of(a: Array, b: Array) -> tuple[int, ...]:
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    return (*batch, a.shape[-2], b.shape[-1])
