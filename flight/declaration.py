@@ -197,7 +197,8 @@ class Declaration:
 def declare(cls: type) -> Declaration:
     """Read a component class; raises DeclarationError with a sentence that says what to write."""
     housekeeping_type, parameters_type = _the_two_dataclasses(cls)
-    marked = [(m.__dict__[_MARK], m) for m in vars(cls).values() if _MARK in _dict_of(m)]
+    members = {name: m for base in reversed(cls.__mro__) for name, m in vars(base).items()}
+    marked = [(m.__dict__[_MARK], m) for m in members.values() if _MARK in _dict_of(m)]
     commands = [_command_plan(mark, m) for mark, m in marked if mark.what == "command"]
     events = [_event_entry(mark, m) for mark, m in marked if mark.what == "event"]
     reports = [_report_entry(mark, m) for mark, m in marked if mark.what == "report"]

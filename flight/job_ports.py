@@ -1,7 +1,7 @@
 """What the job runner is plugged into besides its port: the launcher, status pages and file names.
 
 The launcher is a `Worker`. The runner sends it
-`hello {}`, `launch {id, job_id, kind, entry, parameters, folder, inputs, limits, resume}`,
+`hello {}`, `launch {id, job_id, kind, entry, parameters, folder, inputs, limits, resume, level}`,
 `kill {job_id, signal}` and `acknowledge {job_id}`; it answers
 `launched {id, job_id, pid, start_time}`, `refused {id, job_id, text}`,
 `exited {job_id, pid, status, signal, rss_peak, reason}`, `unkillable {job_id, pid}` and

@@ -90,9 +90,11 @@ def submit_ask(
     job: str,
     arguments: Mapping[str, Any] | None,
     limits: Mapping[str, int | None],
+    protection: str | None,
 ) -> Ask:
     """The request that submits a job."""
     args = {"payload": payload, "job": job, "arguments": dict(arguments or {})} | dict(limits)
+    args["protection"] = protection
     return Ask("submit", args, POLL_S)
 
 

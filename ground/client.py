@@ -111,11 +111,15 @@ class Client:
         priority: int | None = None,
         wall_s: int | None = None,
         memory_mb: int | None = None,
+        protection: str | None = None,
         check: bool = True,
     ) -> CommandResult:
-        """Submit a job by its name; the id is in the result: `.result["job"]`."""
+        """Submit a job by its name; the id is in the result: `.result["job"]`.
+
+        `protection` is none, abft, dmr, tmr or adaptive (None).
+        """
         limits = {"priority": priority, "wall_s": wall_s, "memory_mb": memory_mb}
-        ask = calls.submit_ask(self.payload, job, arguments, limits)
+        ask = calls.submit_ask(self.payload, job, arguments, limits, protection)
         return self._run(calls.command(ask, self.payload, "completed", None, check, None))
 
     def history(self, limit: int = 50) -> list[CommandResult]:

@@ -105,11 +105,12 @@ class AsyncClient:
         priority: int | None = None,
         wall_s: int | None = None,
         memory_mb: int | None = None,
+        protection: str | None = None,
         check: bool = True,
     ) -> CommandResult:
-        """Submit a job by its name."""
+        """Submit a job by its name; `protection` is none, abft, dmr, tmr or adaptive (None)."""
         limits = {"priority": priority, "wall_s": wall_s, "memory_mb": memory_mb}
-        ask = calls.submit_ask(self.payload, job, arguments, limits)
+        ask = calls.submit_ask(self.payload, job, arguments, limits, protection)
         return await self._run(calls.command(ask, self.payload, "completed", None, check, None))
 
     async def history(self, limit: int = 50) -> list[CommandResult]:

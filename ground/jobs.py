@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from ground.payload import Payload
 
 SUBMIT, LIST = "submit", "list"
-DEFAULTS = {"priority": 0, "wall_s": 0, "memory_mb": 0}
-"""0 leaves a limit to what the job declares."""
+DEFAULTS = {"priority": 0, "wall_s": 0, "memory_mb": 0, "protection": "ADAPTIVE"}
+"""0 leaves a limit to what the job declares. ADAPTIVE is never less than the payload's quiet level
+(checksums, as it comes), and more where the orbit or the measured rate calls for it."""
 ENDED = frozenset({"done", "failed", "cancelled", "expired"})
 
 
@@ -45,7 +46,7 @@ def fragment_of(dictionary: Dictionary | None, name: str) -> JobFragment:
 
 
 def submit_request(
-    payload: Payload, name: str, given: Mapping[str, Any], limits: Mapping[str, int | None]
+    payload: Payload, name: str, given: Mapping[str, Any], chosen: Mapping[str, int | str | None]
 ) -> Request:
     """The submit telecommand of a job, its arguments checked by the job's own fragment."""
     component = component_of(payload.dictionary)
@@ -57,13 +58,16 @@ def submit_request(
         packed = codec.pack(values)
     except FieldError as error:
         raise CommandRefused(f"{name}: {error}") from error
-    chosen = {key: value for key, value in limits.items() if value is not None}
+    chosen = {key: value for key, value in chosen.items() if value is not None}
     entry = next(c for c in component.commands if c.name == SUBMIT)
+    if missing := set(chosen) - {field.name for field in entry.arguments}:
+        raise CommandRefused(f"this payload's jobs have no {min(missing)}; leave it out")
     offered: dict[str, Any] = {"kind": fragment.number, "fragment": fragment.hash}
     offered |= DEFAULTS | chosen | {"arguments": packed}
     taken = {field.name: offered[field.name] for field in entry.arguments if field.name in offered}
     request = payload.request(f"{component.name}.{SUBMIT}", taken)
-    shown = {"job": name} | codec_named(codec, values) | chosen
+    settings = {key: request.arguments[key] for key in chosen}
+    shown = {"job": name} | codec_named(codec, values) | settings
     return Request(
         request.name,
         request.apid,

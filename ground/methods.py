@@ -236,12 +236,14 @@ class Methods:
         priority: int | None = None,
         wall_s: int | None = None,
         memory_mb: int | None = None,
+        protection: str | None = None,
         wait_s: float = LONGEST_WAIT_S,
     ) -> dict[str, Any]:
         """Submit a job by the name and arguments of its fragment."""
         of = self._payload(payload)
         limits = {"priority": priority, "wall_s": wall_s, "memory_mb": memory_mb}
-        record = of.send(jobs.submit_request(of, job, arguments or {}, limits))
+        chosen: dict[str, int | str | None] = {**limits, "protection": protection}
+        record = of.send(jobs.submit_request(of, job, arguments or {}, chosen))
         return await _reached(of, record, "completed", wait_s)
 
     async def put(self, local: str, remote: str, payload: str | None = None) -> dict[str, Any]:

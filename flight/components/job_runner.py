@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated
 
-from flight.component import Component, Pending, Port, Refused, Severity, command, event, report
+from flight.component import Component, Pending, Port, Refused, command
 from flight.components.job_runner_lifecycle import JobLifecycle
 from flight.job_control import messages
 from flight.job_control import stimuli as s
@@ -22,19 +22,22 @@ from flight.job_control.declared import (
     Listed,
     Priority,
     Submitted,
+    show_found,
 )
 from flight.job_control.display import Display, count_jobs
+from flight.job_control.events import JobEvents
 from flight.job_control.hands import Hands
 from flight.job_control.keeper import TableKeeper
-from flight.job_control.records import SECOND, WITH_PROCESS, JobPhase
+from flight.job_control.records import SECOND, WITH_PROCESS
 from flight.job_control.script import StorageFailed, perform
 from flight.job_control.submission import checked
 from flight.job_control.table import Table, encode, read_table
 from flight.job_ports import FileNames, JobSettings, StatusPages
 from flight.jobs.declaration import JobDeclaration
 from flight.ports import Storage, Worker, WorkerMessage
+from flight.protection.levels import Level, Protection
 from icd.failures import FailureCode
-from icd.fields import U8, U16, U32, U64, Count, OctetsLimit, Text64, Text160, Unit, Wire
+from icd.fields import U16, U32, OctetsLimit, Unit
 
 POLL_NS = SECOND // 10
 AGAIN_NS = SECOND
@@ -43,7 +46,7 @@ EARLY = 1024
 """Most messages of the launcher that are kept until the job table is read."""
 
 
-class JobRunner(Component[JobsHousekeeping, JobsParameters]):
+class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
     """Runs jobs in processes of their own, one after the other, through whatever happens."""
 
     def __init__(
@@ -88,10 +91,11 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters]):
         priority: Priority,
         wall_s: Annotated[U32, "longest run; 0: as declared", Unit("s")],
         memory_mb: Annotated[U32, "most memory; 0: as declared", Unit("MiB")],
+        protection: Annotated[Protection, "how its results are protected"],
         arguments: Annotated[bytes, OctetsLimit(1024), "its parameters, packed"],
     ) -> Pending[Submitted]:
         """Queue a job; completed once it is durable."""
-        asked = s.Submit(kind, priority, wall_s, memory_mb, arguments)
+        asked = s.Submit(kind, priority, wall_s, memory_mb, arguments, protection)
         try:
             asked = checked(self._declarations, self._files, asked, fragment)
         except Refused:
@@ -136,124 +140,12 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters]):
         """Remove a finished job from the table, with its commits but not its products."""
         self._order(s.Forget(job))
 
-    # ------------------------------------------------------------ events and reports
-
-    @event(1, Severity.INFO)
-    def job_queued(self, job: U32, reason: Text160) -> None:
-        """Job {job} is queued: {reason}."""
-
-    @event(2, Severity.INFO)
-    def job_waiting(self, job: U32, reason: Text160) -> None:
-        """Job {job} waits: {reason}."""
-
-    @event(3, Severity.INFO)
-    def job_starting(self, job: U32, reason: Text160) -> None:
-        """Job {job} is being started: {reason}."""
-
-    @event(4, Severity.INFO)
-    def job_started(self, job: U32, pid: U32, attempt: U8, step: U64) -> None:
-        """Job {job} runs as process {pid} from step {step} on, attempt {attempt}."""
-
-    @event(5, Severity.INFO)
-    def job_paused(self, job: U32, reason: Text160) -> None:
-        """Job {job} is paused: {reason}."""
-
-    @event(6, Severity.INFO)
-    def job_resumed(self, job: U32, step: U64) -> None:
-        """Job {job} goes on at step {step}."""
-
-    @event(7, Severity.INFO)
-    def job_ending(self, job: U32, reason: Text160) -> None:
-        """Job {job} is told to end: {reason}."""
-
-    @event(8, Severity.INFO)
-    def job_finishing(self, job: U32, reason: Text160) -> None:
-        """Job {job} ended well: {reason}."""
-
-    @event(9, Severity.INFO)
-    def job_done(self, job: U32, products: U16, octets: U64) -> None:
-        """Job {job} is done: {products} products of {octets} octets in products/job-{job}."""
-
-    @event(10, Severity.HIGH)
-    def job_failed(self, job: U32, step: U64, reason: Text160) -> None:
-        """Job {job} failed at step {step}: {reason}."""
-
-    @event(11, Severity.LOW)
-    def job_cancelled(self, job: U32, reason: Text160) -> None:
-        """Job {job} is cancelled: {reason}."""
-
-    @event(12, Severity.MEDIUM)
-    def job_expired(self, job: U32, reason: Text160) -> None:
-        """Job {job} ran out of time: {reason}."""
-
-    @event(13, Severity.MEDIUM)
-    def job_interrupted(self, job: U32, reason: Text160) -> None:
-        """Job {job} was interrupted: {reason}."""
-
-    @event(14, Severity.MEDIUM)
-    def job_retried(self, job: U32, attempt: U8, step: U64, reason: Text160) -> None:
-        """Attempt {attempt} of job {job} failed at step {step}: {reason}; it will try again."""
-
-    @event(15, Severity.MEDIUM)
-    def job_fell_back(self, job: U32, step: U64, commit: U64) -> None:
-        """Job {job} keeps failing at step {step}; it goes back to the commit of step {commit}."""
-
-    @event(16, Severity.LOW)
-    def job_readopted(self, job: U32, pid: U32) -> None:
-        """Job {job} still runs as process {pid} and is taken up again."""
-
-    @event(17, Severity.HIGH)
-    def job_unkillable(self, job: U32, pid: U32) -> None:
-        """Process {pid} of job {job} does not end when killed."""
-
-    @event(18, Severity.LOW)
-    def job_unconfined(self, job: U32) -> None:
-        """Job {job} is unconfined: the kernel cannot shut it into its folder."""
-
-    @event(19, Severity.INFO)
-    def job_forgotten(self, job: U32) -> None:
-        """Job {job} is forgotten."""
-
-    @event(20, Severity.MEDIUM)
-    def commit_lost(self, job: U32, step: U64) -> None:
-        """The commit of step {step} of job {job} reads back wrong; an older one is used, if any."""
-
-    @event(21, Severity.MEDIUM)
-    def stray_ended(self, job: U32, pid: U32) -> None:
-        """Process {pid} says that it is job {job}, which has no such process; it is killed."""
-
-    @event(22, Severity.MEDIUM)
-    def storage_refused(self, job: U32, reason: Text160) -> None:
-        """Storage did not do what job {job} needs (0: the table): {reason}; it is tried again."""
-
-    @event(23, Severity.MEDIUM)
-    def message_refused(self, kind: Text64, reason: Text160) -> None:
-        """A message '{kind}' of the launcher made no sense: {reason}."""
-
-    @event(24, Severity.MEDIUM)
-    def page_refused(self, job: U32) -> None:
-        """The status page of job {job} makes no sense."""
-
-    @event(25, Severity.HIGH)
-    def table_damaged(self, jobs: U16, next_job: U32, reason: Text160) -> None:
-        """The job table was damaged ({reason}); {jobs} jobs are left, the next is {next_job}."""
-
-    @report(1)
-    def status(  # type: ignore[empty-body]
-        self,
-        job: U32,
-        kind: U16,
-        phase: JobPhase,
-        priority: U8,
-        attempt: U8,
-        pid: U32,
-        step: U64,
-        total: U64,
-        commit_step: Annotated[U64, "step of the newest commit on disk"],
-        metrics: Annotated[tuple[float, ...], Wire("d"), Count(8), "as the kind declares them"],
-        reason: Annotated[Text64, "why it is in its phase, or what it last said"],
-    ) -> bool:
-        """How a job stands."""
+    @command(8)
+    def set_protection(
+        self, job: JobId, protection: Annotated[Protection, "how its results are protected"]
+    ) -> None:
+        """Change how a job's results are protected; a running one heeds it at its next step."""
+        self._order(s.SetProtection(job, protection))
 
     # ------------------------------------------------------------ stepping
 
@@ -295,6 +187,11 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters]):
     def recall(self, reason: str, begun_by: int) -> None:
         """End processes begun by then (on-board ns); each job goes on from its last commit."""
         self._step(s.RecallAll(reason, begun_by))
+        self.port.wake()
+
+    def adapt(self, level: Level) -> None:
+        """Protect the results of adaptive jobs at this level from now on."""
+        self._step(s.Adapt(level))
         self.port.wake()
 
     def _next_due(self, now: int, is_behind: bool) -> int | None:
@@ -416,6 +313,7 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters]):
         hk, core = self.hk, self.core
         count_jobs(hk, core.jobs.values())
         hk.commits_kept, hk.commits_not_kept = self._hands.kept, self._hands.not_kept
-        hk.stale = core.stale
+        hk.stale, hk.level = core.stale, core.adaptive
+        show_found(hk, core.found)
         hk.is_ready = core.is_restored and core.is_synced
         hk.is_held = bool(core.held)

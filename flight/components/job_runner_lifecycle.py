@@ -41,6 +41,7 @@ _ALIVE: Mapping[type[s.About], str] = {
     s.Pause: "_hold",
     s.Resume: "_let_go",
     s.SetPriority: "_set_priority",
+    s.SetProtection: "_set_protection",
     s.Exited: "_exited",
     s.Vanished: "_interrupted",
     s.Seen: "_seen",
@@ -53,6 +54,7 @@ _IDLE: Mapping[type[s.About], str] = {
     s.Pause: "_hold",
     s.Resume: "_let_go",
     s.SetPriority: "_set_priority",
+    s.SetProtection: "_set_protection",
     s.CommitKept: "_commit_kept",
     s.CommitNotKept: "_commit_not_kept",
 }
@@ -112,6 +114,7 @@ _USE_INSTEAD: Mapping[type[s.About], str] = {
     s.Pause: "only a job that is queued, starting or running is paused",
     s.Resume: "only a paused job is resumed",
     s.SetPriority: "its turn has come already",
+    s.SetProtection: "its results are computed already",
     s.Forget: "only a finished job is forgotten; cancel it first",
 }
 Log = MutableSequence[tuple[int, s.Stimulus]]
@@ -159,6 +162,7 @@ class JobLifecycle(Attempts):
         match stimulus:
             case s.Tick():
                 for record in self._live():
+                    self._tell_news(record)
                     handler = TABLE[record.phase].get(s.Due)
                     if handler:
                         getattr(self, handler)(record, s.Due(record.id))
@@ -174,6 +178,8 @@ class JobLifecycle(Attempts):
                 self.held = ""
             case s.RecallAll():
                 self._recall_all(stimulus)
+            case s.Adapt():
+                self._adapt(stimulus)
             case s.SetPolicy():
                 self.policy = stimulus.policy
 
@@ -210,6 +216,7 @@ class JobLifecycle(Attempts):
             stimulus.wall_s,
             stimulus.memory_mb,
             stimulus.arguments,
+            protection=stimulus.protection,
         )
         self.next_id += 1
         self.jobs[record.id] = record
@@ -252,6 +259,7 @@ class JobLifecycle(Attempts):
         self.runs[record.id] = run
         self._is_changed = True
         self._tell("job_readopted", record.id, record.pid)
+        self._tell_level(record)
         if record.phase is P.ENDING:
             self._ask_to_end(record)
 
@@ -286,7 +294,7 @@ class JobLifecycle(Attempts):
         self._move(record, P.QUEUED, f"priority {record.priority}")
 
     def _withdraw(self, record: JobRecord, _: s.NotStored) -> None:
-        del self.jobs[record.id], self.runs[record.id]
+        self._drop(record)
 
     def _cancel_now(self, record: JobRecord, _: s.About) -> None:
         self._finish(record, P.CANCELLED, "by telecommand")
@@ -313,10 +321,14 @@ class JobLifecycle(Attempts):
         self._out.append(s.Show(record.id))
 
     def _forget(self, record: JobRecord, _: s.Forget) -> None:
-        del self.jobs[record.id], self.runs[record.id]
+        self._drop(record)
         self._is_changed = True
         self._out.append(s.Remove(record.id))
         self._tell("job_forgotten", record.id)
+
+    def _drop(self, record: JobRecord) -> None:
+        del self.jobs[record.id], self.runs[record.id]
+        self.ledgers.pop(record.id, None)
 
     def _refuse(self, reason: str, code: FailureCode = FailureCode.REFUSED) -> None:
         self._out.append(s.Refusal(reason, code))

@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 from flight.job_control import retry
 from flight.job_control import stimuli as s
-from flight.job_control.records import FINISHED, SECOND, Commit, Ending, JobPhase, JobRecord, Policy
+from flight.job_control.moves import SIGKILL
+from flight.job_control.protected import Protected
+from flight.job_control.records import SECOND, Commit, Ending, JobPhase, JobRecord
 from flight.job_control.retry import Verdict
 from flight.job_control.schedule import Run, plan
 from flight.job_ports import Control, JobStatus, PagePhase
 
 P = JobPhase
-SIGTERM, SIGKILL = 15, 9
+SIGTERM = 15
 MOST_TORN = 3
 """Torn copies in a row after which a job is paused while its commit is kept."""
 
 
-class Attempts:
+class Attempts(Protected):
     """The half of the lifecycle that deals with processes; `JobLifecycle` is the whole."""
-
-    NEXT: ClassVar[Mapping[JobPhase, frozenset[JobPhase]]]
-    EVENT_OF: ClassVar[Mapping[JobPhase, str]]
-
-    def __init__(self, policy: Policy) -> None:
-        self.jobs: dict[int, JobRecord] = {}
-        self.runs: dict[int, Run] = {}
-        self.policy = policy
-        self.held = ""
-        """Why no job may run now; empty: they may."""
-        self.is_synced = False
-        """The launcher's table was compared with ours: jobs may be started."""
-        self.stale = 0
-        self._now = 0
-        self._out: list[s.Instruction] = []
-        self._is_changed = False
 
     # ------------------------------------------------------------ which jobs run
 
@@ -59,9 +42,6 @@ class Attempts:
             self._control(record, Control.RUN)
         for record in made.start if self.is_synced else ():
             self._start(record)
-
-    def _live(self) -> list[JobRecord]:
-        return [record for record in self.jobs.values() if record.phase not in FINISHED]
 
     def _obstacle(self, record: JobRecord) -> str:
         run = self.runs[record.id]
@@ -98,7 +78,8 @@ class Attempts:
         run.since = run.heartbeat_at = run.counted_at = now
         run.is_sent, run.control = True, Control.RUN
         run.next_keep = now + self.policy.disk_interval
-        self._out.append(s.Launch(record.id, stimulus.resume))
+        self._out.append(s.Launch(record.id, stimulus.resume, self.level_of(record)))
+        self._out.append(s.SetLevel(record.id, self.level_of(record)))
 
     def _not_prepared(self, record: JobRecord, stimulus: s.NotPrepared) -> None:
         if stimulus.is_final:
@@ -133,6 +114,7 @@ class Attempts:
         if status.heartbeat != run.heartbeat:
             run.heartbeat, run.heartbeat_at = status.heartbeat, self._now
         self._count_time(record)
+        self._take_tally(record, status)
         self._follow(record, status)
         self._keep_if_due(record, status)
 
@@ -269,6 +251,7 @@ class Attempts:
         if status is not None:  # its last words count: the last step may never have been seen
             self.runs[record.id].status = status
             record.step, record.total = status.step, status.total
+            self._take_tally(record, status)
         well = status is not None and retry.ended_well(stimulus)
         if record.phase is P.ENDING and not (well and record.ending is not Ending.CANCEL):
             self._ended(record, status)
@@ -284,7 +267,7 @@ class Attempts:
         return record.phase is P.STARTING and not self.runs[record.id].is_sent and not record.pid
 
     def _interrupted(self, record: JobRecord, stimulus: s.Vanished) -> None:
-        status = self._own(record, stimulus.status)
+        status = self._last_words(record, stimulus)
         if status is not None and status.phase == PagePhase.DONE:
             self._publish(record)
             return
@@ -296,7 +279,13 @@ class Attempts:
         self._move(record, P.QUEUED, "goes on from its last commit")
 
     def _gone(self, record: JobRecord, stimulus: s.Vanished) -> None:
-        self._ended(record, self._own(record, stimulus.status))
+        self._ended(record, self._last_words(record, stimulus))
+
+    def _last_words(self, record: JobRecord, stimulus: s.Vanished) -> JobStatus | None:
+        status = self._own(record, stimulus.status)
+        if status is not None:
+            self._take_tally(record, status)
+        return status
 
     def _ended(self, record: JobRecord, status: JobStatus | None) -> None:
         if record.ending is Ending.CANCEL:
@@ -370,49 +359,6 @@ class Attempts:
         if run.not_before and self._now >= run.not_before:
             run.not_before = 0
             self._out.append(s.Publish(record.id))
-
-    # ------------------------------------------------------------ small steps
-
-    def _own(self, record: JobRecord, status: JobStatus | None) -> JobStatus | None:
-        """The status, if it is a page of this job's present process and makes sense."""
-        if status is None or status.job_id != record.id or status.pid != record.pid:
-            return None
-        if status.start_time and record.start_time and status.start_time != record.start_time:
-            return None
-        if status.phase not in set(PagePhase) or status.commit_slot not in (0, 1):
-            self._tell("page_refused", record.id)
-            return None
-        return status
-
-    def _release(self, record: JobRecord) -> None:
-        record.pid = record.start_time = 0
-        self._is_changed = True
-
-    def _control(self, record: JobRecord, control: Control) -> None:
-        self.runs[record.id].control = control
-        self._out.append(s.SetControl(record.id, control))
-
-    def _finish(self, record: JobRecord, phase: JobPhase, reason: str) -> None:
-        self._release(record)
-        self._move(record, phase, reason)
-        self._out.append(s.Clear(record.id))
-        if phase is P.FAILED:
-            self._tell("job_failed", record.id, record.step, reason)
-
-    def _end_stray(self, job: int, pid: int) -> None:
-        self._out.append(s.Kill(job, SIGKILL))
-        self._tell("stray_ended", job, pid)
-
-    def _move(self, record: JobRecord, phase: JobPhase, reason: str) -> None:
-        if phase not in self.NEXT[record.phase]:
-            raise AssertionError(f"job {record.id}: {record.phase.name} leads not to {phase.name}")
-        record.phase, record.reason, self._is_changed = phase, reason, True
-        if phase in self.EVENT_OF:
-            self._tell(self.EVENT_OF[phase], record.id, reason)
-        self._out.append(s.Show(record.id))
-
-    def _tell(self, event: str, *values: int | str) -> None:
-        self._out.append(s.Tell(event, values))
 
 
 def _seconds(time: int) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from flight.job_control.records import SECOND, Policy
+from flight.job_control.tallies import Counts, chosen
+from flight.protection.levels import Level
 from icd.fields import F32, U8, U16, U32, U64, Flag, Limits, Unit
 
 JobId = Annotated[U32, "number of the job"]
@@ -46,6 +48,14 @@ class JobsHousekeeping:
     messages_refused: Annotated[U32, "messages of the launcher and pages that made no sense"] = 0
     stale: Annotated[U32, "answers that came too late to matter"] = 0
     storage_failures: Annotated[U32, "times that storage did not do what jobs need"] = 0
+    level: Annotated[Level, "at which adaptive jobs run now"] = Level.ABFT
+    wrong: Annotated[U64, "results of jobs found wrong since the last start"] = 0
+    corrected: Annotated[U64, "of these, corrected in place"] = 0
+    recomputed: Annotated[U64, "of these, computed again"] = 0
+    outvoted: Annotated[U64, "copies of results that a majority overruled"] = 0
+    known_wrong: Annotated[U64, "known answers that came out wrong"] = 0
+    blocks_corrected: Annotated[U64, "blocks of the memory of jobs corrected"] = 0
+    blocks_lost: Annotated[U64, "blocks of the memory of jobs that could not be corrected"] = 0
     is_ready: Annotated[Flag, "the job table is read and the launcher has answered"] = False
     is_held: Annotated[Flag, "no job may run now"] = False
 
@@ -87,9 +97,27 @@ COUNTER_OF = {
     "job_cancelled": "cancelled",
     "job_retried": "retried",
     "page_refused": "messages_refused",
+    "tally_refused": "messages_refused",
     "storage_refused": "storage_failures",
 }
 """Event → the housekeeping field that counts it."""
+
+FOUND = (
+    "wrong",
+    "corrected",
+    "recomputed",
+    "outvoted",
+    "known_wrong",
+    "blocks_corrected",
+    "blocks_lost",
+)
+"""The counts of protection that are housekeeping fields, too."""
+
+
+def show_found(hk: JobsHousekeeping, found: Counts) -> None:
+    """Fill in what protection found."""
+    for name, count in zip(FOUND, chosen(found, FOUND), strict=True):
+        setattr(hk, name, count)
 
 
 def _ns(seconds: float) -> int:

@@ -5,20 +5,35 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Collection
 
-from flight.job_control.attempt import Attempts
 from flight.job_control.declared import JobsHousekeeping
+from flight.job_control.protected import Protected
 from flight.job_control.records import FINISHED, SECOND, WITH_PROCESS, JobPhase, JobRecord
+from flight.job_control.tallies import chosen
 from flight.job_ports import MOST_METRICS, JobStatus
+from flight.protection.levels import Level
 
 SHOW_NS = SECOND // 4
 """Shortest time between two reports of one running job that changed no phase."""
+_LEVELS = frozenset(map(int, Level))
+FOUND = (
+    "checks",
+    "wrong",
+    "corrected",
+    "recomputed",
+    "outvoted",
+    "blocks_corrected",
+    "known_wrong",
+    "blocks_lost",
+)
 NO_METRICS = (0.0,) * MOST_METRICS
 
 
 class Display:
     """Sends status reports through `send`, which is False when there is no room for now."""
 
-    def __init__(self, core: Attempts, send: Callable[..., bool], clock: Callable[[], int]) -> None:
+    def __init__(
+        self, core: Protected, send: Callable[..., bool], clock: Callable[[], int]
+    ) -> None:
         self._core = core
         self._send = send
         self._clock = clock
@@ -66,8 +81,22 @@ class Display:
             record.total,
             record.commit.step if record.commit else 0,
             last.metrics if last else NO_METRICS,
+            record.protection,
+            self._level(record, last),
+            *self._found(record),
             _latest(record, seen),
         )
+
+    def _level(self, record: JobRecord, last: JobStatus | None) -> Level:
+        """As the process says; it is not trusted to say what is one."""
+        if last is not None and record.phase in WITH_PROCESS and last.level in _LEVELS:
+            return Level(last.level)
+        return self._core.level_of(record)
+
+    def _found(self, record: JobRecord) -> tuple[int, ...]:
+        total = self._core.ledger_of(record).total
+        checks, wrong, corrected, recomputed, outvoted, blocks, known, lost = chosen(total, FOUND)
+        return checks, wrong, corrected + recomputed + outvoted, blocks, known + lost
 
 
 def count_jobs(hk: JobsHousekeeping, records: Collection[JobRecord]) -> None:
@@ -83,7 +112,7 @@ def count_jobs(hk: JobsHousekeeping, records: Collection[JobRecord]) -> None:
 
 
 def _picture(status: JobStatus) -> tuple[object, ...]:
-    return status.phase, status.step, status.total, status.metrics, status.message
+    return status.phase, status.level, status.step, status.total, status.metrics, status.message
 
 
 def _latest(record: JobRecord, status: JobStatus | None) -> str:

@@ -14,6 +14,7 @@ from flight.job_control.pages import OpenPages
 from flight.job_control.records import WITH_PROCESS, JobRecord
 from flight.job_control.script import Script, perform
 from flight.job_control.submission import Inputs, inputs_of
+from flight.job_control.tallies import NAMES
 from flight.job_ports import FileNames, JobSettings, JobStatus, StatusPages
 from flight.jobs.declaration import JobDeclaration
 from flight.ports import Refused, Storage, Worker
@@ -77,6 +78,8 @@ class Hands:
                 self._launch(instruction)
             case s.SetControl():
                 self._pages.ask(instruction.job, instruction.control)
+            case s.SetLevel():
+                self._pages.protect(instruction.job, instruction.level)
             case s.Kill():
                 body = {"job_id": instruction.job, "signal": instruction.signal}
                 self._launcher.send("kill", body)
@@ -119,6 +122,7 @@ class Hands:
             self._declarations[record.kind],
             self._inputs(record),
             resume,
+            launch.level,
             self._settings,
         )
         if not self._launcher.send("launch", body):
@@ -155,6 +159,10 @@ class Hands:
             "steps": record.step,
             "attempts": record.attempt,
             "metrics": dict(zip(names, values, strict=False)),
+            "protection": {
+                "asked": record.protection.name,
+                "found": dict(zip(NAMES, record.tally, strict=True)),
+            },
         }
 
     def _clear(self, job: int) -> None:

@@ -10,6 +10,7 @@ from flight.job_control.records import JobRecord
 from flight.job_ports import JobSettings
 from flight.jobs.declaration import JobDeclaration
 from flight.ports import WorkerMessage
+from flight.protection.levels import Level
 from icd.fields import Field
 
 MIB = 1 << 20
@@ -122,6 +123,7 @@ def launch_body(
     declaration: JobDeclaration,
     inputs: Mapping[str, tuple[str, str]],
     resume: str | None,
+    level: Level,
     settings: JobSettings,
 ) -> dict[str, Any]:
     """The body of `launch`; `inputs` are parameter → (name, storage path)."""
@@ -136,6 +138,7 @@ def launch_body(
         # Wall time is counted by the lifecycle, which leaves out pauses.
         "limits": {"memory_mb": record.memory_mb, "wall_s": 0, "cpu_s": declaration.cpu_s},
         "resume": None if resume is None else settings.absolute(resume),
+        "level": int(level),
     }
 
 

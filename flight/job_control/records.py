@@ -6,6 +6,8 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from flight.protection.levels import TALLIES, Protection
+
 SECOND = 1_000_000_000
 
 
@@ -103,6 +105,13 @@ class JobRecord:
     previous: Commit | None = None
     inputs: Mapping[str, Digest] = field(default_factory=dict)
     products: int = 0
+    protection: Protection = Protection.ADAPTIVE
+    """As ground asked; a table from before there was a choice has none, and gets what ground
+    asks for by default."""
+    tally: tuple[int, ...] = (0,) * TALLIES
+    """What protection did in those of its processes that are gone."""
+    told: tuple[int, ...] = (0,) * TALLIES
+    """How much of what protection did was told in events."""
 
     @property
     def is_finished(self) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from flight.job_control.records import Commit, Digest, JobRecord, Policy
 from flight.job_ports import Control, JobStatus
+from flight.protection.levels import Level, Protection
 from icd.failures import FailureCode
 
 # ---------------------------------------------------------------- stimuli: about one job
@@ -38,6 +39,11 @@ class Forget(Order): ...
 @dataclass(frozen=True)
 class SetPriority(Order):
     priority: int
+
+
+@dataclass(frozen=True)
+class SetProtection(Order):
+    protection: Protection
 
 
 class Stored(About):
@@ -159,6 +165,7 @@ class Submit:
     wall_s: int
     memory_mb: int
     arguments: bytes
+    protection: Protection = Protection.ADAPTIVE
 
 
 @dataclass(frozen=True)
@@ -198,6 +205,13 @@ class RecallAll:
 
 
 @dataclass(frozen=True)
+class Adapt:
+    """Jobs submitted as ADAPTIVE are protected at this level from now on."""
+
+    level: Level
+
+
+@dataclass(frozen=True)
 class SetPolicy:
     policy: Policy
 
@@ -207,7 +221,16 @@ class Tick: ...
 
 
 Stimulus = (
-    About | Restore | Submit | LauncherTable | HoldAll | ReleaseAll | RecallAll | SetPolicy | Tick
+    About
+    | Restore
+    | Submit
+    | LauncherTable
+    | HoldAll
+    | ReleaseAll
+    | RecallAll
+    | Adapt
+    | SetPolicy
+    | Tick
 )
 
 # ---------------------------------------------------------------- instructions
@@ -257,12 +280,22 @@ class Prepare:
 class Launch:
     job: int
     resume: Commit | None
+    level: Level = Level.NONE
+    """How its results are protected from its first step on."""
 
 
 @dataclass(frozen=True)
 class SetControl:
     job: int
     control: Control
+
+
+@dataclass(frozen=True)
+class SetLevel:
+    """Say in the job's page how its results are to be protected."""
+
+    job: int
+    level: Level
 
 
 @dataclass(frozen=True)
@@ -318,6 +351,7 @@ Instruction = (
     | Prepare
     | Launch
     | SetControl
+    | SetLevel
     | Kill
     | AskLauncher
     | Acknowledge

@@ -47,6 +47,7 @@ def checked(
         _limit("wall_s", submit.wall_s, declaration.wall_s, "s"),
         _limit("memory_mb", submit.memory_mb, declaration.memory_mb, "MiB"),
         submit.arguments,
+        submit.protection,
     )
 
 

@@ -13,8 +13,12 @@ from typing import Any
 
 from flight.job_control.records import Commit, Digest, Ending, JobPhase, JobRecord
 from flight.job_control.script import Script, StorageFailed, must, tolerate
+from flight.job_control.tallies import counts_of
+from flight.protection.levels import Protection
 
 FORMAT = 1
+LATER: dict[str, Any] = {"protection": Protection.ADAPTIVE, "tally": (), "told": ()}
+"""What rows did not have at first, and what it is where it is not there."""
 FOLDER = "state/jobs"
 TABLE = f"{FOLDER}/table.json"
 BACKUP = f"{FOLDER}/table.backup.json"
@@ -73,6 +77,7 @@ def _row(record: JobRecord) -> dict[str, Any]:
 
 def _record(row: dict[str, Any]) -> JobRecord:
     known = {field.name for field in fields(JobRecord)}
+    row = LATER | row
     if set(row) != known:
         raise TableError("its rows have other fields")
     return JobRecord(
@@ -84,6 +89,9 @@ def _record(row: dict[str, Any]) -> JobRecord:
                 "ending": Ending(row["ending"]),
                 "commit": Commit(**row["commit"]) if row["commit"] else None,
                 "previous": Commit(**row["previous"]) if row["previous"] else None,
+                "protection": Protection(row["protection"]),
+                "tally": counts_of(row["tally"]),
+                "told": counts_of(row["told"]),
                 "inputs": {name: Digest(**digest) for name, digest in row["inputs"].items()},
             }
         )

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from flight.channel import Message
+from flight.protection.levels import Level
 from flight.workers.job_processes import (
     LAUNCH_FILE,
     JobProcess,
@@ -161,7 +162,7 @@ class Launcher:
             compute=self._compute,
         )
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        page = StatusWriter.create(folder / NAME, job_id)
+        page = StatusWriter.create(folder / NAME, job_id, Level(body.get("level", Level.NONE)))
         lease_fd, processes = self._lifeline.lease_fd, self._processes
 
         def work() -> int:

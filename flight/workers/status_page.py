@@ -64,8 +64,11 @@ class StatusWriter:
         self.update()
 
     @classmethod
-    def create(cls, path: Path, job_id: int) -> StatusWriter:
-        """Make a new page in place of an old one. Raises OSError when there is no room."""
+    def create(cls, path: Path, job_id: int, level: Level = Level.NONE) -> StatusWriter:
+        """Make a new page in place of an old one, with the level that the job begins at.
+
+        Raises OSError when there is no room.
+        """
         temporary = path.with_name(path.name + ".new")
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
@@ -75,7 +78,8 @@ class StatusWriter:
         finally:
             os.close(fd)
         page[: len(_MAGIC)] = _MAGIC
-        writer = cls(page, JobStatus(job_id=job_id))
+        page[_LEVEL_AT] = level
+        writer = cls(page, JobStatus(job_id=job_id, level=level))
         temporary.replace(path)
         return writer
 

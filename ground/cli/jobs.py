@@ -25,10 +25,23 @@ def line(row: dict[str, Any]) -> str:
     filled = round(share * BAR)
     bar = "█" * filled + "·" * (BAR - filled)
     progress = f"{bar} {step}/{total}" if total else f"{bar} {step}"
+    found = _protected(row)
     metrics = " ".join(f"{name}={shown(value)}" for name, value in row["metrics"].items())
     phase = str(row.get("phase", "?")).lower()
-    parts = [f"job {row['job']:<4} {row['name']:<10} {phase:<11} {progress}", metrics]
+    parts = [f"job {row['job']:<4} {row['name']:<10} {phase:<11} {progress}", found, metrics]
     return "  ".join(part for part in [*parts, str(row.get("reason", ""))] if part)
+
+
+def _protected(row: dict[str, Any]) -> str:
+    """How its results are protected, and what that found, in words."""
+    if "protection" not in row:
+        return ""
+    asked, level = str(row["protection"]).lower(), str(row.get("level", "")).lower()
+    words = [asked if level in ("", asked) else f"{asked}: {level}"]
+    for name in ("wrong", "blocks_corrected", "lost"):
+        if row.get(name):
+            words.append(f"{row[name]} {name.replace('_', ' ')}")
+    return ", ".join(words)
 
 
 @click.group(invoke_without_command=True)
@@ -55,6 +68,11 @@ def jobs(context: click.Context, server: str | None, payload: str | None) -> Non
 @click.option("--priority", type=int, help="A higher number goes first.")
 @click.option("--wall", "wall_s", type=int, metavar="S", help="Longest run.")
 @click.option("--memory", "memory_mb", type=int, metavar="MIB", help="Most memory.")
+@click.option(
+    "--protection",
+    metavar="LEVEL",
+    help="How results are protected: none, abft, dmr, tmr, adaptive (default).",
+)
 @click.option("--watch", "is_watched", is_flag=True, help="Watch it to its end.")
 @client_options
 def submit(
@@ -63,6 +81,7 @@ def submit(
     priority: int | None,
     wall_s: int | None,
     memory_mb: int | None,
+    protection: str | None,
     is_watched: bool,
     server: str | None,
     payload: str | None,
@@ -71,7 +90,13 @@ def submit(
     given = pairs(arguments)
     with connected(server, payload) as client:
         result = client.submit(
-            name, given, priority=priority, wall_s=wall_s, memory_mb=memory_mb, check=False
+            name,
+            given,
+            priority=priority,
+            wall_s=wall_s,
+            memory_mb=memory_mb,
+            protection=protection,
+            check=False,
         )
         Ticker()(result)
         conclude(result)
@@ -111,6 +136,28 @@ def _watch(client: Client, job: int) -> None:
         rows = client.jobs(after=after, wait_s=5.0)
 
 
+@jobs.command()
+@click.argument("job", type=int)
+@click.argument("level", metavar="LEVEL")
+@client_options
+def protect(job: int, level: str, server: str | None, payload: str | None) -> None:
+    """Change how a job's results are protected: none, abft, dmr, tmr or adaptive."""
+    _order("set_protection", {"job": job, "protection": level}, server, payload)
+
+
+def _order(name: str, values: dict[str, Any], server: str | None, payload: str | None) -> None:
+    """Send a telecommand of the component which runs jobs."""
+    from ground.jobs import component_of
+
+    with connected(server, payload) as client:
+        component = component_of(client.dictionary(wait_s=5.0))
+        known = [command.name for command in component.commands]
+        if name not in known:
+            raise Failure(f"'{component.name}' has no command {name}; it has {known}")
+        command = f"{component.name}.{name}"
+        conclude(client.send(command, values, check=False, on_stage=Ticker()))
+
+
 def _control(name: str, help_text: str) -> None:
     """One subcommand that names a telecommand of the component which runs jobs."""
 
@@ -118,15 +165,7 @@ def _control(name: str, help_text: str) -> None:
     @click.argument("job", type=int)
     @client_options
     def control(job: int, server: str | None, payload: str | None) -> None:
-        from ground.jobs import component_of
-
-        with connected(server, payload) as client:
-            component = component_of(client.dictionary(wait_s=5.0))
-            known = [command.name for command in component.commands]
-            if name not in known:
-                raise Failure(f"'{component.name}' has no command {name}; it has {known}")
-            command = f"{component.name}.{name}"
-            conclude(client.send(command, {"job": job}, check=False, on_stage=Ticker()))
+        _order(name, {"job": job}, server, payload)
 
 
 _control("pause", "Pause a job at its next safe point.")

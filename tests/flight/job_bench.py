@@ -13,6 +13,7 @@ from flight.components.job_runner import JobRunner
 from flight.job_control.records import JobPhase
 from flight.job_ports import JobSettings
 from flight.jobs.declaration import JobDeclaration, Output
+from flight.protection.levels import Protection
 from flight.simulated.launcher import Behaviour, SimulatedLauncher
 from flight.simulated.storage import SimulatedStorage
 from flight.transfers.paths import file_path
@@ -117,11 +118,13 @@ class JobBench:
         wall_s: int = 0,
         memory_mb: int = 0,
         fragment: int | None = None,
+        protection: Protection = Protection.ADAPTIVE,
     ) -> Asker:
         """Send a submit; its answer comes later."""
         if fragment is None:
             fragment = JOBS[kind].fragment().hash if kind in JOBS else 0
-        return self.bench.do("submit", kind, fragment, priority, wall_s, memory_mb, arguments)
+        limits = priority, wall_s, memory_mb
+        return self.bench.do("submit", kind, fragment, *limits, protection, arguments)
 
     def submitted(self, **options: Any) -> int:
         """Submit a job and return its number once it is durable."""

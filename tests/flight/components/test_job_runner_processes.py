@@ -114,7 +114,7 @@ class Payload:
         """Submit products of matrices; the job's number."""
         self.until(lambda: self.runner.core.is_synced)
         arguments = MATMUL.pack(Parameters(size=size, repeats=repeats))
-        asker = self.bench.do("submit", 2, MATMUL.fragment().hash, 10, 0, 0, arguments)
+        asker = self.bench.do("submit", 2, MATMUL.fragment().hash, 10, 0, 0, 1, arguments)
         self.until(lambda: asker.is_answered)
         assert asker.failure is None
         job: int = asker.result.job

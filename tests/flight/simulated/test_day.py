@@ -70,7 +70,7 @@ def _submit(operator: Operator, kind: str = "matmul", **settings: Any) -> bytes:
     declaration = by_name(kind)
     arguments = declaration.pack(declaration.parse({k: str(v) for k, v in settings.items()}))
     fragment = declaration.fragment()
-    return operator.send("jobs.submit", fragment.number, fragment.hash, 5, 0, 0, arguments)
+    return operator.send("jobs.submit", fragment.number, fragment.hash, 5, 0, 0, 4, arguments)
 
 
 @pytest.mark.verifies("VA-CMD-01", "VA-JOB-07")

@@ -36,7 +36,7 @@ def submit(operator: Operator) -> int:
     declaration = by_name("matmul")
     fragment = declaration.fragment()
     arguments = declaration.pack(declaration.parse({"size": "64"}))
-    sent = operator.send("jobs.submit", fragment.number, fragment.hash, 5, 0, 0, arguments)
+    sent = operator.send("jobs.submit", fragment.number, fragment.hash, 5, 0, 0, 4, arguments)
     operator.settle(12)
     assert operator.outcome(sent) is Stage.COMPLETED
     return int(operator.result_of(sent)["job"])
