@@ -3,7 +3,8 @@
 Kernels take addresses, because sealed memory is read-only and need not be aligned; `blocks.py`
 answers for them. They are serial and free of the interpreter's lock: threads come from outside,
 each with blocks of its own. What made them fast, in order of effect: loads stay in address order;
-a tile of 64 lines is one unrolled tree; no prefetch. See `vectors.py`.
+a tile of 64 lines is one unrolled tree; without the hash, lines are asked for some way ahead, into
+the second-level cache, and so are the check symbols of the next block. See `vectors.py`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from flight.edac.vectors import (
     WORK_WORDS,
     disagrees,
     end_chains,
+    fetch,
     finish,
     fold_totals,
     get,
@@ -59,8 +61,10 @@ def _fold(work: Any, k: Any) -> None:
 
 
 @njit(inline="always")
-def _take(block: Any, work: Any, k: Any) -> None:
-    """Take a block into the work space: `finish` or `disagrees` comes next."""
+def _take(block: Any, stored: Any, work: Any, k: Any) -> None:
+    """Take a block into the work space: `finish` or `disagrees` comes next, with the checks
+    `stored`."""
+    fetch(stored + ((k + U(2)) << U(6)), k + U(2))
     take(block, work, _ONE << (k - U(TILE_BITS)))
     _fold(work, k)
 
@@ -80,8 +84,9 @@ def encode(data: Any, checks: Any, k: Any, first: Any, last: Any) -> None:
     work = _space(words)
     for i in range(first, last):
         block = data + (U(i) << (k + U(6)))
-        _take(block, work, k)
-        finish(work, block, checks + U(i) * ((k + U(2)) << U(6)), k)
+        stored = checks + U(i) * ((k + U(2)) << U(6))
+        _take(block, stored, work, k)
+        finish(work, block, stored, k)
 
 
 @njit("void(u8, u8, u8, u8, u8, u8, u8, u8)", **_OPTIONS)
@@ -93,8 +98,9 @@ def encode_hashed(
     work = _space(words)
     for i in range(first, last):
         block = data + (U(i) << (k + U(6)))
+        stored = checks + U(i) * ((k + U(2)) << U(6))
         found = _take_hashed(block, work, k, base + U(i))
-        finish(work, block, checks + U(i) * ((k + U(2)) << U(6)), k)
+        finish(work, block, stored, k)
         put(hashes + (U(i) << U(3)), found)
         put(complements + (U(i) << U(3)), ~found)
 
@@ -108,7 +114,7 @@ def check(data: Any, checks: Any, k: Any, first: Any, last: Any, is_bad: Any) ->
     for i in range(first, last):
         block = data + (U(i) << (k + U(6)))
         stored = checks + U(i) * ((k + U(2)) << U(6))
-        _take(block, work, k)
+        _take(block, stored, work, k)
         wrong = disagrees(work, block, stored, k)
         is_bad[i - first] = wrong
         count += wrong
