@@ -3,15 +3,18 @@
 JobError                the job cannot go on
 ├── InputError          the operator's doing: a parameter or an input file
 └── ResultError         the machine's doing: a result failed its own check
+    └── MemoryLost      memory of the job has more wrong bits than can be corrected
 JobCancelled            the operator asked for the end; let it pass
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,7 +24,10 @@ from flight.jobs.declaration import JobDeclaration
 from flight.protection.levels import Level, Tally
 
 if TYPE_CHECKING:
+    from flight.jobs.memory import JobMemory
     from hal.compute import ComputeDevice
+
+_REGION_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -36,6 +42,10 @@ class InputError(JobError):
 
 class ResultError(JobError):
     """A result that failed the job's own check: run the job again."""
+
+
+class MemoryLost(ResultError):
+    """Memory of the job is wrong beyond correction; the job goes back to its last commit."""
 
 
 class JobCancelled(Exception):
@@ -77,6 +87,23 @@ class Job(Protocol):
         When the job resumes they are filled, in place, from the last commit.
         """
 
+    def seal(self) -> None:
+        """The registered arrays do not change until `verify`: take down what they hold."""
+
+    def verify(self) -> None:
+        """Check the registered arrays since `seal`, and set wrong bits right in place.
+
+        Comes before they change; does nothing without a `seal` since the last one. Raises
+        MemoryLost, to be let through.
+        """
+
+    def region(self, name: str, array: Array) -> Array:
+        """A read-only copy of the array in memory that is looked after: give up the array for it.
+
+        For what a job only reads: its input, the weights it uses. The name is made of lower-case
+        letters, digits and "-". Raises MemoryError when there is no room.
+        """
+
     def beat(self) -> None:
         """Say that the job is alive; blocks while paused, raises JobCancelled."""
 
@@ -87,10 +114,21 @@ class Job(Protocol):
         """Set declared metrics, in their declared units."""
 
     def commit(self, step: int) -> None:
-        """Keep a copy of the registered arrays to resume from: `step` steps are done."""
+        """Keep a copy of the registered arrays to resume from: `step` steps are done.
+
+        Sealed arrays are checked first, so that no commit keeps a wrong bit. Raises MemoryLost.
+        """
 
     def log(self, text: str) -> None:
         """A sentence for people; the last one stands in the job's status."""
+
+
+def check_region(name: str, array: Array) -> None:
+    """Raise ValueError for a region that cannot be."""
+    if not _REGION_NAME.fullmatch(name):
+        raise ValueError(f"a region called {name!r}; use 1 to 32 of a-z, 0-9 and '-'")
+    if array.dtype.hasobject or not array.nbytes:
+        raise ValueError(f"region {name!r} of {array.nbytes} octets of {array.dtype}; give numbers")
 
 
 @dataclass(frozen=True)
@@ -174,6 +212,29 @@ class LocalJob:
                 )
             array[...] = kept
         self.step = self.resume.step
+
+    @cached_property
+    def _memory(self) -> JobMemory:
+        from flight.jobs.memory import JobMemory  # with Numba, which many a test does without
+
+        if self._arrays is None:
+            raise ValueError("register the job's arrays with state() before they are sealed")
+        return JobMemory(self._arrays, self.tally)
+
+    def seal(self) -> None:
+        """Take down what the arrays hold."""
+        self._memory.seal()
+
+    def verify(self) -> None:
+        """Check the arrays, and set them right."""
+        self._memory.verify()
+
+    def region(self, name: str, array: Array) -> Array:
+        """A read-only copy; nobody looks after it here."""
+        check_region(name, array)
+        copy = array.copy()
+        copy.flags.writeable = False
+        return copy
         self._mark(self.step)
 
     def beat(self) -> None:

@@ -23,9 +23,12 @@ class Checks:
                 (left * left).sum((-2, -1))[..., None, None]
                 * (right * right).sum(-2, keepdims=True)
             )
+        self.worst = 0.0
 
     def hold(self, c: Array) -> bool:
         """Whether a product keeps them."""
         with np.errstate(all="ignore"):
             sums = (self._x @ c.astype(np.float64))[..., None, :]
-            return bool(np.all(np.abs(sums - self._sums) <= SHARE * self._unit * self._norms))
+            roundings = np.abs(sums - self._sums) / (self._unit * self._norms)
+        self.worst = float(roundings.max())
+        return self.worst <= SHARE

@@ -40,6 +40,8 @@ class Guard:
         self._log = log
         self._lock = threading.Lock()
         self.tally = tally
+        self.worst = 0.0
+        """The largest residual that a product was let pass with, in roundings: see `abft`."""
         self.bit_identical = bit_identical
 
     @property
@@ -116,6 +118,7 @@ class Guard:
         for _ in range(ATTEMPTS):
             multiply(a, b, out)
             if checks.hold(out):
+                self.worst = max(self.worst, checks.worst)
                 self.count(checks=1)
                 return
             self.count(checks=1, wrong=1, recomputed=1)

@@ -17,6 +17,7 @@ import numpy as np
 from flight.jobs.nanogpt import kernels
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Multiply = Callable[[Array, Array, Array], Any]
 F = np.float32
 
 
@@ -171,7 +172,8 @@ class _Norm:
 class Shard:
     """A fixed part of each batch with its activations: one thread works on it at a time.
 
-    `alive` is called a few times a layer; what it raises ends the pass.
+    `alive` is called a few times a layer; what it raises ends the pass. `multiply` fills its third
+    argument with the matrix product of the first two, as `np.matmul` does.
     """
 
     def __init__(
@@ -181,12 +183,14 @@ class Shard:
         weights: Weights,
         gradients: Weights | None = None,
         alive: Callable[[], None] = lambda: None,
+        multiply: Multiply = np.matmul,
     ) -> None:
         self.shape = shape
         self.sequences = sequences
         self.weights = weights
         self.gradients = gradients
         self.alive = alive
+        self.multiply = multiply
         rows, width = sequences * shape.context, shape.width
         self._scale = F(1 / math.sqrt(width // shape.heads))
         self._layers = tuple(_Layer(shape, sequences) for _ in range(shape.layers))
@@ -218,18 +222,18 @@ class Shard:
         for layer, block in zip(self._layers, weights.blocks, strict=True):
             self.alive()
             layer.attended_input.forward(stream, self._delta, block.norm_1)
-            np.matmul(layer.attended_input.normed, block.attend.T, out=layer.joined)
-            np.matmul(layer.query, layer.key.swapaxes(2, 3), out=layer.shares)
+            self.multiply(layer.attended_input.normed, block.attend.T, layer.joined)
+            self.multiply(layer.query, layer.key.swapaxes(2, 3), layer.shares)
             kernels.causal_softmax(layer.attention, self._scale)
-            np.matmul(layer.shares, layer.value, out=layer.mixed_heads)
-            np.matmul(layer.mixed, block.merge.T, out=self._delta)
+            self.multiply(layer.shares, layer.value, layer.mixed_heads)
+            self.multiply(layer.mixed, block.merge.T, self._delta)
             layer.perceptron_input.forward(layer.attended_input.stream, self._delta, block.norm_2)
-            np.matmul(layer.perceptron_input.normed, block.expand.T, out=layer.hidden)
+            self.multiply(layer.perceptron_input.normed, block.expand.T, layer.hidden)
             kernels.gelu(layer.hidden, layer.active)
-            np.matmul(layer.active, block.contract.T, out=self._delta)
+            self.multiply(layer.active, block.contract.T, self._delta)
             stream = layer.perceptron_input.stream
         self._last.forward(stream, self._delta, weights.norm)
-        np.matmul(self._last.normed, weights.tokens.T, out=self.logits)
+        self.multiply(self._last.normed, weights.tokens.T, self.logits)
 
     def loss(self, tokens: Array, targets: Array, share: float) -> float:
         """Sum of the losses of each token in nat; `logits` hold the gradient of `share` of it."""
@@ -241,8 +245,8 @@ class Shard:
         """Set the gradients, after `loss` of the same tokens."""
         assert self.gradients is not None, "this shard was made for prediction alone"
         weights, gradients, flow = self.weights, self.gradients, self._d_stream
-        np.matmul(self.logits.T, self._last.normed, out=gradients.tokens)
-        np.matmul(self.logits, weights.tokens, out=self._d_normed)
+        self.multiply(self.logits.T, self._last.normed, gradients.tokens)
+        self.multiply(self.logits, weights.tokens, self._d_normed)
         flow.fill(0)
         self._last.backward(self._d_normed, weights.norm, flow, gradients.norm)
         for index in reversed(range(self.shape.layers)):
@@ -259,24 +263,24 @@ class Shard:
 
     def _perceptron_backward(self, layer: _Layer, block: Block, d_block: Block) -> None:
         flow = self._d_stream
-        np.matmul(flow.T, layer.active, out=d_block.contract)
-        np.matmul(flow, block.contract, out=self._d_hidden)
+        self.multiply(flow.T, layer.active, d_block.contract)
+        self.multiply(flow, block.contract, self._d_hidden)
         np.multiply(self._d_hidden, layer.hidden, out=self._d_hidden)
-        np.matmul(self._d_hidden.T, layer.perceptron_input.normed, out=d_block.expand)
-        np.matmul(self._d_hidden, block.expand, out=self._d_normed)
+        self.multiply(self._d_hidden.T, layer.perceptron_input.normed, d_block.expand)
+        self.multiply(self._d_hidden, block.expand, self._d_normed)
         layer.perceptron_input.backward(self._d_normed, block.norm_2, flow, d_block.norm_2)
 
     def _attention_backward(self, layer: _Layer, block: Block, d_block: Block) -> None:
         flow, d_mixed = self._d_stream, self._d_mixed_heads
-        np.matmul(flow.T, layer.mixed, out=d_block.merge)
-        np.matmul(flow, block.merge, out=self._d_mixed)
-        np.matmul(layer.shares.swapaxes(2, 3), d_mixed, out=self._d_value)
-        np.matmul(d_mixed, layer.value.swapaxes(2, 3), out=self._d_shares)
+        self.multiply(flow.T, layer.mixed, d_block.merge)
+        self.multiply(flow, block.merge, self._d_mixed)
+        self.multiply(layer.shares.swapaxes(2, 3), d_mixed, self._d_value)
+        self.multiply(d_mixed, layer.value.swapaxes(2, 3), self._d_shares)
         kernels.causal_softmax_backward(layer.attention, self._d_attention, self._scale)
-        np.matmul(self._d_shares, layer.key, out=self._d_query)
-        np.matmul(self._d_shares.swapaxes(2, 3), layer.query, out=self._d_key)
-        np.matmul(self._d_joined.T, layer.attended_input.normed, out=d_block.attend)
-        np.matmul(self._d_joined, block.attend, out=self._d_normed)
+        self.multiply(self._d_shares, layer.key, self._d_query)
+        self.multiply(self._d_shares.swapaxes(2, 3), layer.query, self._d_key)
+        self.multiply(self._d_joined.T, layer.attended_input.normed, d_block.attend)
+        self.multiply(self._d_joined, block.attend, self._d_normed)
         layer.attended_input.backward(self._d_normed, block.norm_1, flow, d_block.norm_1)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from flight.jobs.nanogpt.model import Array, Shape, Shard, Weights
+from flight.jobs.nanogpt.model import Array, Multiply, Shape, Shard, Weights
 
 _STREAM = 2**64 - 1
 """Second half of the generator's key; no training step has it."""
@@ -21,12 +21,13 @@ def sample(
     top_k: int,
     seed: int,
     alive: Callable[[], None],
+    multiply: Multiply = np.matmul,
 ) -> str:
     """`length` characters, the first drawn as if after a line end.
 
     Low temperatures keep to the likeliest characters; only the `top_k` likeliest are drawn from.
     """
-    shard = Shard(shape, 1, weights)
+    shard = Shard(shape, 1, weights, multiply=multiply)
     draws = np.random.Generator(np.random.Philox(key=np.array((seed, _STREAM), np.uint64)))
     window = np.zeros(shape.context, np.int32)
     window[0] = max(vocabulary.find("\n"), 0)

@@ -14,8 +14,18 @@ import numpy as np
 
 from flight.jobs.api import JobError
 from flight.jobs.nanogpt import kernels
-from flight.jobs.nanogpt.model import Array, Shape, Shard, count, decayed, weights_in
+from flight.jobs.nanogpt.model import (
+    Array,
+    Multiply,
+    Shape,
+    Shard,
+    count,
+    decayed,
+    weights_in,
+)
 from flight.jobs.nanogpt.optimiser import AdamW, clip_factor, parts
+from flight.protection.guard import Guard
+from flight.protection.levels import Level
 
 T = TypeVar("T")
 
@@ -40,13 +50,27 @@ class Trainer:
 
     `state` is the flat float32 buffer theta | m | v. Every batch is cut in `shards` parts of fixed
     size; each part has its own gradient, and these are summed in order.
+
+    With a `guard`, each matrix product is checked at level ABFT; the other kernels are not. At DMR
+    and TMR each half of a step, the gradient and the update, runs two or three times, and the bits
+    of all gradients, or of the whole state, are compared. `multiply` makes the products.
     """
 
     def __init__(
-        self, shape: Shape, batch: int, state: Array, shards: int, threads: int | None = None
+        self,
+        shape: Shape,
+        batch: int,
+        state: Array,
+        shards: int,
+        threads: int | None = None,
+        guard: Guard | None = None,
+        multiply: Multiply = np.matmul,
     ) -> None:
         self.shape = shape
         self.batch = batch
+        self._guard = guard
+        self._multiply = multiply
+        self._state = state
         size = count(shape)
         shards = min(shards, batch)
         self._optimiser = AdamW(state)
@@ -55,7 +79,14 @@ class Trainer:
         self.weights = weights_in(self._optimiser.theta, shape)
         self._edges = [batch * k // shards for k in range(shards + 1)]
         self._shards = [
-            Shard(shape, high - low, self.weights, weights_in(gradient, shape), self._alive)
+            Shard(
+                shape,
+                high - low,
+                self.weights,
+                weights_in(gradient, shape),
+                self._alive,
+                self.product,
+            )
             for (low, high), gradient in zip(pairwise(self._edges), self.gradients, strict=True)
         ]
         self._signs_of_life = 0
@@ -73,6 +104,22 @@ class Trainer:
         """End the threads."""
         self._is_stopped = True
         self._pool.shutdown()
+
+    def product(self, a: Array, b: Array, out: Array) -> None:
+        """Fill `out` with a matrix product, checked at level ABFT; `repeated` covers the others."""
+        if self._guard is not None and self._guard.level is Level.ABFT:
+            self._guard.product(a, b, out, self._multiply)
+        else:
+            self._multiply(a, b, out)
+
+    def repeated(
+        self, function: Callable[..., T], *arguments: Any, outputs: Sequence[Array] = ()
+    ) -> T:
+        """Call a function, more than once at DMR and TMR; `outputs` are all arrays it writes."""
+        if self._guard is None or self._guard.level < Level.DMR:
+            return function(*arguments)
+        result: T = self._guard.call(function, *arguments, outputs=outputs)
+        return result
 
     def gradient(self, sequences: Array, beat: Callable[[], None]) -> float:
         """Set the shards' gradients of the mean loss of a batch; returns that loss.
@@ -96,7 +143,14 @@ class Trainer:
 
         Raises JobError, with the weights as they were, when loss or gradient is not finite.
         """
-        loss = self.gradient(sequences, beat)
+        loss = self.repeated(self.gradient, sequences, beat, outputs=(self.gradients,))
+        norm = self.repeated(
+            self._update, step, loss, rate, beat, outputs=(self.gradients[0], self._state)
+        )
+        return StepResult(loss, norm)
+
+    def _update(self, step: int, loss: float, rate: float, beat: Callable[[], None]) -> float:
+        """Sum the shards' gradients and take the step; returns the norm of the gradient."""
         squares = self._spread(
             lambda part: kernels.sum_shards(self.gradients, part.low, part.high),
             self._parts,
@@ -114,10 +168,13 @@ class Trainer:
             self._parts,
             beat,
         )
-        return StepResult(loss, norm)
+        return norm
 
     def evaluate(self, batches: Sequence[Array], beat: Callable[[], None]) -> float:
         """Mean loss in nat over batches of sequences; nothing is learnt."""
+        return self.repeated(self._evaluate, batches, beat)
+
+    def _evaluate(self, batches: Sequence[Array], beat: Callable[[], None]) -> float:
         share = 1 / (self.batch * self.shape.context)
 
         def work(index: int) -> list[float]:

@@ -16,11 +16,12 @@ from numba.core.registry import cpu_target
 
 from flight.jobs import blas
 from flight.jobs.api import Job
-from flight.jobs.nanogpt import Configuration, Parameters, Schedule, text, weights
-from flight.jobs.nanogpt.model import Shape, count, initialise
+from flight.jobs.nanogpt import JOB, Configuration, Parameters, Schedule, text, weights
+from flight.jobs.nanogpt.model import Multiply, Shape, count, initialise
 from flight.jobs.nanogpt.optimiser import learning_rate
 from flight.jobs.nanogpt.sampling import sample
 from flight.jobs.nanogpt.trainer import StepResult, Trainer
+from flight.protection.guard import Guard
 
 T = TypeVar("T")
 
@@ -37,24 +38,27 @@ VALIDATION_BATCHES = 8
 CURVE = ("step", "loss", "validation_loss", "gradient_norm", "learning_rate")
 
 
-def run(job: Job, threads: int | None = None) -> None:
-    """Train as `job.parameters` say. The bits do not depend on `threads`.
+def run(job: Job, threads: int | None = None, multiply: Multiply = np.matmul) -> None:
+    """Train as `job.parameters` say. The bits depend neither on `threads` nor on `job.level`.
 
-    Raises InputError for a text it cannot use, JobError when the loss is no longer finite.
+    `multiply` makes every matrix product. Raises InputError for a text it cannot use, JobError
+    when the loss is no longer finite, ResultError for a result that cannot be made right.
     """
     blas.limit_to_one_thread()
-    Training(job, threads).run()
+    Training(job, threads, multiply).run()
 
 
 class Training:
     """One training run from its first step, or from its last commit, to its products."""
 
-    def __init__(self, job: Job, threads: int | None) -> None:
+    def __init__(self, job: Job, threads: int | None, multiply: Multiply = np.matmul) -> None:
         parameters: Parameters = job.parameters
         layers, heads, width, context = SIZES[parameters.configuration]
         self.job = job
         self.parameters = parameters
         self.threads = threads
+        self.multiply = multiply
+        self.guard = Guard(lambda: job.level, job.tally, JOB.bit_identical, job.log)
         self.corpus = text.load(job.input("text") if parameters.text else None, context)
         self.shape = Shape(layers, heads, width, context, len(self.corpus.vocabulary))
         self.size = count(self.shape)
@@ -69,7 +73,15 @@ class Training:
         initialise(self.state[: self.size], self.shape, parameters.seed)
         self._register()
         shards = SHARDS[parameters.configuration]
-        with Trainer(self.shape, parameters.batch, self.state, shards, self.threads) as trainer:
+        with Trainer(
+            self.shape,
+            parameters.batch,
+            self.state,
+            shards,
+            self.threads,
+            self.guard,
+            self.multiply,
+        ) as trainer:
             for step in range(job.step, parameters.steps):
                 self._train(trainer, step)
             self._write(trainer)
@@ -134,6 +146,7 @@ class Training:
             self.corpus.vocabulary,
         )
         written = self._on_device(
+            trainer.repeated,
             sample,
             self.shape,
             trainer.weights,
@@ -143,6 +156,7 @@ class Training:
             parameters.top_k,
             parameters.seed,
             job.beat,
+            trainer.product,
         )
         job.output("sample.txt").write_bytes(written.encode())
         report = {
