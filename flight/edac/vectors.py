@@ -23,6 +23,7 @@ _LINES_IN_ORDER = 4
 # Lines ahead of the load, into the second-level cache: worth a tenth. Into the first it costs more
 # than it brings, and so it does beside the hash, which reads more slowly.
 _LINES_AHEAD = 48
+_LINES_ASKED = 2
 _SECOND_LEVEL = 2
 # A kernel's work space: parities by bit of the line's number, totals of the tiles, hash chains,
 # check symbols, and room to start at a whole line.
@@ -98,8 +99,9 @@ class _Tree:
     def _line(self, number: int) -> Any:
         if number % _LINES_IN_ORDER == 0:
             _order(self.builder)
-        if not self.chains:
-            _fetch(self.builder, self.address, 64 * (number + _LINES_AHEAD))
+        if number % _LINES_ASKED == 0 and not self.chains:
+            for ahead in range(number + _LINES_AHEAD, number + _LINES_AHEAD + _LINES_ASKED):
+                _fetch(self.builder, self.address, 64 * ahead)
         line = _load(self.builder, self.address, 64 * number)
         if self.chains:
             group = number % spec.GROUPS
