@@ -22,14 +22,17 @@ class Condition(enum.Enum):
 class DevicePicture:
     """A device as the newest readings show it.
 
-    `received` is the on-board time at which they came; `recovery_action` is NVML's field 230,
-    None where the driver does not tell.
+    `received` is the on-board time at which they came; `recovery_action` is NVML's field 230
+    and `boot_slot` the slot that runs, None where the board does not tell; `corrected` counts
+    the memory errors that were corrected since the driver began.
     """
 
     device: int
     received: int
     condition: Condition
     recovery_action: int | None
+    boot_slot: int | None = None
+    corrected: int | None = None
 
 
 class BoardListener(Protocol):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
+from flight.adaptive.doors import Adaptive
 from flight.board_declared import BoardParameters
 from flight.board_signals import BoardSignals
 from flight.component import Component
@@ -15,6 +16,7 @@ from flight.components.command_handler import CommandHandler
 from flight.components.executive_monitor import ExecutiveMonitor, Meter, NoMeter
 from flight.components.file_store import FileStore
 from flight.components.job_runner import JobRunner
+from flight.components.protection import Protection
 from flight.components.recovery import Recovery
 from flight.components.telemetry import Telemetry
 from flight.components.watchdog import Watchdog
@@ -60,6 +62,7 @@ FAST = RateGroup("fast", SECOND // 10)
 SLOW = RateGroup("slow", SECOND)
 
 COMMANDS, TELEMETRY, WATCHDOG, BOARD, JOBS, FILES, EXECUTIVE, RECOVERY = 1, 2, 3, 4, 5, 6, 7, 8
+PROTECTION = 10
 """APIDs of the component instances."""
 
 SAFE_MODE = "safe mode"
@@ -74,6 +77,7 @@ INSTANCES: tuple[tuple[str, int, type[Component[Any, Any]]], ...] = (
     ("files", FILES, FileStore),
     ("executive", EXECUTIVE, ExecutiveMonitor),
     ("recovery", RECOVERY, Recovery),
+    ("protection", PROTECTION, Protection),
 )
 
 
@@ -139,6 +143,7 @@ class Deployment:
         self.modes = Modes(Mode(mode) if mode in tuple(Mode) else Mode.SAFE)
         self.modes.listen(lambda mode, _reason: self.state.put("mode", int(mode)))
         self.dictionary = dictionary()
+        self.adaptive = Adaptive(self.executive, self.state)
         self._plug_components()
         self.link = self._ground_link()
         self.executive.beside(self.state)
@@ -191,6 +196,8 @@ class Deployment:
         plug("files", lambda port: FileStore(port, self._storage(port)), BULK, depth=256)
         plug("executive", self._monitor, SLOW)
         self._plug_recovery(signals, watched, launched)
+        self.adaptive.connect(watched, launched)
+        plug("protection", self._protection, SLOW)
         plug(
             "watchdog",
             lambda port: Watchdog(
@@ -239,9 +246,13 @@ class Deployment:
             file_store_path,
             given.job_settings,
         )
+        runner.adapt(self.adaptive.jobs.level)
         if self.holds.reason:
             runner.hold(self.holds.reason)
         return runner
+
+    def _protection(self, port: Port) -> Protection:
+        return self.adaptive.component(port, self._storage(port), file_store_path)
 
     def _hold_in_safe_mode(self, mode: Mode) -> None:
         if mode is Mode.SAFE:

@@ -90,16 +90,18 @@ class Gpu:
     def picture(self, received: int, is_stale: bool) -> DevicePicture:
         """How it is, for others on board."""
         found = [row.validity for row in self.rows.values()]
-        action = self.value("recovery_action")
         if Validity.LOST in found:
             condition = Condition.LOST
         elif Validity.VALID in found and not is_stale:
             condition = Condition.WELL
         else:
             condition = Condition.UNWELL
-        return DevicePicture(
-            self.device, received, condition, None if action is None else int(action)
-        )
+        told = ("recovery_action", "boot_slot", "ecc_corrected_volatile")
+        return DevicePicture(self.device, received, condition, *map(self._whole, told))
+
+    def _whole(self, quantity: str) -> int | None:
+        value = self.value(quantity)
+        return None if value is None else int(value)
 
     def lose(self, reason: str) -> Iterator[Telling]:
         """The driver says that it is gone."""
