@@ -143,6 +143,7 @@ class Struck(Flips):
             self._strike(FlipKind.LOGIC, Moment.AFTER, written)
 
     def close(self) -> None:
+        self._fetch()
         for letters in self._waiting.values():
             self._write([_missed(one, "the context that it struck ended first") for one in letters])
         self._row = None

@@ -75,7 +75,9 @@ def board(
         stack.callback(emulated.close)
         ticks: list[Tick] = [lambda now_ns: emulated.tick(now_ns, time.time_ns())]
         if flown is not None:
-            ticks.append(stack.enter_context(world.beside(emulated, flown, folder, model)))
+            now_ns = time.monotonic_ns()
+            beside = world.beside(emulated, flown, folder, model, now_ns)
+            ticks.append(stack.enter_context(beside))
         if ready is not None:
             stack.callback(ready.unlink, missing_ok=True)
             _write_atomically(ready, f"{os.getpid()}\n")

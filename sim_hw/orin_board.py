@@ -24,6 +24,8 @@ _SWEEP_S = 1.0
 _LONGEST_STEP_S = 5.0
 _USE_AVERAGE_S = 0.2
 _POWER_NOISE_W = 0.05
+_FLASH = "flash"
+"""Folder of the board that holds what outlives it: which boot slot is active, the power mode."""
 _POWER_REASONS = Reason.SW_POWER_CAP
 _HEAT_REASONS = Reason.SW_THERMAL | Reason.HW_THERMAL
 
@@ -38,6 +40,7 @@ class EmulatedOrin:
         serial = f"14{self._random.randrange(10**11, 10**12)}"
         limits_ma = round(RAILS.warning_a * 1000), round(RAILS.critical_a * 1000)
         self._tree.power(True)
+        self._tree.copy_in(orin_tree.FLASH, folder / _FLASH)
         orin_tree.build(self._tree, serial, limits_ma)
         (folder / "host_bus").mkdir(mode=0o700, exist_ok=True)
         self._board = _prepare(folder / "board.state")
@@ -57,8 +60,9 @@ class EmulatedOrin:
         self._publish(self._injected.look(), [])  # whole before anybody opens it
 
     def close(self) -> None:
-        """Take the board away: its files go."""
+        """Take the board away: its files go, except for what a board never forgets."""
         self._board.close()
+        self._tree.copy_out(orin_tree.FLASH, self._folder / _FLASH)
         self._tree.remove()
         for name in ("board.state", FILE):
             (self._folder / name).unlink(missing_ok=True)
@@ -141,7 +145,7 @@ class EmulatedOrin:
             self._counters.clear()
         self._tree.power(on)
         if on:
-            orin_tree.boot(self._tree)
+            orin_tree.boot(self._tree, self._injected.now.slots_broken)
 
     def _serve_host(self, now_ns: int) -> None:
         """Answer the payload's requests as the bus that hosts it."""

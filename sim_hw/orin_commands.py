@@ -59,6 +59,15 @@ def zone(world: OrinWorld, name: str, state: str) -> None:
 
 
 @inject_orin.command()
+@click.argument("number", type=click.IntRange(0, 1))
+@click.argument("state", type=click.Choice(["boots", "broken"]))
+@click.pass_obj
+def slot(world: OrinWorld, number: int, state: str) -> None:
+    """Let the software in boot slot NUMBER come up at the next boot, or not."""
+    world.slot(number, state == "boots")
+
+
+@inject_orin.command()
 @click.option("--corrected", type=click.IntRange(0), default=0)
 @click.option("--uncorrected", type=click.IntRange(0), default=0)
 @click.pass_obj

@@ -33,6 +33,9 @@ class Injections:
     corrected: int = 0
     uncorrected: int = 0
     throttle_events: int = 0
+    slots_broken: list[int] = field(default_factory=list)
+    """Boot slots whose software does not come up."""
+
     power: bool = True
 
 
@@ -102,6 +105,14 @@ class OrinWorld:
         """Let a file be what it was."""
         with self._change() as injections:
             injections.files.pop(path.lstrip("/"), None)
+
+    def slot(self, number: int, boots: bool) -> None:
+        """Let the software in a boot slot come up, or not, from the next boot on."""
+        if number not in (0, 1):
+            raise ValueError(f"no boot slot {number}; give 0 or 1")
+        with self._change() as injections:
+            others = [slot for slot in injections.slots_broken if slot != number]
+            injections.slots_broken = others if boots else [*others, number]
 
     def crash(self, pid: int | None = None) -> int:
         """End compute contexts as a GPU fault does: a process's, or all; how many ended.

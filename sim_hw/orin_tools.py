@@ -60,10 +60,18 @@ NVBOOTCTRL = r"""#!/bin/sh
 # nvbootctrl of an emulated board: two slots, the active one is booted at the next power cycle.
 root=${0%/usr/sbin/nvbootctrl}
 state=$root/var/lib/nvbootctrl
-[ "$1" = -t ] && shift 2
+rootfs=
+if [ "$1" = -t ]; then [ "$2" = rootfs ] && rootfs=yes; shift 2; fi
 letter() { case $1 in 0) echo A ;; 1) echo B ;; esac; }
 current=$(cat "$state/current")
 active=$(cat "$state/active")
+put() { echo "$2" > "$state/$1.new" && mv "$state/$1.new" "$state/$1"; }
+describe() {
+    status=normal
+    [ "$(cat "$state/tries$1")" = 0 ] && [ "$(cat "$state/confirmed$1")" = 0 ] && status=unbootable
+    retries=${rootfs:+retry_count: $(cat "$state/tries$1"),             }
+    echo "slot: $1,             ${retries}status: $status"
+}
 case $1 in
 dump-slots-info)
     echo "Current version: 36.4.3"
@@ -71,16 +79,19 @@ dump-slots-info)
     echo "Current bootloader slot: $(letter "$current")"
     echo "Active bootloader slot: $(letter "$active")"
     echo "num_slots: 2"
-    echo "slot: 0,             status: normal"
-    echo "slot: 1,             status: normal"
+    describe 0
+    describe 1
     ;;
 get-current-slot) echo "$current" ;;
 get-number-slots) echo 2 ;;
 set-active-boot-slot)
     case $2 in 0 | 1) ;; *) echo "Error: no slot $2"; exit 1 ;; esac
-    echo "$2" > "$state/active.new" && mv "$state/active.new" "$state/active"
+    put active "$2"
     ;;
-mark-boot-successful) ;;
+mark-boot-successful)
+    put "tries$current" 3
+    put "confirmed$current" 1
+    ;;
 *)
     echo "Error: command not found: $1"
     exit 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from sim_hw.orin import FREQUENCIES_HZ, MODES, ORIN, Mode
@@ -12,6 +12,11 @@ from sim_hw.sysfs_tree import SysfsTree
 MODE_STATUS = "var/lib/nvpmodel/status"
 ACTIVE_SLOT = "var/lib/nvbootctrl/active"
 CURRENT_SLOT = "var/lib/nvbootctrl/current"
+TRIES, CONFIRMED = "var/lib/nvbootctrl/tries", "var/lib/nvbootctrl/confirmed"
+"""With a slot's number: boots that are left to it, and whether one was said to have gone well."""
+MOST_TRIES = 3
+FLASH = "var/lib"
+"""What is stored in the module and not in its memory."""
 
 _BUS = "sys/devices/platform/bus@0"
 _GPU = f"{_BUS}/17000000.gpu"
@@ -81,17 +86,37 @@ def build(tree: SysfsTree, serial: str, limits_ma: tuple[int, int]) -> None:
         tree.link(path, target)
 
 
-def boot(tree: SysfsTree) -> None:
-    """What a boot does to the settings: the active slot runs, the saved mode bounds the clock."""
-    slot = tree.read(ACTIVE_SLOT)
+def boot(tree: SysfsTree, broken: Collection[int] = ()) -> None:
+    """What a boot does to the settings: a slot runs, the saved mode bounds the clock.
+
+    `broken` are the slots whose software does not come up.
+    """
     fresh = {
-        CURRENT_SLOT: _line(slot if slot in ("0", "1") else "0"),
+        **_load(tree, broken),
         f"{DEVFREQ}/min_freq": _line(FREQUENCIES_HZ[0]),
         f"{DEVFREQ}/max_freq": _line(mode_of(tree).gpu_hz),
     }
     for path in fresh:
         tree.accept(path)
     tree.put(fresh)
+
+
+def _load(tree: SysfsTree, broken: Collection[int]) -> dict[str, str]:
+    """What the boot loader does: the active slot is tried, until its tries are used up.
+
+    A slot that was never said to have booted well loses a try with each boot; with none left, and
+    when it does not come up, the other one runs and is active from then on.
+    """
+    slot = 1 if tree.read(ACTIVE_SLOT) == "1" else 0
+    tries = round(tree.number(f"{TRIES}{slot}", MOST_TRIES))
+    is_confirmed = tree.read(f"{CONFIRMED}{slot}") == "1"
+    files = {}
+    if slot in broken or not (tries or is_confirmed):
+        files = {f"{TRIES}{slot}": _line(0), f"{CONFIRMED}{slot}": _line(0)}
+        slot = 1 - slot
+    elif not is_confirmed:
+        files = {f"{TRIES}{slot}": _line(tries - 1)}
+    return {**files, ACTIVE_SLOT: _line(slot), CURRENT_SLOT: _line(slot)}
 
 
 def mode_of(tree: SysfsTree) -> Mode:
@@ -202,6 +227,9 @@ def _settings() -> dict[str, str]:
         MODE_STATUS: "pmode:0000\n",
         ACTIVE_SLOT: "0\n",
         CURRENT_SLOT: "0\n",
+        **{f"{TRIES}{slot}": _line(MOST_TRIES) for slot in (0, 1)},
+        f"{CONFIRMED}0": "1\n",
+        f"{CONFIRMED}1": "0\n",
         f"{MC}/reset_counters": "0\n",
         f"{DEVFREQ}/min_freq": _line(FREQUENCIES_HZ[0]),
         f"{DEVFREQ}/max_freq": _line(FREQUENCIES_HZ[-1]),

@@ -34,6 +34,18 @@ class SysfsTree:
         shutil.rmtree(self.root, ignore_errors=True)
         shutil.rmtree(self._staging, ignore_errors=True)
 
+    def copy_out(self, path: str, place: Path) -> None:
+        """Keep what a folder of the tree holds in `place`, which is replaced."""
+        source = (self.root if self.is_on else self._off) / path
+        shutil.rmtree(place, ignore_errors=True)
+        if source.is_dir():
+            shutil.copytree(source, place)
+
+    def copy_in(self, path: str, place: Path) -> None:
+        """Put what was kept back into the tree; nothing where nothing was."""
+        if place.is_dir():
+            shutil.copytree(place, self.root / path, dirs_exist_ok=True)
+
     def power(self, on: bool) -> None:
         """Take the tree away as one, or put it back: a board without power answers nothing."""
         source, target = (self._off, self.root) if on else (self.root, self._off)

@@ -71,12 +71,13 @@ def load(source: str, model: str, seed: int | None) -> Scenario:
 
 @contextlib.contextmanager
 def beside(
-    meter: Meter, what: Scenario, folder: Path, model: str
+    meter: Meter, what: Scenario, folder: Path, model: str, now_ns: int
 ) -> Iterator[Callable[[int], float]]:
     """The tick of a world that keeps step with the board of a folder."""
     from sim_hw.world import coupling
 
-    world = coupling.Coupling(what, folder, meter, coupling.DOORS[model](folder))
+    door = coupling.DOORS[model](folder)
+    world = coupling.Coupling(what, folder, meter, door, now_ns)
     try:
         yield world.tick
     finally:

@@ -1,32 +1,42 @@
 """Flies a scenario in real time beside an emulated board; once a second each learns of the other.
 
 board → world   the energy it drew, and how busy it was
-world → board   what its radiator sees, whether its rail is fed, and what strikes it
+world → board   what its radiator sees, whether its rail is fed, what strikes it, which bits flip
+
+A companion that follows one that was killed goes on where the scenario would be by now.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from sim_hw import inject, orin_inject
+from icd import flips
 from sim_hw.recovery import RecoveryProfile
-from sim_hw.world import records, scenario
+from sim_hw.world import records, scenario, vehicle
+from sim_hw.world.doors import DOORS, Door, Host, orin_mode
 from sim_hw.world.effects import Recovery
 from sim_hw.world.faults import Fault
-from sim_hw.world.scenario import FlipSettings, Scenario
+from sim_hw.world.history import History, Past
+from sim_hw.world.post import Post
+from sim_hw.world.scenario import Scenario
 from sim_hw.world.settings import SettingsError
-from sim_hw.world.striking import strike_h100, strike_orin
+from sim_hw.world.striking import left_for_host
 from sim_hw.world.truth_log import TruthLog
-from sim_hw.world.world import Step, World
+from sim_hw.world.world import Block, Step, World
+
+__all__ = ["AWAY_S", "DOORS", "STEP_S", "Coupling", "Meter", "load"]
 
 STEP_S = 1.0
 AWAY_S = RecoveryProfile().rail_power_cycle_s
 """How long a board is gone when its host has to reboot or to cycle its power."""
 
 _TAKES_THE_RAIL = (Recovery.REBOOT, Recovery.POWER_CYCLE)
+_CHUNK = 3600
+_LOGS = (records.NAME, flips.DRAWS, flips.LOG)
 
 
 class Meter(Protocol):
@@ -36,85 +46,10 @@ class Meter(Protocol):
     busy_s: float
 
 
-class Door(Protocol):
-    """What the world may do to a board."""
-
-    @property
-    def is_on(self) -> bool:
-        """Whether its rail is fed."""
-
-    def sink(self, sink_c: float) -> None:
-        """Set what the radiator sees."""
-
-    def rail(self, on: bool) -> None:
-        """Feed the board, or not: then it answers nobody and forgets its memory."""
-
-    def strike(self, fault: Fault) -> Recovery:
-        """Do a fault to the board; what is left for its host."""
-
-    def close(self) -> None:
-        """Let go of the board's files."""
-
-
-class H100Door:
-    """The emulated H100 of a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self._board = inject.World(folder)
-
-    @property
-    def is_on(self) -> bool:
-        return bool(self._board.nvml.state.driver_loaded)
-
-    def sink(self, sink_c: float) -> None:
-        self._board.sink(0, sink_c)
-
-    def rail(self, on: bool) -> None:
-        self._board.load_driver(on)
-        if on:
-            self._board.restore(0)
-        else:
-            self._board.take_away(0)
-
-    def strike(self, fault: Fault) -> Recovery:
-        return strike_h100(self._board, 0, fault)
-
-    def close(self) -> None:
-        self._board.close()
-
-
-class OrinDoor:
-    """The emulated Orin of a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._board = orin_inject.OrinWorld(folder)
-
-    @property
-    def is_on(self) -> bool:
-        return orin_inject.load(self._folder).power
-
-    def sink(self, sink_c: float) -> None:
-        self._board.sink(sink_c)
-
-    def rail(self, on: bool) -> None:
-        self._board.power(on)
-
-    def strike(self, fault: Fault) -> Recovery:
-        return strike_orin(self._board, fault)
-
-    def close(self) -> None:
-        """Nothing is kept open."""
-
-
-DOORS: dict[str, type[H100Door | OrinDoor]] = {"h100": H100Door, "orin": OrinDoor}
-
-
 def load(source: str, model: str, seed: int | None = None) -> Scenario:
     """A scenario as a board of this model can fly it; raises SettingsError.
 
-    Its steps are a second, its load is what the board computes. Its door for flips is closed:
-    nobody here owns memory to flip.
+    Its steps are a second, and its load is what the board computes.
     """
     found = scenario.load(source)
     if found.board.model != model:
@@ -122,35 +57,82 @@ def load(source: str, model: str, seed: int | None = None) -> Scenario:
             f'{source}: flies on "{found.board.model}", this board is "{model}"; '
             f'write [board] model = "{model}", or choose the other board'
         )
-    return replace(
-        found,
-        step=STEP_S,
-        load=(),
-        flips=FlipSettings(),
-        seed=found.seed if seed is None else seed,
-    )
+    if model == "orin" and found.board.power_limit is not None:
+        orin_mode(found.board.power_limit)
+    return replace(found, step=STEP_S, load=(), seed=found.seed if seed is None else seed)
 
 
 class Coupling:
     """A world that keeps step with a board; its truth log is FOLDER/truth.jsonl."""
 
-    def __init__(self, what: Scenario, folder: Path, meter: Meter, door: Door) -> None:
+    def __init__(
+        self,
+        what: Scenario,
+        folder: Path,
+        meter: Meter,
+        door: Door,
+        now_ns: int,
+        host: Host | None = None,
+    ) -> None:
+        """`now_ns` is CLOCK_MONOTONIC, as `tick` is told it."""
         World(what).step()  # compiles, before anybody waits
         self._world = World(what)
         self._meter, self._door = meter, door
+        self._host = Host(folder / "board.state") if host is None else host
         self._seen_j, self._seen_s = meter.spent_j, meter.busy_s
-        self._began_ns: int | None = None
-        self._is_on = door.is_on
         self._off_until_s = 0.0
         self._log = TruthLog(self._world)
-        self._file = _fresh(folder / records.NAME).open("w", encoding="utf-8", newline="\n")
+        self._history = History(folder, what.digest())
+        self._past = self._history.past(now_ns, STEP_S)
+        if self._past is None:
+            self._begin(what, folder, now_ns)
+        else:
+            self._go_on(self._past, folder)
+        opened = what.flips.door != "closed"
+        self._post = Post(folder, what.flips.door, what.acceleration) if opened else None
+
+    def _begin(self, what: Scenario, folder: Path, now_ns: int) -> None:
+        """The scenario from its beginning, with logs of its own."""
+        self._began_ns = now_ns
+        self._is_on = self._door.is_on
+        _keep_older(folder)
+        self._file = (folder / records.NAME).open("w", encoding="utf-8", newline="\n")
         self._write(self._log.header())
-        door.sink(float(self._world.surroundings(0, 1).sink_c[0]))
+        self._history.begin(now_ns)
+        self._door.sink(float(self._world.surroundings(0, 1).sink_c[0]))
+        if what.board.power_limit is not None:
+            self._door.limit(what.board.power_limit)
+
+    def _go_on(self, past: Past, folder: Path) -> None:
+        """Go through what an earlier companion did, up to the step that it died in."""
+        self._began_ns = past.began_ns
+        self._is_on = True
+        world = self._world
+        while world.done < len(past.load):
+            part = slice(world.done, world.done + _CHUNK)
+            first, load = world.done, past.load[part]
+            block = world.block(len(load), load, past.power_w[part])
+            self._log.records(first, block)  # they are in the file; their sums are not
+            self._follow(first, block)
+        self._history.begin(past.began_ns, past)  # without a record that was cut short
+        log = folder / records.NAME
+        kept = _before(log, world.elapsed_s) or [records.spelt(self._log.header())]
+        log.write_text("".join(kept), encoding="utf-8")
+        self._file = log.open("a", encoding="utf-8", newline="\n")
+
+    def _follow(self, first: int, block: Block) -> None:
+        """Whether the board is fed after steps that were lived through before."""
+        ends: dict[int, list[Recovery]] = {}
+        for fault in block.faults:
+            left = left_for_host(fault.effect)
+            ends.setdefault(int(fault.elapsed_s / STEP_S), []).append(left)
+        for number, state in enumerate(block["state"], first):
+            if self._is_on:
+                self._note(ends.get(number, []), number * STEP_S)
+            self._is_on = state != vehicle.SHED and number * STEP_S >= self._off_until_s
 
     def tick(self, now_ns: int) -> float:
-        """Advance to `now_ns` (CLOCK_MONOTONIC); seconds until the next step."""
-        if self._began_ns is None:
-            self._began_ns = now_ns
+        """Advance to `now_ns`; seconds until the next step."""
         elapsed_s = (now_ns - self._began_ns) / 1e9
         world = self._world
         due = min(int(elapsed_s / STEP_S), world.steps) - world.done
@@ -163,42 +145,94 @@ class Coupling:
         if self._world.done:
             self._write(self._log.summary())
         self._file.close()
+        self._history.forget()
+        if self._post is not None:
+            self._post.close()
+        self._host.close()
         self._door.close()
 
     def _advance(self, steps: int) -> None:
         """Run so many steps, all with the mean of what the board did since the last one."""
-        spent_j, busy_s = self._meter.spent_j, self._meter.busy_s
-        time_s = steps * STEP_S
-        power_w = (spent_j - self._seen_j) / time_s if self._is_on else 0.0
-        load = min(1.0, (busy_s - self._seen_s) / time_s)
-        self._seen_j, self._seen_s = spent_j, busy_s
+        load, power_w = self._measured(steps * STEP_S)
         for _ in range(steps):
             first = self._world.done
             step = self._world.step(load, power_w)
             self._write(*self._log.records(first, step.block))
+            self._history.add(1, load, power_w)  # before it strikes: nothing strikes twice
             self._meet(step)
+
+    def _measured(self, time_s: float) -> tuple[float, float]:
+        """Load and power since the last step; while nobody measured, what they were before."""
+        spent_j, busy_s = self._meter.spent_j, self._meter.busy_s
+        power_w = (spent_j - self._seen_j) / time_s if self._is_on else 0.0
+        load = min(1.0, (busy_s - self._seen_s) / time_s)
+        self._seen_j, self._seen_s = spent_j, busy_s
+        if self._past is not None and len(self._past.load):
+            load, power_w = float(self._past.load[-1]), float(self._past.power_w[-1])
+        self._past = None
+        return load, power_w
 
     def _meet(self, step: Step) -> None:
         """Do to the board what the world did in a step; without power, nothing strikes it."""
         self._door.sink(round(step.sink_c, 2))
-        for fault in step.faults:
-            if self._is_on and self._door.strike(fault) in _TAKES_THE_RAIL:
-                self._off_until_s = step.elapsed_s + AWAY_S
+        if self._is_on:
+            self._meet_faults(step.faults, step.elapsed_s)
         is_on = step.is_powered and step.elapsed_s >= self._off_until_s
         if not (is_on and self._is_on):  # said again while off: a recovery may have put it on
             self._door.rail(is_on)
         self._is_on = is_on
+
+    def _meet_faults(self, faults: tuple[Fault, ...], elapsed_s: float) -> None:
+        for fault in faults:
+            left = self._door.strike(fault)
+            self._note([left], elapsed_s)
+            if left is Recovery.RESTART_PROCESS:
+                self._end_process(fault.id, elapsed_s + STEP_S)
+            if self._post is not None:
+                self._post.send(fault)
+
+    def _note(self, left: list[Recovery], elapsed_s: float) -> None:
+        """What is left for the host may cost the board its rail for a while."""
+        if any(one in _TAKES_THE_RAIL for one in left):
+            self._off_until_s = elapsed_s + AWAY_S
+
+    def _end_process(self, draw: int, elapsed_s: float) -> None:
+        pid = self._host.end_one(draw)
+        what = "no process of the host computes, so none dies"
+        if pid is not None:
+            what = f"process {pid} of the host dies: it computed on the board"
+        self._write({"type": "event", "t": elapsed_s, "event": what})
 
     def _write(self, *lines: dict[str, Any]) -> None:
         self._file.writelines(map(records.spelt, lines))
         self._file.flush()
 
 
-def _fresh(path: Path) -> Path:
-    """The path, free: the log of an earlier companion is kept under a number."""
-    if path.exists():
-        number = 1
-        while (older := path.with_suffix(f".{number}{path.suffix}")).exists():
-            number += 1
-        path.rename(older)
-    return path
+def _keep_older(folder: Path) -> None:
+    """Put the logs of an earlier companion under a number."""
+    older = [folder / name for name in _LOGS if (folder / name).exists()]
+    number = 1
+    while any(_numbered(folder / name, number).exists() for name in _LOGS):
+        number += 1
+    for path in older:
+        path.rename(_numbered(path, number))
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path.with_suffix(f".{number}{path.suffix}")
+
+
+def _before(log: Path, elapsed_s: float) -> list[str]:
+    """The lines of a truth log up to a time; none when it is no truth log."""
+    try:
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+        found = [(json.loads(line), line) for line in lines if line.endswith("\n")]
+    except (OSError, ValueError):
+        return []
+    if not found or found[0][0].get("type") != "scenario":
+        return []
+    return [
+        line
+        for record, line in found
+        if record["type"] != "summary" and record.get("t", 0.0) < elapsed_s
+    ] or [found[0][1]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sim_hw.world.effects import Recovery
+from sim_hw.world.effects import Effect, Recovery
 from sim_hw.world.faults import Fault
 
 _CONTAINMENT = {94: "contained", 95: "uncontained"}
@@ -57,8 +57,13 @@ def strike_h100(board: NvmlBoard, gpu: int, fault: Fault) -> Recovery:
         else:
             containment = _CONTAINMENT.get(effect.xids[-1])
             board.ecc(gpu, 0, 1, place, containment=containment)
-        return Recovery.NONE
-    _report(board, gpu, effect.xids)
+    else:
+        _report(board, gpu, effect.xids)
+    return left_for_host(effect)
+
+
+def left_for_host(effect: Effect) -> Recovery:
+    """What of an effect the board cannot show, since it is its host's to suffer, or `NONE`."""
     return effect.recovery if not effect.xids and effect.recovery in _OF_THE_HOST else Recovery.NONE
 
 
@@ -75,4 +80,4 @@ def strike_orin(board: OrinBoard, fault: Fault) -> Recovery:
         board.ecc(int(is_corrected), int(not is_corrected))
     if effect.kills_context:
         board.crash()
-    return effect.recovery if effect.recovery in _OF_THE_HOST else Recovery.NONE
+    return left_for_host(effect)

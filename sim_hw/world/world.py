@@ -156,10 +156,13 @@ class World:
             scenario.load_at(seconds, ~track.eclipsed, ~particles.is_saa),
         )
 
-    def block(self, count: int) -> Block:
-        """Run so many steps, or as many as are left, with the scenario's load."""
+    def block(self, count: int, load: Array | None = None, power_w: Array | None = None) -> Block:
+        """Run so many steps, or as many as are left, with the scenario's load.
+
+        `load` and `power_w`, a value for each step, are what a real board did instead.
+        """
         around = self.surroundings(self.done, min(count, self.steps - self.done))
-        return self._run(around, around.load, None)
+        return self._run(around, around.load if load is None else load, power_w)
 
     def step(self, load: float | None = None, power_w: float | None = None) -> Step:
         """Run one step; `load` and `power_w` are what a real board did, if there is one.
@@ -186,7 +189,7 @@ class World:
             block=block,
         )
 
-    def _run(self, around: Surroundings, load: Array, power_w: float | None) -> Block:
+    def _run(self, around: Surroundings, load: Array, power_w: Array | float | None) -> Block:
         count = len(load)
         output = np.empty((count, len(vehicle.OUTPUT)))
         vehicle.advance(
