@@ -57,7 +57,7 @@ def add(
         click.echo(json.dumps(outcome.summary, ensure_ascii=False, indent=1))
         click.echo(outcome.log)
 
-    for command in (plot, truth, expect, list_scenarios):
+    for command in (plot, truth, expect, forecast, list_scenarios):
         group.add_command(command)
 
 
@@ -153,6 +153,35 @@ def expect(scenario: str) -> None:
         rates = f"{real:10.3g} a day {365.25 * real:10.3g} a year"
         source = what.cross_sections.source if upset.value in what.cross_sections.given else source
         click.echo(f"{upset.value:20}{rates}  {value:9.3g} {unit:4} {source}")
+
+
+@click.command()
+@click.argument("scenario", required=False)
+@click.option("--tle", nargs=2, metavar="LINE1 LINE2", help="In place of a scenario's orbit.")
+@click.option("--from", "begin", metavar="UTC", help="By default the scenario's start.")
+@click.option("--hours", type=float, default=48.0, show_default=True, help="How far ahead.")
+@click.option("--out", type=_LOG, default="forecast.json", show_default=True, help="File.")
+def forecast(
+    scenario: str | None, tle: tuple[str, str] | None, begin: str | None, hours: float, out: Path
+) -> None:
+    """Write the passes of SCENARIO's orbit through the South Atlantic Anomaly, for upload."""
+    if (scenario is None) == (tle is None):
+        raise click.UsageError("give a SCENARIO, or --tle with the two lines of one")
+    with said():
+        from sim_hw.world import forecast as forecasting
+        from sim_hw.world import scenario as scenarios
+        from sim_hw.world.orbit import OrbitError
+
+        try:
+            since = None if begin is None else forecasting.instant(begin)
+            if tle is not None:
+                made = forecasting.of_tle(tle, since, hours)
+            else:
+                made = forecasting.of_scenario(scenarios.load(scenario or ""), since, hours)
+        except (forecasting.ForecastError, OrbitError) as error:
+            raise click.ClickException(str(error)) from error
+        forecasting.write(made, out)
+    click.echo(f"{out}: {len(made['passes'])} passes from {made['begin']} to {made['end']}")
 
 
 @click.command("scenarios")
