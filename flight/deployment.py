@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from flight.adaptive.doors import Adaptive
 from flight.board_declared import BoardParameters
 from flight.board_signals import BoardSignals
+from flight.boot_cause import BOOT, LEAVING, Boot, BootCause, cause_of
 from flight.component import Component
 from flight.components.board_monitor import BoardMonitor
 from flight.components.command_handler import CommandHandler
@@ -42,11 +43,9 @@ from flight.ports import (
 from flight.recovery.declared import RecoverySettings
 from flight.recovery.doors import (
     BoardDoor,
-    BootSlots,
     ComputerDoor,
     JobsDoor,
     MemoryDoor,
-    OneSlot,
     RecoveryListener,
 )
 from flight.recovery.table import level_named
@@ -110,11 +109,11 @@ class Surroundings:
     hardware: HardwareWatchdog = field(default_factory=Unpowered)
     stroker: Worker | None = None
     """The process that holds the hardware watchdog's device, where one is named."""
-    boot_slots: BootSlots = field(default_factory=OneSlot)
     saved: dict[str, Any] = field(default_factory=dict)
     """The persisted state of the last boot; empty at the first."""
     keys: Mapping[int, bytes] = field(default_factory=dict)
     meter: Meter = field(default_factory=NoMeter)
+    boot: Boot = field(default_factory=Boot)
     reason: str = "first start"
     lost: Sequence[str] = ()
     """A sentence for each thing that should have been in the state directory."""
@@ -139,6 +138,7 @@ class Deployment:
         self._lost = [*given.lost, *(f"saved {name}: makes no sense" for name in senseless)]
         self.state = PersistentState(given.storage, saved)
         self.boots = self.state.get("boots", 0) + 1
+        self.cause = cause_of(saved, given.boot)
         mode = self.state.get("mode", 0)
         self.modes = Modes(Mode(mode) if mode in tuple(Mode) else Mode.SAFE)
         self.modes.listen(lambda mode, _reason: self.state.put("mode", int(mode)))
@@ -151,13 +151,23 @@ class Deployment:
     def start(self, now: int) -> None:
         """Count the boot and start every component."""
         self.state.put("boots", self.boots)
+        self.state.put(BOOT, self.given.boot.saved())
+        self.state.put(LEAVING, "")
         self.executive.start(now)
         monitor = self.executive.slots[EXECUTIVE].component
         if isinstance(monitor, ExecutiveMonitor):
             insecure = "; anyone may command" if self.given.configuration.link.insecure else ""
-            monitor.booted(self.boots, self.given.reason + insecure)
+            monitor.booted(self.boots, f"{self.given.reason}, {self.cause.words}{insecure}")
             for what in self._lost:
                 monitor.state_lost(what)
+
+    def watchdog_reset(self) -> None:
+        """The hardware watchdog says that it started this computer."""
+        slot = self.executive.slots[EXECUTIVE]
+        monitor = slot.component
+        if self.cause is BootCause.POWER and isinstance(monitor, ExecutiveMonitor):
+            self.cause = monitor.hk.boot_cause = BootCause.WATCHDOG
+            self.executive.do_now(slot, monitor.watchdog_reset)
 
     def unkillable(self, worker: str, pid: int) -> None:
         """The supervisor killed a worker, and it lives on."""
@@ -215,7 +225,7 @@ class Deployment:
         doors = (
             BoardDoor(self.executive, watched),
             JobsDoor(self.executive, launched, self.holds),
-            ComputerDoor(self.modes, given.boot_slots),
+            ComputerDoor(self.modes, self.state, given.supervisor),
             MemoryDoor(self.state),
         )
         chosen = given.configuration
@@ -232,6 +242,7 @@ class Deployment:
 
     def _monitor(self, port: Port) -> ExecutiveMonitor:
         monitor = ExecutiveMonitor(port, self.executive.slots, self.given.meter, self.boots)
+        monitor.hk.boot_cause = self.cause
         self.executive.observer = monitor  # after a rebuild, the new one
         return monitor
 

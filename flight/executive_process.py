@@ -14,6 +14,7 @@ from pathlib import Path
 import zmq
 
 from flight import clock as clocks
+from flight.boot_cause import Boot
 from flight.bootstrap import Found, NoAnswerError, look
 from flight.channel import Channel
 from flight.clock import OnboardClock
@@ -27,6 +28,7 @@ from flight.strokes import Strokes
 from flight.supervision import SupervisionLink
 from flight.worker_link import WorkerLink
 from flight.workers.status_page import StatusPages
+from icd.board_state import process_start_time
 
 BOOTSTRAP_NS = 3 * clocks.SECOND
 BEAT_NS = clocks.SECOND // 2
@@ -66,6 +68,10 @@ class SupervisorLink:
     def replace(self, worker: str) -> None:
         """Ask for another process in place of that worker."""
         self.link.send("replace", {"name": worker})
+
+    def reboot(self, reason: str) -> None:
+        """Ask for everything to end and start again; the supervisor ends this process."""
+        self.link.send("reboot", {"reason": reason})
 
     def restart_executive(self, reason: str) -> None:
         """End; the supervisor starts the next one."""
@@ -134,7 +140,12 @@ class ExecutiveProcess:
             launcher=self.workers["launcher"],
             supervisor=self.supervisor,
             pages=StatusPages(run_dir),
-            hardware=Strokes(self._pass_stroke_on, self.workers.get(STROKER)),
+            hardware=Strokes(
+                self._pass_stroke_on,
+                self.workers.get(STROKER),
+                lambda: self.deployment.watchdog_reset(),
+            ),
+            boot=Boot(self.clock.boot_id, _start_of(os.getppid())),
             stroker=self.workers.get(STROKER),
             job_settings=JobSettings(self._folders["state_dir"], str(run_dir)),
             saved=found.saved,
@@ -262,6 +273,11 @@ class ExecutiveProcess:
             if source == storage:
                 self._hear_worker(source)
         self._hear_supervisor()
+
+
+def _start_of(pid: int) -> str:
+    """A process by a name that no later one has: its id and when it started."""
+    return f"{pid} {process_start_time(pid)}"
 
 
 def main(argv: list[str]) -> int:

@@ -121,6 +121,10 @@ class Supervisor(Protocol):
 
     def restart_executive(self, reason: str) -> None: ...
 
+    def reboot(self, reason: str) -> None:
+        """End every process of the payload, this one too, and start them all again."""
+        ...
+
 
 class HardwareWatchdog(Protocol):
     """Resets the computer unless it is stroked in time."""

@@ -10,13 +10,20 @@ from flight.ports import Worker, WorkerMessage
 class Strokes:
     """Implements `flight.ports.HardwareWatchdog` by messages that never wait.
 
-    `worker` is the process that holds the device, None where no device is named.
+    `worker` is the process that holds the device, None where no device is named; `tell_reset` is
+    called when the device says that it started this computer.
     """
 
-    def __init__(self, pass_on: Callable[[], bool], worker: Worker | None = None) -> None:
+    def __init__(
+        self,
+        pass_on: Callable[[], bool],
+        worker: Worker | None = None,
+        tell_reset: Callable[[], None] = lambda: None,
+    ) -> None:
         self._pass_on = pass_on
         self._worker = worker
         self._trouble = ""
+        self._tell_reset = tell_reset
         if worker is not None:
             worker.on_message(self._hear)
 
@@ -32,7 +39,9 @@ class Strokes:
             raise OSError(self._trouble)
 
     def _hear(self, message: WorkerMessage) -> None:
-        if message.kind == "armed":
+        if message.kind == "reset":
+            self._tell_reset()
+        elif message.kind == "armed":
             self._trouble = ""
         elif message.kind == "failed":
             self._trouble = str(message.body.get("text") or "no reason given")[:64]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from hal.errors import DriverFault, Unsupported, WrongRequest
+from hal.errors import BoardError, DriverFault, Unsupported, WrongRequest
 from hal.runner import Runner
 
 _LETTERS = "AB"
+_ASK_AGAIN_NS = 60_000_000_000
 _CURRENT = re.compile(r"^Current \w+ slot:\s*([AB])", re.MULTILINE)
 _ACTIVE = re.compile(r"^Active \w+ slot:\s*([AB])", re.MULTILINE)
 _VERSION = re.compile(r"^Current version:\s*(\S+)", re.MULTILINE)
@@ -52,6 +54,31 @@ class SlotTable:
         found = [slot.number for slot in self.slots if slot.number != self.current]
         bootable = [number for number in found if self.slots[number].is_bootable]
         return bootable[0] if bootable else None
+
+
+class KnownSlots:
+    """The slot table as it was when last asked for, which is once a minute: the tool is slow."""
+
+    def __init__(self, ask: Callable[[], SlotTable]) -> None:
+        self._ask = ask
+        self._asked_ns: int | None = None
+        self._found: SlotTable | BoardError | None = None
+
+    def table(self, time_ns: int) -> SlotTable:
+        """What is known at that time. Raises BoardError, also again what was raised before."""
+        if self._asked_ns is None or abs(time_ns - self._asked_ns) >= _ASK_AGAIN_NS:
+            self._asked_ns = time_ns
+            try:
+                self._found = self._ask()
+            except BoardError as error:
+                self._found = error
+        if isinstance(self._found, SlotTable):
+            return self._found
+        raise self._found or DriverFault("nvbootctrl was not asked")
+
+    def forget(self) -> None:
+        """Ask anew at the next time: something was done, or the computer was started."""
+        self._asked_ns = None
 
 
 class BootSlots:
@@ -106,7 +133,7 @@ class BootSlots:
 
     def _need_leave(self) -> None:
         if not self._allowed:
-            raise WrongRequest("the boot slots are read-only; allow boot_slot by name")
+            raise WrongRequest("the boot slots are read-only; allow other_slot by name")
 
     def _ask(self, *words: str) -> str:
         return self._run(["nvbootctrl", *self._target, *words])

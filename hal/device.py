@@ -100,6 +100,7 @@ CONTROLS = {
     "driver_reload": "take the driver out of the kernel and in again",
     "rail_power_cycle": "ask the host to switch the board's power off and on",
     "other_slot": "let the other boot slot start, then the same",
+    "confirm_slot": "tell the boot loader that the running slot booted well",
 }
 """Every action a board may offer. Each is refused until it is allowed by name."""
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from hal import host_bus, jetson_gpu, jetson_identity, jetson_power, jetson_thermal, recovery
-from hal.boot_slots import BootSlots
+from hal.boot_slots import BootSlots, KnownSlots
 from hal.device import (
     Board,
     BoardIdentity,
@@ -42,6 +42,7 @@ ROOT = "VANALLEN_JETSON_ROOT"
 """Environment variable: the folder that stands for `/`, where sys, proc and etc are."""
 
 _POLL_S = 0.1
+_SLOT = partial(Quantity, unit="slot", low=0.0, high=7.0)
 _PREFIX = "gpu0."
 
 
@@ -90,6 +91,8 @@ class JetsonBoard:
         self._run = run or runner(root)
         self._modes = PowerModes(self._files, self._run, self._module.power_w)
         self._gpu = jetson_gpu.find_gpu(self._files)
+        self._boot_slots = BootSlots(self._run, allow_control=True)  # `control` asks for leave
+        self._slots = KnownSlots(self._boot_slots.table)
         self._sensors, self._alarms = self._find()
         self._actions: dict[str, Callable[[ControlRequest], float | None]] = {
             "power_mode": lambda asked: self._modes.choose(asked.value, self._clock()),
@@ -102,6 +105,7 @@ class JetsonBoard:
             "driver_reload": _reset,
             "rail_power_cycle": self._power_cycle,
             "other_slot": self._other_slot,
+            "confirm_slot": self._confirm_slot,
         }
 
     def identity(self) -> BoardIdentity:
@@ -202,6 +206,7 @@ class JetsonBoard:
             self._edac.sensor("ecc_corrected_volatile", "ecc_uncorrected_volatile"),
             *jetson_gpu.fan_sensors(files),
             *(rail_sensor(files, rail) for rail in rails),
+            Sensor((_SLOT("boot_slot"), _SLOT("boot_slot_next")), self._running_slots),
         ]
         return sensors, alarms
 
@@ -210,6 +215,7 @@ class JetsonBoard:
         if self._files.has("sys/devices"):
             self._told_lost = False
             return None
+        self._slots.forget()  # whatever starts next may be another
         return BoardLost(f"the board at {self._files.root} does not answer; is its power off?")
 
     def _look(self) -> list[Fault]:
@@ -250,13 +256,28 @@ class JetsonBoard:
 
     def _other_slot(self, _request: ControlRequest) -> float:
         """Activate the slot that does not run, and have it booted; its number."""
-        slots = BootSlots(self._run, allow_control=True)
-        other = slots.table().other
-        if other is None:
+        before = self._boot_slots.table()
+        if before.other is None:
             raise Unsupported("the other slot cannot be booted; write it anew first")
-        slots.activate(other)
-        host_bus.power_cycle(self._bus, f"recovery: boot slot {other}", self._wait)
-        return float(other)
+        self._boot_slots.activate(before.other)
+        try:
+            host_bus.power_cycle(self._bus, f"recovery: boot slot {before.other}", self._wait)
+        except BoardError:
+            self._boot_slots.activate(before.current)  # or some later boot would surprise
+            raise
+        finally:
+            self._slots.forget()
+        return float(before.other)
+
+    def _confirm_slot(self, _request: ControlRequest) -> float:
+        """Say that the running slot booted well; its number."""
+        self._boot_slots.confirm()
+        self._slots.forget()
+        return self._running_slots()[0]
+
+    def _running_slots(self) -> tuple[float, ...]:
+        table = self._slots.table(self._clock())
+        return float(table.current), float(table.active)
 
 
 def _reset(_request: ControlRequest) -> None:

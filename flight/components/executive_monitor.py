@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Protocol
 
+from flight.boot_cause import BootCause
 from flight.component import Component, Port, Severity, event
 from flight.inbox import Inbox
 from icd.fields import F32, U8, U16, U32, Limits, Text32, Text128, Unit
@@ -47,6 +48,7 @@ class ExecutiveHousekeeping:
     stopped: Annotated[U8, "components stopped after raising again and again"] = 0
     fullest: Annotated[U16, "most work that ever waited in one queue"] = 0
     boots: Annotated[U32, "boot count of this payload"] = 0
+    boot_cause: Annotated[BootCause, "why it started last"] = BootCause.UNKNOWN
     rss: Annotated[F32, "resident memory", Unit("MiB"), Limits(high=60.0)] = 0.0
     cpu: Annotated[F32, "share of one core since the last report", Unit("%"), Limits(high=50.0)] = (
         0.0
@@ -134,3 +136,7 @@ class ExecutiveMonitor(Component[ExecutiveHousekeeping, ExecutiveParameters]):
     @event(8, Severity.HIGH)
     def state_lost(self, what: Text128) -> None:
         """Lost from the state directory: {what}."""
+
+    @event(9, Severity.MEDIUM)
+    def watchdog_reset(self) -> None:
+        """The hardware watchdog reset this computer: nobody had stroked it in time."""

@@ -16,10 +16,7 @@ from flight.component import (
     Pending,
     Port,
     Refused,
-    Severity,
     command,
-    event,
-    report,
 )
 from flight.components.recovery_lifecycle import RecoveryLifecycle
 from flight.recovery import stimuli as s
@@ -33,21 +30,21 @@ from flight.recovery.declared import (
     RecoveryParameters,
     RecoverySettings,
 )
+from flight.recovery.events import RecoveryEvents
 from flight.recovery.ports import Board, Computer, Jobs, Memory
 from flight.recovery.stimuli import BOARD
 from flight.recovery.strikes import Cause
 from flight.recovery.table import RUNGS, SECOND, Kind, Level, row_of
-from icd.fields import F32, U8, U16, U32, Limits, Text32, Text64, Text160, Unit
+from icd.fields import U8, U32, Limits
 
 POLL_NS = SECOND // 10
 """How often jobs and readings are looked at while a recovery is under way."""
 DEFERRED_POLL_NS = SECOND
 LOG_LENGTH = 1024
 MOST_DEVICES = 64
-LevelNumber = Annotated[U8, "level of the ladder, 0 … 7"]
 
 
-class Recovery(Component[RecoveryHousekeeping, RecoveryParameters]):
+class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEvents):
     """Brings the board back after a fault: one action at a time, each one verified."""
 
     def __init__(
@@ -133,89 +130,6 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters]):
         """Only count faults and say what they would call for; act still acts."""
         self._step(s.Enable(False))
 
-    # ------------------------------------------------------------ events and reports
-
-    @event(1, Severity.INFO)
-    def fault_noted(self, device: Device, reason: Text160) -> None:
-        """GPU {device}, nothing to do: {reason}."""
-
-    @event(2, Severity.LOW)
-    def action_started(
-        self, device: Device, level: LevelNumber, action: Text32, reason: Text160
-    ) -> None:
-        """GPU {device}: {action}, because of {reason}."""
-
-    @event(3, Severity.HIGH)
-    def heavy_action_started(
-        self, device: Device, level: LevelNumber, action: Text32, reason: Text160
-    ) -> None:
-        """GPU {device}: {action}, because of {reason}."""
-
-    @event(4, Severity.INFO)
-    def recovered(
-        self,
-        device: Device,
-        level: LevelNumber,
-        action: Text32,
-        seconds: Annotated[F32, "since the fault", Unit("s")],
-    ) -> None:
-        """GPU {device} is well {seconds:.1f} s after the fault, through {action}."""
-
-    @event(5, Severity.MEDIUM)
-    def action_failed(
-        self, device: Device, level: LevelNumber, action: Text32, reason: Text160
-    ) -> None:
-        """GPU {device}: {action} did not help: {reason}."""
-
-    @event(6, Severity.HIGH)
-    def withheld(self, device: Device, level: LevelNumber, action: Text32, enable: Text160) -> None:
-        """GPU {device}: {action} is called for, but withheld: {enable}."""
-
-    @event(7, Severity.HIGH)
-    def given_up(self, device: Device, reason: Text160) -> None:
-        """GPU {device} is not recovered: {reason}."""
-
-    @event(8, Severity.MEDIUM)
-    def deferred(self, device: Device, level: LevelNumber, action: Text32, reason: Text160) -> None:
-        """GPU {device}: {action} when the jobs that run now have ended: {reason}."""
-
-    @event(9, Severity.INFO)
-    def fault_joined(self, device: Device, fault: Text32, other: Text32) -> None:
-        """GPU {device}: {fault} is taken as part of {other}."""
-
-    @event(10, Severity.LOW)
-    def taken_as_software(self, device: Device, code: U32) -> None:
-        """GPU {device}: XID {code} again in the same job: taken as its own, left to its retries."""
-
-    @event(11, Severity.MEDIUM)
-    def attention(self, device: Device, fault: Text32, advice: Text160) -> None:
-        """GPU {device}, {fault}: {advice}."""
-
-    @event(12, Severity.HIGH)
-    def resumed(self, device: Device, level: LevelNumber, action: Text32, fault: Text32) -> None:
-        """The executive restarted during {action} of GPU {device} ({fault}); it is verified."""
-
-    @event(13, Severity.INFO)
-    def switched(self, state: Text32) -> None:
-        """Automatic recovery is {state}."""
-
-    @event(14, Severity.INFO)
-    def strikes_reset(self, causes: U16) -> None:
-        """Strikes of {causes} causes are forgotten."""
-
-    @report(1)
-    def strikes(  # type: ignore[empty-body]
-        self,
-        device: Device,
-        kind: Kind,
-        code: Annotated[U32, "XID, or event code"],
-        meaning: Text64,
-        count: Annotated[U16, "strikes within the decay time"],
-        next_level: Annotated[Level, "where the next one begins"],
-        age_s: Annotated[F32, "since the last one", Unit("s")],
-    ) -> bool:
-        """How often one cause struck one GPU lately."""
-
     # ------------------------------------------------------------ stepping
 
     def start(self, now: int) -> None:  # noqa: ARG002
@@ -281,9 +195,8 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters]):
             self._step(running)
         for seen in self._board.picture():
             if seen.received != self.core.received(seen.device):
-                self._step(
-                    s.Readings(seen.device, seen.received, seen.condition, seen.recovery_action)
-                )
+                told = seen.recovery_action, seen.boot_slot
+                self._step(s.Readings(seen.device, seen.received, seen.condition, *told))
 
     # ------------------------------------------------------------ deciding and doing
 
@@ -312,6 +225,10 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters]):
                 self._jobs.recall(instruction.reason, instruction.begun_by)
             case s.Act():
                 self._act(instruction)
+            case s.Reboot():
+                self._computer.reboot(instruction.reason)
+            case s.ConfirmSlot():
+                self._confirm_slot(instruction)
             case s.Save():
                 self._save(instruction)
             case s.Answer():
@@ -326,12 +243,20 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters]):
         if act.level is Level.SAFE_MODE:
             self._computer.enter_safe_mode(act.reason)
             ended(True, "")
-        elif act.level is Level.OTHER_SLOT:
-            self._computer.boot_other_slot(act.reason, ended)
         else:
             device = 0 if act.device == BOARD else act.device  # one rail feeds them all
             if not self._board.control(action, device, self._jobs.processes(), ended):
                 ended(False, "the board server takes no request")
+
+    def _confirm_slot(self, confirm: s.ConfirmSlot) -> None:
+        device = 0 if confirm.device == BOARD else confirm.device
+
+        def ended(ok: bool, text: str) -> None:
+            tell = self.slot_confirmed if ok else partial(self.slot_not_confirmed, text)
+            self.port.post_answer(tell)
+
+        if not self._board.control("confirm_slot", device, (), ended):
+            ended(False, "the board server takes no request")
 
     def _save(self, save: s.Save) -> None:
         saved = None

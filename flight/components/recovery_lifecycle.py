@@ -237,6 +237,7 @@ class RecoveryLifecycle(Triage):
 
     def _commit_to(self, case: Case, _: Any = None) -> None:
         """Our processes are gone, or had their time."""
+        case.slot = self._slot() if case.level is Level.OTHER_SLOT else None
         if RUNGS[case.level].is_durable:
             case.phase, case.due = P.SAVING, self._now + SAVE_TIME
             self._out.append(s.Save(self._content(), case.action))
@@ -254,6 +255,9 @@ class RecoveryLifecycle(Triage):
         elif case.level is Level.SAFE_MODE:
             self._end_in_safe_mode(case)
         else:
+            if case.level is Level.OTHER_SLOT:
+                # Where the rail carries this computer nobody comes so far.
+                self._out.append(s.Reboot(case.reason))
             self._verify(case)
 
     def _end_in_safe_mode(self, case: Case) -> None:
@@ -294,7 +298,14 @@ class RecoveryLifecycle(Triage):
                 return f"its readings are {readings.condition.value}"
             if self._guided(readings.device) > Level.LOG:
                 return f"the driver recommends {readings.guidance}"
+            if case.slot is not None and readings.slot == case.slot:
+                return f"slot {case.slot} still runs, or again: the other one did not boot"
         return ""
+
+    def _slot(self) -> int | None:
+        """The boot slot that runs, where a device of the board tells."""
+        slots = [readings.slot for readings in self._readings.values()]
+        return next((slot for slot in slots if slot is not None), None)
 
     def _not_well(self, case: Case, _: s.Tick) -> None:
         self._fail(case, self._why_not_well(case) or "its readings are not valid")
@@ -309,6 +320,8 @@ class RecoveryLifecycle(Triage):
     def _recovered(self, case: Case) -> None:
         seconds = (self._now - case.opened) / SECOND
         self._tell("recovered", case.device, int(case.level), case.level.words, seconds)
+        if case.level is Level.OTHER_SLOT:
+            self._out.append(s.ConfirmSlot(case.device))
         if case.level >= Level.GPU_RESET:
             self.deferrals.pop(case.device, None)
             case.boundary = Level.LOG
@@ -316,6 +329,8 @@ class RecoveryLifecycle(Triage):
 
     def _fail(self, case: Case, why: str) -> None:
         """The action did not help: the next level, if there is one."""
+        if self._silent_since is not None:
+            self._silent_since = self._now  # nobody could read during the action
         self._tell("action_failed", case.device, int(case.level), case.level.words, why)
         if case.order is not None or case.level is Level.SAFE_MODE:
             self._tell("given_up", case.device, case.reason)
@@ -350,7 +365,8 @@ class RecoveryLifecycle(Triage):
         case = self.at_work
         acting = None
         if case is not None:
-            acting = [case.device, int(case.cause.kind), case.cause.code, int(case.level)]
+            slot = -1 if case.slot is None else case.slot
+            acting = [case.device, int(case.cause.kind), case.cause.code, int(case.level), slot]
         kept = packed(self.strikes, self.budget)
         return {**kept, "enabled": self.is_enabled, "acting": acting}
 
@@ -358,10 +374,10 @@ class RecoveryLifecycle(Triage):
         unpack(dict(saved), self.strikes, self.budget)
         self.is_enabled = saved.get("enabled") is not False
         acting = saved.get("acting")
-        if not isinstance(acting, list) or len(acting) != 4:
+        if not isinstance(acting, list) or len(acting) != 5:
             return
         try:
-            device, code = int(acting[0]), int(acting[2])
+            device, code, slot = int(acting[0]), int(acting[2]), int(acting[4])
             kind, level = Kind(acting[1]), Level(acting[3])
         except (TypeError, ValueError):
             return
@@ -370,6 +386,7 @@ class RecoveryLifecycle(Triage):
         cause = Cause(device, kind, code)
         reason = f"{cause.words}, before the executive restarted"
         case = Case(cause, row_of(kind, code), level, self._now, reason)
+        case.slot = slot if slot >= 0 else None
         self.cases.append(case)
         self._tell("resumed", device, int(level), level.words, cause.words)
         self._verify(case, RESUME_TIME)

@@ -60,6 +60,8 @@ class Case:
     """Number of the action under way."""
     acted: int = 0
     """When it was done: only younger readings tell whether it helped."""
+    slot: int | None = None
+    """The boot slot that ran before the other one was booted, where the board tells."""
     is_holding: bool = False
 
     @property

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 from flight.board_controls import ControlAnswer
 from flight.board_readings import Fault
 from flight.board_signals import DevicePicture
+from flight.boot_cause import LEAVING
 from flight.components.board_monitor import BoardMonitor
 from flight.components.job_runner import JobRunner
 from flight.components.recovery import Recovery
@@ -18,27 +18,13 @@ from flight.job_control.records import WITH_PROCESS, JobPhase
 from flight.job_holds import JobHolds
 from flight.modes import Modes
 from flight.persistent import PersistentState
+from flight.ports import Supervisor
 from flight.recovery.ports import Ended
 from flight.recovery.stimuli import Running
 from icd.dictionary import Mode
 
 WHO = "recovery"
 """Whose reason it is that jobs are held, and the key of what is saved."""
-
-
-class BootSlots(Protocol):
-    """A computer with two software images."""
-
-    def boot_other(self, reason: str, ended: Ended) -> None:
-        """Boot the other image; `ended` says whether that was begun."""
-        ...
-
-
-class OneSlot:
-    """A computer that has no other image, or none that it was told of."""
-
-    def boot_other(self, reason: str, ended: Ended) -> None:  # noqa: ARG002
-        ended(False, "this computer has no other slot to boot")
 
 
 @dataclass(frozen=True)
@@ -110,10 +96,12 @@ class ComputerDoor:
     """Implements `flight.recovery.ports.Computer`."""
 
     modes: Modes
-    slots: BootSlots
+    state: PersistentState
+    supervisor: Supervisor
 
-    def boot_other_slot(self, reason: str, ended: Ended) -> None:
-        self.slots.boot_other(reason, ended)
+    def reboot(self, reason: str) -> None:
+        # Why it starts again must be known to what starts then.
+        self.state.put(LEAVING, reason, partial(self.supervisor.reboot, reason))
 
     def enter_safe_mode(self, reason: str) -> None:
         self.modes.change(Mode.SAFE, reason)

@@ -51,8 +51,8 @@ class Board(Protocol):
 class Computer(Protocol):
     """What can be done to the payload computer itself."""
 
-    def boot_other_slot(self, reason: str, ended: Ended) -> None:
-        """Boot the other software image."""
+    def reboot(self, reason: str) -> None:
+        """End every process of the payload and start them all again."""
         ...
 
     def enter_safe_mode(self, reason: str) -> None:

@@ -45,12 +45,16 @@ class Fault:
 
 @dataclass(frozen=True)
 class Readings:
-    """Readings of a device came at `received`; `guidance` is NVML's field 230, if it is told."""
+    """Readings of a device came at `received`.
+
+    `guidance` is NVML's field 230 and `slot` the boot slot that runs, where the board tells.
+    """
 
     device: int
     received: int
     condition: Condition
     guidance: int | None
+    slot: int | None = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,20 @@ class Act:
 
 
 @dataclass(frozen=True)
+class Reboot:
+    """Start this computer's software anew, for what was done needs that."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class ConfirmSlot:
+    """Tell the boot loader that the running slot booted well, so that it stays with it."""
+
+    device: int
+
+
+@dataclass(frozen=True)
 class Save:
     """Keep this for the next executive; tell `Saved` of an action when it is durable."""
 
@@ -201,4 +219,6 @@ class Answer:
     text: str
 
 
-Instruction = HoldJobs | ReleaseJobs | RecallJobs | Act | Save | Tell | Answer
+Instruction = (
+    HoldJobs | ReleaseJobs | RecallJobs | Act | Reboot | ConfirmSlot | Save | Tell | Answer
+)

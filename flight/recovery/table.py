@@ -55,6 +55,8 @@ class Rung:
     """Time from then on in which the readings must be valid again."""
     is_durable: bool = False
     """It may end this computer: that it was begun is on the disk before it is."""
+    besides: tuple[str, ...] = ()
+    """Further controls of the board that belong to it."""
 
 
 RUNGS: Mapping[Level, Rung] = {
@@ -63,7 +65,9 @@ RUNGS: Mapping[Level, Rung] = {
     Level.GPU_RESET: Rung("gpu_reset", 65 * SECOND, 10 * SECOND),
     Level.DRIVER_RELOAD: Rung("driver_reload", 245 * SECOND, 20 * SECOND),
     Level.RAIL_POWER_CYCLE: Rung("rail_power_cycle", 125 * SECOND, 60 * SECOND, is_durable=True),
-    Level.OTHER_SLOT: Rung("", 30 * SECOND, 120 * SECOND, is_durable=True),
+    Level.OTHER_SLOT: Rung(
+        "other_slot", 155 * SECOND, 120 * SECOND, is_durable=True, besides=("confirm_slot",)
+    ),
     Level.SAFE_MODE: Rung("", SECOND, 0),
 }
 CLEAR = 2 * SECOND
@@ -247,7 +251,8 @@ def row_of(kind: Kind, code: int) -> Row:
 
 def controls_up_to(level: Level) -> tuple[str, ...]:
     """The board's controls that a payload with this highest level needs."""
-    return tuple(rung.action for at, rung in RUNGS.items() if rung.action and at <= level)
+    rungs = [rung for at, rung in RUNGS.items() if rung.action and at <= level]
+    return tuple(control for rung in rungs for control in (rung.action, *rung.besides))
 
 
 def level_named(text: str) -> Level:

@@ -48,6 +48,7 @@ DURATIONS = {
     "gpu_reset": 3 * SECOND,
     "driver_reload": 8 * SECOND,
     "rail_power_cycle": 25 * SECOND,
+    "other_slot": 30 * SECOND,
 }
 """How long each recovery takes (estimates, as in the emulated board)."""
 RANKS = {action: rank for rank, action in enumerate(DURATIONS, 2)}
@@ -75,6 +76,11 @@ class SimulatedBoard(SimulatedWorker):
         self.cures: dict[int, int] = {}
         """Devices that need a recovery of at least that level before they work again."""
         self.durations = dict(DURATIONS)
+        self.slot: int | None = None
+        """The boot slot that runs; None: there is one only."""
+        self.is_other_slot_broken = False
+        self.confirmed: list[int] = []
+        """Boot slots that were said to have booted well."""
         self.done: list[tuple[int, str, int]] = []
         """Recoveries that were begun: when, which, and on which device."""
         self._wake: Callable[[], None] = lambda: None
@@ -134,7 +140,7 @@ class SimulatedBoard(SimulatedWorker):
 
     def rows(self) -> list[list[Any]]:
         """Every reading, in the form of the board server; made anew when one has changed."""
-        picture = (self.values, self.validity, self.lost)
+        picture = (self.values, self.validity, self.lost, self.slot)
         if picture != self._picture:
             self._picture = copy.deepcopy(picture)
             self._rows = self._made()
@@ -146,6 +152,8 @@ class SimulatedBoard(SimulatedWorker):
             for device, values in enumerate(self.values)
             for quantity, (value, unit) in values.items()
         ]
+        if self.slot is not None:
+            of_gpus.append(self._row(0, "boot_slot", self.slot, "slot"))
         return of_gpus + [[name, value, 0, "", unit] for name, (value, unit) in COMPUTER.items()]
 
     def fault(self, kind: FaultKind, code: int, text: str = "", device: int = 0) -> None:
@@ -171,6 +179,12 @@ class SimulatedBoard(SimulatedWorker):
         over = [body for ends, body in self._under_way if ends <= now]
         self._under_way = [(ends, body) for ends, body in self._under_way if ends > now]
         for body in over:
+            if body["action"] == "other_slot" and self.slot is None:
+                text = "the other slot cannot be booted; write it anew first"
+                self.say("done", {"id": body["id"], "ok": False, "value": None, "text": text})
+                continue
+            if body["action"] == "other_slot" and not self.is_other_slot_broken:
+                self.slot = 1 - (self.slot or 0)
             rank = RANKS[body["action"]]
             reached = range(len(self.values)) if rank > 3 else [body["device"]]
             for device in reached:
@@ -199,6 +213,9 @@ class SimulatedBoard(SimulatedWorker):
         action, value = body["action"], body["value"]
         if action not in self.allow_control:
             return self._read_only(action)
+        if action == "confirm_slot":
+            self.confirmed.append(self.slot or 0)
+            return {"ok": True, "value": float(self.slot or 0), "text": "done"}
         self.set(action, value, body["device"])
         return {"ok": True, "value": value, "text": "done"}
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Protocol
 
+from flight.boot_cause import Boot
 from flight.configuration import Configuration
 from flight.deployment import Deployment, Surroundings
 from flight.executive import SECOND
@@ -35,12 +36,17 @@ class SimulatedSupervisor:
         self.workers: dict[str, Replaceable] = {}
         self.replaced: list[str] = []
         self.restart_reasons: list[str] = []
+        self.reboot_reasons: list[str] = []
 
     def replace(self, worker: str) -> None:
         """Another process in place of that worker."""
         self.replaced.append(worker)
         if worker in self.workers:
             self.workers[worker].replaced()
+
+    def reboot(self, reason: str) -> None:
+        """Note that everything would be started again; `SimulatedPayload.reboot` does it."""
+        self.reboot_reasons.append(reason)
 
     def restart_executive(self, reason: str) -> None:
         """Note that the executive would be restarted."""
@@ -91,6 +97,7 @@ class SimulatedPayload:
         self.now = EPOCH
         self.packets: list[bytes] = []
         self.identities = 0
+        self.boot = Boot("computer 1", "supervisor 1")
         self._sequence = 0
         self.supervisor = SimulatedSupervisor()
         self.storage = SimulatedStorage()
@@ -119,6 +126,7 @@ class SimulatedPayload:
                 saved=saved,
                 keys={STATION: KEY},
                 reason=reason,
+                boot=self.boot,
             )
         )
         executive = self.deployment.executive

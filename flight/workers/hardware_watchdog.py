@@ -18,7 +18,7 @@ from typing import Protocol
 from flight.channel import Message
 from flight.workers.lifeline import Lifeline, WorkerError, load_configuration
 from hal.errors import HalError, WrongRequest
-from hal.watchdog import HardwareWatchdog
+from hal.watchdog import BootCause, HardwareWatchdog
 
 SHORTEST_S = 10
 
@@ -28,6 +28,8 @@ class Timer(Protocol):
 
     timeout_s: int
     """The time it granted between two strokes."""
+    boot_cause: BootCause
+    """Why the computer started last, as the device says."""
     trouble: str
     """Why the last call returned False."""
 
@@ -70,6 +72,8 @@ class HardwareWatchdogServer:
         try:
             if self._timer is None:
                 self._timer = self._open()
+                if BootCause.WATCHDOG in self._timer.boot_cause:
+                    self._lifeline.channel.send("reset", {})
         except HalError as error:
             self._say("failed", str(error)[:200])
             return

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from hal.boot_slots import BootSlots
+from hal.boot_slots import BootSlots, KnownSlots, SlotTable
 from hal.errors import BoardError, DriverFault, DriverMissing, Unsupported, WrongRequest
 
 # What the tool prints: JetPack 6 on an Orin, and JetPack 4 on a Xavier NX
@@ -71,6 +71,31 @@ def test_a_slot_is_activated_and_the_table_read_back() -> None:
     assert ["nvbootctrl", "set-active-boot-slot", "1"] in tool.calls
 
 
+def test_the_table_is_asked_for_once_a_minute_until_something_is_done() -> None:
+    tool = Tool()
+    known = KnownSlots(BootSlots(tool).table)
+    assert [known.table(at * 10**9).current for at in (0, 1, 59)] == [0, 0, 0]
+    assert len(tool.calls) == 1
+    known.table(60 * 10**9)
+    known.forget()
+    known.table(61 * 10**9)
+    assert len(tool.calls) == 3
+
+
+def test_a_tool_that_fails_is_not_asked_again_at_once() -> None:
+    calls: list[int] = []
+
+    def fail() -> SlotTable:
+        calls.append(1)
+        raise DriverMissing("nvbootctrl is not installed")
+
+    known = KnownSlots(fail)
+    for at in (0, 1):
+        with pytest.raises(DriverMissing):
+            known.table(at)
+    assert len(calls) == 1
+
+
 def test_slots_are_read_only_until_allowed() -> None:
     tool = Tool()
     acts: tuple[Callable[[BootSlots], object], ...] = (
@@ -78,7 +103,7 @@ def test_slots_are_read_only_until_allowed() -> None:
         BootSlots.confirm,
     )
     for act in acts:
-        with pytest.raises(WrongRequest, match="allow boot_slot by name"):
+        with pytest.raises(WrongRequest, match="allow other_slot by name"):
             act(BootSlots(tool))
     assert tool.active == 0
 

@@ -204,6 +204,65 @@ def test_recovery_can_boot_the_other_slot(orin: SteppedOrin, jetson: Board) -> N
     assert BootSlots(runner(orin.root)).table().current == 1
 
 
+def power_cycle(orin: SteppedOrin, times: int = 1) -> None:
+    for _ in range(times):
+        FolderHostBus(orin.folder / "host_bus").ask_power_cycle("another boot", 0.2)
+        orin.run(1.0)
+
+
+def running(board: Board) -> tuple[float, float]:
+    """The slot that runs, and the one that boots next."""
+    found = values(board)
+    return found["boot_slot"], found["boot_slot_next"]
+
+
+@pytest.mark.verifies("VA-RCV-12")
+def test_a_slot_that_is_not_said_to_have_booted_well_is_left_after_three_boots(
+    orin: SteppedOrin, jetson: Board
+) -> None:
+    assert running(jetson) == (0.0, 0.0)
+    assert jetson.control(ControlRequest("other_slot")).done
+    assert running(jetson) == (1.0, 1.0)
+    power_cycle(orin, 2)
+    assert BootSlots(runner(orin.root)).table().current == 1
+    power_cycle(orin)
+    table = BootSlots(runner(orin.root), rootfs=True).table()
+    assert (table.current, table.active, table.other) == (0, 0, None)
+    assert [(slot.status, slot.retries_left) for slot in table.slots] == [
+        ("normal", 3),
+        ("unbootable", 0),
+    ]
+
+
+@pytest.mark.verifies("VA-RCV-12")
+def test_a_slot_that_is_said_to_have_booted_well_stays(orin: SteppedOrin, jetson: Board) -> None:
+    jetson.control(ControlRequest("other_slot"))
+    result = jetson.control(ControlRequest("confirm_slot"))
+    assert (result.done, result.value) == (True, 1.0), result.text
+    power_cycle(orin, 5)
+    assert BootSlots(runner(orin.root)).table().current == 1
+
+
+@pytest.mark.verifies("VA-RCV-12")
+def test_a_slot_whose_software_does_not_come_up_is_left_at_once(
+    orin: SteppedOrin, jetson: Board
+) -> None:
+    orin.world.slot(1, boots=False)
+    assert jetson.control(ControlRequest("other_slot")).done
+    assert running(jetson) == (0.0, 0.0)
+    refused = jetson.control(ControlRequest("other_slot"))
+    assert "write it anew first" in refused.text
+
+
+def test_a_module_remembers_its_slot_when_its_emulation_ends_and_begins_again(
+    orin: SteppedOrin, jetson: Board
+) -> None:
+    jetson.control(ControlRequest("other_slot"))
+    orin.close()
+    orin.emulated = type(orin.emulated)(orin.folder, 1)
+    assert BootSlots(runner(orin.root)).table().current == 1
+
+
 def test_error_counters_are_cleared_by_hand_and_by_a_power_cycle(
     orin: SteppedOrin, jetson: Board
 ) -> None:

@@ -220,6 +220,8 @@ class Tool:
 
     def __call__(self, arguments: Sequence[str]) -> str:
         self.calls += 1
+        if arguments[0] == "nvbootctrl":
+            return "Error: redundancy is not enabled"
         if arguments[1] == "-q":
             return f"NV Power Mode: MODE\n{self.mode}"
         if self.obeys:
@@ -275,7 +277,7 @@ def test_the_slow_tool_is_not_asked_at_every_reading(tmp_path: Path) -> None:
     board = with_tool(tmp_path, tool)
     for _ in range(10):
         board.read()
-    assert tool.calls == 1
+    assert tool.calls == 2  # nvpmodel and nvbootctrl, once each
 
 
 def test_a_tool_that_answers_nonsense_is_an_error_in_the_reading(tmp_path: Path) -> None:
@@ -362,6 +364,27 @@ def test_a_slot_that_cannot_boot_is_not_tried(tmp_path: Path) -> None:
     result = board.control(ControlRequest("other_slot"))
     assert not result.done
     assert "write it anew first" in result.text
+
+
+def test_a_slot_is_active_again_when_the_power_was_not_switched(tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    def slots(arguments: Sequence[str]) -> str:
+        calls.append(" ".join(arguments[1:]))
+        active = "B" if "set-active-boot-slot 1" in calls[-2:] else "A"
+        return (
+            f"Current bootloader slot: A\nActive bootloader slot: {active}\n"
+            "slot: 0, status: normal\nslot: 1, status: normal\n"
+        )
+
+    allowed = frozenset({"other_slot"})
+    board = JetsonBoard("jetson", plant(tmp_path, ORIN_NX), allowed, run=slots)
+    result = board.control(ControlRequest("other_slot"))
+    assert "VANALLEN_HOST_BUS_FOLDER" in result.text
+    assert [call for call in calls if "set" in call] == [
+        "set-active-boot-slot 1",
+        "set-active-boot-slot 0",
+    ]
 
 
 def test_an_unknown_control_and_an_unknown_device_are_refused(tmp_path: Path) -> None:

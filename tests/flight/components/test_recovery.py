@@ -15,7 +15,6 @@ from flight.board_signals import Condition, DevicePicture
 from flight.components.recovery import Recovery
 from flight.job_holds import JobHolds
 from flight.recovery.declared import RecoverySettings
-from flight.recovery.doors import OneSlot
 from flight.recovery.ports import Ended
 from flight.recovery.stimuli import Running
 from flight.recovery.table import Level
@@ -73,8 +72,8 @@ class Payload:
         self.ended.append(ended)
         return self.is_taking
 
-    def boot_other_slot(self, reason: str, ended: Ended) -> None:
-        OneSlot().boot_other(reason, ended)
+    def reboot(self, reason: str) -> None:
+        self.log.append(("reboot", reason))
 
     def enter_safe_mode(self, reason: str) -> None:
         self.log.append(("safe mode", reason))

@@ -361,9 +361,63 @@ def test_what_may_end_this_computer_is_durable_before_it_is_done() -> None:
     scene.jobs()
     assert scene.acts() == []
     save = next(o for o in scene.out if isinstance(o, s.Save) and o.action is not None)
-    assert save.content["acting"] == [0, 0, 79, 5]
+    assert save.content["acting"] == [0, 0, 79, 5, -1]
     scene.give(s.Saved(save.action or 0))
     assert scene.acts()[0].level is Level.RAIL_POWER_CYCLE
+
+
+def rail_power_in_vain() -> Scene:
+    """A board that runs from slot 0 and that rail power did not bring back."""
+    scene = Scene()
+    scene.give(s.Readings(0, scene.now, Condition.WELL, 0, 0))
+    scene.fault(79)
+    scene.jobs()
+    scene.give(s.Saved(1))
+    scene.done(False, "the rail does not come up")
+    return scene
+
+
+@pytest.mark.verifies("VA-RCV-12")
+def test_the_slot_that_ran_is_saved_before_the_other_one_is_booted() -> None:
+    scene = rail_power_in_vain()
+    saves = [o for o in scene.out if isinstance(o, s.Save) and o.action == 2]
+    assert saves[0].content["acting"] == [0, 0, 79, 6, 0]
+    scene.give(s.Saved(2))
+    scene.done()
+    assert any(isinstance(o, s.Reboot) for o in scene.out)
+
+
+@pytest.mark.verifies("VA-RCV-12")
+@pytest.mark.parametrize(("slot", "is_well"), [(1, True), (0, False), (None, True)])
+def test_after_the_reboot_the_slot_tells_whether_the_other_one_booted(
+    slot: int | None, is_well: bool
+) -> None:
+    scene = Scene()
+    scene.give(s.Restore({"acting": [0, 0, 79, 6, 0]}))
+    scene.now += 1
+    scene.give(s.Readings(0, scene.now, Condition.WELL, 0, slot))
+    assert bool(scene.tells("recovered")) == is_well
+    assert any(isinstance(o, s.ConfirmSlot) for o in scene.out) == is_well
+    scene.wait(200)
+    failed = [str(tell.values[3]) for tell in scene.tells("action_failed")]
+    assert failed == (
+        [] if is_well else ["slot 0 still runs, or again: the other one did not boot"]
+    )
+    assert scene.levels() == ([] if is_well else [7])
+
+
+def test_silence_is_counted_from_the_end_of_an_action_that_nobody_could_read_during() -> None:
+    scene = rail_power_in_vain()
+    scene.give(s.Silent(True))
+    scene.give(s.Saved(2))
+    scene.wait(40)
+    scene.done(False, "no such slot")
+    scene.done()
+    assert scene.levels() == [5, 6, 7]
+    scene.wait(29)
+    assert scene.levels() == [5, 6, 7]
+    scene.wait(1)
+    assert scene.levels() == [5, 6, 7, 5]
 
 
 def test_a_disk_that_hangs_does_not_keep_the_rail_from_being_switched() -> None:
@@ -384,7 +438,16 @@ def test_slow_readings_are_given_the_time_of_two() -> None:
     assert scene.levels() == [1, 2]
 
 
-@pytest.mark.parametrize("saved", [{}, {"acting": 3}, {"acting": [0, 99, 1, 1]}, {"spent": [[1]]}])
+@pytest.mark.parametrize(
+    "saved",
+    [
+        {},
+        {"acting": 3},
+        {"acting": [0, 0, 79, 5]},
+        {"acting": [0, 99, 1, 1, 0]},
+        {"spent": [[1]]},
+    ],
+)
 def test_saved_state_that_makes_no_sense_is_left_out(saved: dict[str, Any]) -> None:
     scene = Scene()
     scene.give(s.Restore({**saved, "strikes": [[0, 0, "x", [1]], 7, [0, 0, 31, [NOW]]]}))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from operator_at import Operator
 
+from flight.boot_cause import Boot, BootCause
 from flight.configuration import Configuration, RecoverySettings, from_mapping
 from flight.executive import SECOND
 from flight.jobs.registry import by_name
@@ -365,6 +366,68 @@ def test_an_action_that_ended_the_executive_is_verified_and_not_taken_again() ->
     assert len(operator.seen("recovery.resumed")) == 1
     assert operator.payload.board.done == []
     assert len(operator.seen("recovery.recovered")) == 1
+
+
+def rail_power_in_vain(*, is_broken: bool = False) -> Operator:
+    """A board with two boot slots, which only the other one brings back; up to its reboot."""
+    operator = operator_of()
+    board = operator.payload.board
+    board.slot, board.is_other_slot_broken = 0, is_broken
+    operator.settle(2)
+    submit(operator)
+    board.break_down(6, lost="off the bus")
+    board.fault(FaultKind.XID, 79)
+    while not operator.payload.supervisor.reboot_reasons:
+        operator.settle(0.1)
+    assert [action for _, action, _ in board.done] == ["rail_power_cycle", "other_slot"]
+    slot = board.slot
+    operator.payload.supervisor.reboot_reasons.clear()
+    operator.payload.reboot()
+    operator.payload.board.slot = slot
+    return operator
+
+
+@pytest.mark.verifies("VA-RCV-12", "VA-RCV-13")
+def test_the_other_slot_is_booted_verified_by_the_next_executive_and_confirmed() -> None:
+    operator = rail_power_in_vain()
+    operator.settle(15)
+    assert operator.payload.board.slot == 1
+    assert [e.values["level"] for e in operator.seen("recovery.resumed")] == [6]
+    assert [e.values["level"] for e in operator.seen("recovery.recovered")] == [6]
+    assert len(operator.seen("recovery.slot_confirmed")) == 1
+    assert operator.payload.board.confirmed == [1]
+    assert operator.payload.board.done == []  # of the new board server: nothing was done again
+    assert operator.housekeeping["executive"]["boot_cause"] == BootCause.HOST_BUS
+    booted = operator.seen("executive.booted")[-1]
+    assert booted.values["reason"] == "reboot, recovery had the power switched"
+
+
+@pytest.mark.verifies("VA-RCV-12")
+def test_a_slot_that_did_not_boot_is_not_confirmed_and_safe_mode_follows() -> None:
+    operator = rail_power_in_vain(is_broken=True)
+    operator.settle(200)
+    (failed,) = [e for e in operator.seen("recovery.action_failed") if e.values["level"] == 6]
+    assert "did not boot" in failed.values["reason"]
+    assert operator.payload.board.confirmed == []
+    assert operator.payload.deployment.modes.now is Mode.SAFE
+
+
+@pytest.mark.verifies("VA-RCV-13")
+def test_a_watchdog_that_reset_the_computer_is_the_cause_of_the_boot() -> None:
+    operator = operator_of()
+    operator.payload.boot = Boot("computer 2", "supervisor 2")
+    operator.payload.reboot()
+    operator.settle(15)
+    assert operator.housekeeping["executive"]["boot_cause"] == BootCause.POWER
+    for _ in range(2):
+        operator.payload.deployment.watchdog_reset()
+    operator.settle(15)
+    assert operator.housekeeping["executive"]["boot_cause"] == BootCause.WATCHDOG
+    assert len(operator.seen("executive.watchdog_reset")) == 1
+    operator.payload.reboot()
+    operator.payload.deployment.watchdog_reset()  # it is still told, and was told before
+    operator.settle(15)
+    assert operator.housekeeping["executive"]["boot_cause"] == BootCause.EXECUTIVE
 
 
 @pytest.mark.verifies("VA-RCV-03")

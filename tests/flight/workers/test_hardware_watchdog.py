@@ -17,7 +17,7 @@ from flight.worker_link import WorkerLink
 from flight.workers.hardware_watchdog import HardwareWatchdogServer, Timer, main
 from flight.workers.lifeline import Lifeline
 from hal.errors import DriverFault
-from hal.watchdog import HardwareWatchdog
+from hal.watchdog import BootCause, HardwareWatchdog
 
 
 class Countdown:
@@ -26,6 +26,7 @@ class Countdown:
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self.timeout_s = bench.grants_s
+        self.boot_cause = bench.boot_cause
         self.trouble = ""
 
     def _do(self, what: str) -> bool:
@@ -50,6 +51,7 @@ class Bench:
         self.calls: list[str] = []
         self.broken: set[str] = set()
         self.grants_s = 60
+        self.boot_cause = BootCause.NONE
         self.server = HardwareWatchdogServer(Lifeline(self._other, self._lease[0]), self.open)
 
     def open(self) -> Timer:
@@ -87,6 +89,13 @@ def test_the_first_stroke_arms_the_device_and_says_what_time_it_gives(bench: Ben
     assert bench.calls == ["open", "stroke"]
     assert bench.step("stroke") == []
     assert bench.calls == ["open", "stroke", "stroke"]
+
+
+@pytest.mark.verifies("VA-RCV-13")
+def test_a_device_that_reset_the_computer_says_so_once(bench: Bench) -> None:
+    bench.boot_cause = BootCause.WATCHDOG | BootCause.OVERHEAT
+    assert bench.step("stroke") == [("reset", {}), ("armed", {"timeout_s": 60})]
+    assert bench.step("stroke", "hello") == [("armed", {"timeout_s": 60})]
 
 
 def test_strokes_that_waited_together_count_once(bench: Bench) -> None:
