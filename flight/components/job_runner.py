@@ -184,9 +184,10 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
         self._step(s.ReleaseAll())
         self.port.wake()
 
-    def recall(self, reason: str, begun_by: int) -> None:
-        """End processes begun by then (on-board ns); each job goes on from its last commit."""
-        self._step(s.RecallAll(reason, begun_by))
+    def recall(self, reason: str, begun_by: int, only: int = 0) -> None:
+        """End processes begun by then (on-board ns), of one job or of all (0); each goes on from
+        its last commit."""
+        self._step(s.RecallAll(reason, begun_by, only))
         self.port.wake()
 
     def adapt(self, level: Level) -> None:

@@ -209,6 +209,8 @@ class Attempts(Protected):
     def _recall_all(self, stimulus: s.RecallAll) -> None:
         """End processes; whoever waits after a failure need not wait any longer."""
         for record in self._live():
+            if stimulus.only not in (0, record.id):
+                continue
             run = self.runs[record.id]
             is_begun = record.phase in (P.RUNNING, P.PAUSED) or (
                 record.phase is P.STARTING and (record.pid or run.is_sent)

@@ -202,6 +202,8 @@ class RecallAll:
     reason: str
     begun_by: int
     """On-board ns."""
+    only: int = 0
+    """This job and no other; 0: all."""
 
 
 @dataclass(frozen=True)

@@ -194,6 +194,12 @@ def test_a_process_begun_later_is_not_recalled() -> None:
     assert core.step(NOW + 9, s.RecallAll("XID 46", NOW - 1)) == ()
 
 
+def test_a_recall_of_one_job_leaves_the_others_alone() -> None:
+    core = lifecycle(P.RUNNING)
+    assert core.step(NOW + 9, s.RecallAll("lost memory", NOW + 9, JOB + 1)) == ()
+    assert s.Kill(JOB, 9) in core.step(NOW + 9, s.RecallAll("lost memory", NOW + 9, JOB))
+
+
 def test_a_recall_ends_the_wait_after_a_failure() -> None:
     core = JobLifecycle()
     core.step(NOW, s.Restore((JobRecord(JOB, 7, 5, 100, 100, b"", P.RUNNING, pid=PID),), 2))
