@@ -1,0 +1,44 @@
+"""Questions to the scrub worker that wait for its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flight.ports import Worker
+from flight.scrubbing.messages import Answer
+
+MOST_WAITING = 80
+
+Answered = Callable[[Answer], None]
+
+
+class Questions:
+    """Sends questions and matches the worker's answers to them."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._waiting: dict[int, Answered] = {}
+
+    def ask(self, number: int, kind: str, body: Mapping[str, Any], answered: Answered) -> bool:
+        """Ask one thing; False when the worker takes nothing now, or too much waits already."""
+        if len(self._waiting) >= MOST_WAITING:
+            return False
+        if not self._worker.send(kind, {"id": number, **body}):
+            return False
+        self._waiting[number] = answered
+        return True
+
+    def take(self, answer: Answer) -> bool:
+        """An answer came; False when no question of this kind waits for it."""
+        answered = self._waiting.pop(answer.number, None)
+        if answered is None:
+            return False
+        answered(answer)
+        return True
+
+    def restart(self) -> None:
+        """Another worker is there: what its predecessor was asked is not answered any more."""
+        waiting, self._waiting = self._waiting, {}
+        for number, answered in waiting.items():
+            answered(Answer(number, False, "the scrub worker was started anew; send it again", 0))
