@@ -128,8 +128,7 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
     def list_readings(self) -> Pending[Readings]:
         """Report every reading to the station that asks: reports named reading."""
         pending = self.defer()
-        of_gpus = (gpu.rows.values() for _, gpu in sorted(self._gpus.items()))
-        rows = [*chain.from_iterable(of_gpus), *self._computer.values()]
+        rows = self.rows()
         if self.port.telemetry.bulk_room(pending.source) < len(rows):
             raise Refused("the downlink has no room for the rows; send it again")
         for row in rows:
@@ -244,6 +243,11 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
     ) -> bool:
         """Ask the board for one of `hal.device.CONTROLS`; False when it takes nothing now."""
         return self._controls.ask(action, device, value, answered, processes)
+
+    def rows(self) -> list[Row]:
+        """Every reading as it came last: first those of the GPUs, then the computer's."""
+        of_gpus = (gpu.rows.values() for _, gpu in sorted(self._gpus.items()))
+        return [*chain.from_iterable(of_gpus), *self._computer.values()]
 
     def picture(self) -> list[DevicePicture]:
         """Every device as the newest readings show it."""
