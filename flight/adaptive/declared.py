@@ -59,8 +59,8 @@ class ProtectionParameters:
     blind: Annotated[Radiation, "assumed when the forecast that was loaded does not cover now"] = (
         Radiation.RAISED
     )
-    lead_s: Annotated[F32, "how long before a pass it counts", Unit("s"), Limits(0, 3600)] = 60.0
-    trail_s: Annotated[F32, "how long after it", Unit("s"), Limits(0, 3600)] = 60.0
+    lead_s: Annotated[F32, "how long before a pass it counts", Unit("s"), Limits(0, 3600)] = 30.0
+    trail_s: Annotated[F32, "how long after it", Unit("s"), Limits(0, 3600)] = 30.0
     window_s: Annotated[F32, "over which errors count", Unit("s"), Limits(60, 86_400)] = 1800.0
     raised_per_h: Annotated[
         F32, "errors from which radiation is raised", Unit("1/h"), Limits(0.01, 1e6)

@@ -51,8 +51,8 @@ class Policy:
     )
     blind: Radiation = Radiation.RAISED
     bounds: Bounds = field(default_factory=Bounds)
-    lead: int = 60 * SECOND
-    trail: int = 60 * SECOND
+    lead: int = 30 * SECOND
+    trail: int = 30 * SECOND
     clock_offset: int = 0
     """On-board time less TAI."""
 
