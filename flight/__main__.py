@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from flight.campaign.cli import campaign
 from flight.cli.doctor import doctor
 from flight.configuration import Configuration, ConfigurationError, from_toml
 from flight.edac.cli import edac
@@ -171,6 +172,7 @@ def run_job(name: str, settings: tuple[str, ...], out: Path) -> None:
     click.echo(json.dumps(outcome, default=str, indent=1))
 
 
+main.add_command(campaign)
 main.add_command(doctor)
 main.add_command(edac)
 

@@ -1,0 +1,1 @@
+"""Fault-injection campaigns: what faults do to results, counted: docs/campaigns.md."""

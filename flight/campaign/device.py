@@ -1,0 +1,80 @@
+"""A compute device whose memory is struck: the door of `hal.compute` with a bench behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import DTypeLike
+
+from flight.campaign.bench import Bench
+from flight.campaign.patterns import Array
+from flight.campaign.words import Site
+from hal.compute import ComputeDevice
+from hal.kernels import Kernel
+
+
+class StruckDevice:
+    """See `hal.compute.ComputeDevice`. Arrays rest before each launch and before each copy out.
+
+    On a device that is not the host's processor, what rests is copied to the host, struck and
+    checked there, and copied back.
+    """
+
+    def __init__(self, inner: ComputeDevice, bench: Bench) -> None:
+        self._inner = inner
+        self._bench = bench
+        self._arrays: dict[str, Any] = {}
+
+    @property
+    def kind(self) -> str:
+        """That of the device behind it."""
+        return self._inner.kind
+
+    def name(self, **arrays: Any) -> None:
+        """Give arrays of this device the names that addresses call them by."""
+        for name, array in arrays.items():
+            self._arrays = {n: kept for n, kept in self._arrays.items() if kept is not array}
+            self._arrays[name] = array
+
+    def forget(self) -> None:
+        """Let go of all arrays: they rest no more."""
+        self._arrays.clear()
+
+    def allocate(self, shape: tuple[int, ...] | int, dtype: DTypeLike) -> Any:
+        return self._keep(self._inner.allocate(shape, dtype))
+
+    def copy_in(self, source: Array, target: Any = None) -> Any:
+        copied = self._inner.copy_in(source, target)
+        return copied if target is not None else self._keep(copied)
+
+    def copy_out(self, source: Any, target: Array | None = None) -> Array:
+        self._rest({n: array for n, array in self._arrays.items() if array is source})
+        return self._inner.copy_out(source, target)
+
+    def launch(self, function: Kernel | Callable[..., Any], *arguments: Any) -> Any:
+        self._rest(self._arrays)
+        return self._inner.launch(function, *arguments)
+
+    def synchronise(self) -> None:
+        self._inner.synchronise()
+
+    def mark(self, job: int, step: int) -> None:
+        self._inner.mark(job, step)
+
+    def close(self) -> None:
+        self._arrays.clear()
+        self._inner.close()
+
+    def _keep(self, array: Any) -> Any:
+        self._arrays[f"array {len(self._arrays)}"] = array
+        return array
+
+    def _rest(self, arrays: dict[str, Any]) -> None:
+        if self.kind == "host":
+            self._bench.rest_at(Site.DEVICE, arrays)
+            return
+        copies = {name: self._inner.copy_out(array) for name, array in arrays.items()}
+        self._bench.rest_at(Site.DEVICE, copies)
+        for name, array in arrays.items():
+            self._inner.copy_in(copies[name], array)

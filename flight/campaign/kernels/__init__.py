@@ -1,0 +1,1 @@
+"""Kernels that campaigns strike, each beside its settings."""
