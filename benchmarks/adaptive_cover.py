@@ -1,7 +1,7 @@
 """What adaptive protection costs and covers over a day: python -m benchmarks.adaptive_cover
 
-The forecast is made for a 550 km sun-synchronous orbit as ground makes it, read as the payload reads
-it, and followed by the payload's own policy second by second; the fluence is that of the world.
+The forecast is made for a 550 km sun-synchronous orbit as ground makes it, read as the payload
+reads it, and followed by the payload's own policy second by second; fluence is the world's.
 """
 
 from __future__ import annotations

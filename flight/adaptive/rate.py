@@ -40,7 +40,7 @@ class RateMeter:
     """Counts the errors of one window, by the time at which they were seen."""
 
     def __init__(self) -> None:
-        self._buckets: deque[tuple[int, int]] = deque()
+        self._buckets: deque[tuple[int, int]] = deque(maxlen=2 * BUCKETS)
         self._last: dict[str, int] = {}
         self.seen: dict[str, int] = {}
         """Errors by source, since the start."""
@@ -67,7 +67,9 @@ class RateMeter:
         """Errors an hour, over the window before `now`. When time went back nothing is forgotten:
         what lies ahead counts as of now."""
         if self._buckets and self._buckets[-1][0] > now:
-            self._buckets = deque((min(at, now), count) for at, count in self._buckets)
+            clamped = [(min(at, now), count) for at, count in self._buckets]
+            self._buckets.clear()
+            self._buckets.extend(clamped)
         while self._buckets and self._buckets[0][0] <= now - window:
             self._buckets.popleft()
         return sum(count for _, count in self._buckets) * HOUR / window

@@ -23,6 +23,8 @@ class Why(enum.IntEnum):
     NO_FORECAST = 3
     """A forecast was loaded, and says nothing of now."""
     COMMAND = 4
+    ALARM = 5
+    """Somebody on board gave the alarm: such as a GPU that says that it has many errors."""
 
 
 @enum.unique
@@ -94,6 +96,13 @@ class Counted:
 
 
 @dataclass(frozen=True)
+class Alarm:
+    """Take radiation as raised for the time over which errors are counted."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class SetPolicy:
     policy: Policy
 
@@ -102,7 +111,7 @@ class SetPolicy:
 class Tick: ...
 
 
-Stimulus = Restore | Load | Drop | Command | Counted | SetPolicy | Tick
+Stimulus = Restore | Load | Drop | Command | Counted | Alarm | SetPolicy | Tick
 
 # ---------------------------------------------------------------- instructions
 

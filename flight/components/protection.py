@@ -181,6 +181,11 @@ class Protection(Component[ProtectionHousekeeping, ProtectionParameters]):
         due = self.core.next_due()
         return now + POLL_NS if due is None else min(due, now + POLL_NS)
 
+    def alarm(self, reason: str) -> None:
+        """Somebody on board has a reason for more protection; it is heeded for one window."""
+        self._step(s.Alarm(reason))
+        self.port.wake()
+
     def parameters_changed(self) -> None:
         """Decide by the new parameters from now on."""
         policy = self.parameters.policy()

@@ -23,6 +23,7 @@ from flight.protection.levels import Level
 #   none              no more than that     raised or storm       the measured     MEASURED
 #   none              nothing: it ended     below `blind`         `blind`          NO_FORECAST
 #   none              no pass, or never any quiet                 QUIET            NOTHING
+#   none              less than raised      less, alarm given     RAISED           ALARM
 #
 # A forecast that does not cover now (ended, not begun, lost) counts as `blind`.
 
@@ -51,6 +52,9 @@ class ProtectionLifecycle:
         self.spent = dict.fromkeys(Level, 0)
         """Nanoseconds at each level since the start."""
         self.changes = 0
+        self.alarm = ""
+        """Why somebody gave the alarm; empty: nobody did, or it is over."""
+        self._alarm_until = 0
         self._log = log
         self._now = self._seen = 0
         self._out: list[s.Instruction] = []
@@ -68,12 +72,12 @@ class ProtectionLifecycle:
         return tuple(self._out)
 
     def next_due(self) -> int | None:
-        """When the forecast says something else, in on-board ns."""
-        if self.forecast is None:
-            return None
-        policy = self.policy
-        due = self.forecast.next_change(self._tai(), policy.lead, policy.trail)
-        return None if due is None else due + policy.clock_offset
+        """When the forecast says something else, or an alarm is over, in on-board ns."""
+        due, policy = None, self.policy
+        if self.forecast is not None:
+            due = self.forecast.next_change(self._tai(), policy.lead, policy.trail)
+        times = [] if due is None else [due + policy.clock_offset]
+        return min([*times, self._alarm_until] if self.alarm else times, default=None)
 
     def passes(self) -> tuple[Pass | None, Pass | None]:
         """The pass that the payload is in, and the next one; times are TAI."""
@@ -106,19 +110,22 @@ class ProtectionLifecycle:
                 self._command(stimulus.level)
             case s.Counted():
                 self.meter.look(self._now, stimulus.totals, self.policy.bounds.window)
+            case s.Alarm():
+                self.alarm = stimulus.text
+                self._alarm_until = self._now + self.policy.bounds.window
             case s.SetPolicy():
                 self.policy = stimulus.policy
 
     def _restore(self, restore: s.Restore) -> None:
         commanded, measured, has_forecast = _sound(restore.content)
         self.commanded = commanded
-        self.forecast = restore.forecast if has_forecast else None
+        self.forecast = restore.forecast
         self.measured = measured
         if measured > Radiation.QUIET:  # it was measured before; it ends when a window is over
             bounds = self.policy.bounds
             rate = bounds.storm if measured is Radiation.STORM else bounds.raised
             self.meter.add(self._now, -int(-rate * bounds.window // HOUR), bounds.window)
-        if has_forecast and self.forecast is None:
+        if self.forecast is None and (has_forecast or restore.damage):
             self.state = ForecastState.LOST
             self._tell("forecast_lost", restore.damage or "its file is gone")
 
@@ -146,7 +153,10 @@ class ProtectionLifecycle:
         now_in, _ = self.passes()
         forecast = now_in.radiation if now_in else Radiation.QUIET
         blind = self.policy.blind if self.state in BLIND else Radiation.QUIET
-        self.radiation = max(forecast, self.measured, blind)
+        if self._now >= self._alarm_until:
+            self.alarm = ""
+        alarm = Radiation.RAISED if self.alarm else Radiation.QUIET
+        self.radiation = max(forecast, self.measured, blind, alarm)
         self.why = self._why(forecast, blind)
         if self.commanded is None:
             self.level = self.policy.levels[self.radiation]
@@ -160,6 +170,8 @@ class ProtectionLifecycle:
             return Why.COMMAND
         if self.radiation is Radiation.QUIET:
             return Why.NOTHING
+        if self.radiation > max(forecast, self.measured, blind):
+            return Why.ALARM
         if forecast > self.measured and forecast >= blind:
             return Why.FORECAST
         return Why.MEASURED if self.measured >= blind else Why.NO_FORECAST
@@ -213,6 +225,8 @@ class ProtectionLifecycle:
                 return f"a pass is forecast for another {left_s} s"
             case Why.NO_FORECAST:
                 return "no forecast covers now"
+            case Why.ALARM:
+                return self.alarm
             case Why.MEASURED:
                 return f"{self.rate:.1f} errors an hour"
         return f"{self.rate:.1f} errors an hour, and no pass is forecast"
