@@ -46,9 +46,11 @@ from flight.recovery.doors import (
     ComputerDoor,
     JobsDoor,
     MemoryDoor,
+    OthersDoor,
+    ProtectionDoor,
     RecoveryListener,
 )
-from flight.recovery.table import level_named
+from flight.recovery.table import Ask, level_named
 from flight.storage_client import BoundStorage
 from flight.transfers import paths
 from hal import boards
@@ -143,6 +145,7 @@ class Deployment:
         self.modes = Modes(Mode(mode) if mode in tuple(Mode) else Mode.SAFE)
         self.modes.listen(lambda mode, _reason: self.state.put("mode", int(mode)))
         self.dictionary = dictionary()
+        self.others = OthersDoor()
         self.adaptive = Adaptive(self.executive, self.state)
         self._plug_components()
         self.link = self._ground_link()
@@ -207,7 +210,8 @@ class Deployment:
         plug("executive", self._monitor, SLOW)
         self._plug_recovery(signals, watched, launched)
         self.adaptive.connect(watched, launched)
-        plug("protection", self._protection, SLOW)
+        protecting = plug("protection", self._protection, SLOW)
+        self.others.add(Ask.PROTECTION, ProtectionDoor(protecting).give_alarm)
         plug(
             "watchdog",
             lambda port: Watchdog(
@@ -226,6 +230,7 @@ class Deployment:
             BoardDoor(self.executive, watched),
             JobsDoor(self.executive, launched, self.holds),
             ComputerDoor(self.modes, self.state, given.supervisor),
+            self.others,
             MemoryDoor(self.state),
         )
         chosen = given.configuration

@@ -31,7 +31,7 @@ from flight.recovery.declared import (
     RecoverySettings,
 )
 from flight.recovery.events import RecoveryEvents
-from flight.recovery.ports import Board, Computer, Jobs, Memory
+from flight.recovery.ports import Board, Computer, Jobs, Memory, Others
 from flight.recovery.stimuli import BOARD
 from flight.recovery.strikes import Cause
 from flight.recovery.table import RUNGS, SECOND, Kind, Level, row_of
@@ -53,6 +53,7 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEven
         board: Board,
         jobs: Jobs,
         computer: Computer,
+        others: Others,
         memory: Memory,
         settings: RecoverySettings,
     ) -> None:
@@ -60,6 +61,7 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEven
         self._board = board
         self._jobs = jobs
         self._computer = computer
+        self._others = others
         self._memory = memory
         self._settings = settings
         self.core = RecoveryLifecycle(self._policy(), deque(maxlen=LOG_LENGTH))
@@ -229,6 +231,8 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEven
                 self._computer.reboot(instruction.reason)
             case s.ConfirmSlot():
                 self._confirm_slot(instruction)
+            case s.AskOther():
+                self._ask(instruction)
             case s.Save():
                 self._save(instruction)
             case s.Answer():
@@ -257,6 +261,14 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEven
 
         if not self._board.control("confirm_slot", device, (), ended):
             ended(False, "the board server takes no request")
+
+    def _ask(self, asked: s.AskOther) -> None:
+        """Have another part of the payload do it, or else say what ground should do."""
+        reason = f"GPU {asked.device}: {asked.fault}"
+        if self.core.is_enabled and self._others.ask(asked.what, reason):
+            self.passed_on(asked.device, asked.fault, asked.what.value)
+        else:
+            self.attention(asked.device, asked.fault, asked.what.by_ground)
 
     def _save(self, save: s.Save) -> None:
         saved = None

@@ -12,6 +12,7 @@ from flight.board_signals import DevicePicture
 from flight.boot_cause import LEAVING
 from flight.components.board_monitor import BoardMonitor
 from flight.components.job_runner import JobRunner
+from flight.components.protection import Protection
 from flight.components.recovery import Recovery
 from flight.executive import Executive, Slot
 from flight.job_control.records import WITH_PROCESS, JobPhase
@@ -21,6 +22,7 @@ from flight.persistent import PersistentState
 from flight.ports import Supervisor
 from flight.recovery.ports import Ended
 from flight.recovery.stimuli import Running
+from flight.recovery.table import Ask
 from icd.dictionary import Mode
 
 WHO = "recovery"
@@ -105,6 +107,38 @@ class ComputerDoor:
 
     def enter_safe_mode(self, reason: str) -> None:
         self.modes.change(Mode.SAFE, reason)
+
+
+class OthersDoor:
+    """Implements `flight.recovery.ports.Others`; the deployment adds those that there are."""
+
+    def __init__(self) -> None:
+        self._known: dict[Ask, Callable[[str], bool]] = {}
+
+    def add(self, what: Ask, do: Callable[[str], bool]) -> None:
+        """Let `do` be asked for it: given a reason, it says whether it will."""
+        self._known[what] = do
+
+    def ask(self, what: Ask, reason: str) -> bool:
+        do = self._known.get(what)
+        return do is not None and do(reason)
+
+
+@dataclass(frozen=True)
+class ProtectionDoor:
+    """Has the protection component take radiation as raised."""
+
+    slot: Slot
+
+    def give_alarm(self, reason: str) -> bool:
+        """Whether it takes the alarm."""
+
+        def work() -> None:
+            protection = self.slot.component
+            if isinstance(protection, Protection):
+                protection.alarm(reason)
+
+        return isinstance(self.slot.component, Protection) and self.slot.post(work)
 
 
 @dataclass(frozen=True)

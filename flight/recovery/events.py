@@ -93,6 +93,10 @@ class RecoveryEvents:
     def slot_not_confirmed(self, reason: Text160) -> None:
         """The boot loader was not told that the running slot booted well: {reason}."""
 
+    @event(17, Severity.LOW)
+    def passed_on(self, device: Device, fault: Text32, what: Text64) -> None:
+        """GPU {device}, {fault}: another part of the payload is asked {what}."""
+
     @report(1)
     def strikes(  # type: ignore[empty-body]
         self,

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from flight.board_signals import DevicePicture
 from flight.recovery.stimuli import Running
+from flight.recovery.table import Ask
 
 Ended = Callable[[bool, str], None]
 """Called with whether it was done, and what is said about it."""
@@ -57,6 +58,14 @@ class Computer(Protocol):
 
     def enter_safe_mode(self, reason: str) -> None:
         """Hold all jobs until ground says otherwise."""
+        ...
+
+
+class Others(Protocol):
+    """Parts of the payload that can do something about a fault besides recovery."""
+
+    def ask(self, what: Ask, reason: str) -> bool:
+        """Ask for it; False when nobody on board does it now."""
         ...
 
 

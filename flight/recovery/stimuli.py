@@ -8,7 +8,7 @@ from typing import Any
 
 from flight.board_signals import Condition
 from flight.recovery.strikes import HOUR, Cause
-from flight.recovery.table import SECOND, Level
+from flight.recovery.table import SECOND, Ask, Level
 
 BOARD = 255
 """Stands for the whole board where a device is asked for."""
@@ -195,6 +195,15 @@ class ConfirmSlot:
 
 
 @dataclass(frozen=True)
+class AskOther:
+    """Ask another part of the payload for something, because of a fault."""
+
+    what: Ask
+    device: int
+    fault: str
+
+
+@dataclass(frozen=True)
 class Save:
     """Keep this for the next executive; tell `Saved` of an action when it is durable."""
 
@@ -220,5 +229,14 @@ class Answer:
 
 
 Instruction = (
-    HoldJobs | ReleaseJobs | RecallJobs | Act | Reboot | ConfirmSlot | Save | Tell | Answer
+    HoldJobs
+    | ReleaseJobs
+    | RecallJobs
+    | Act
+    | Reboot
+    | ConfirmSlot
+    | AskOther
+    | Save
+    | Tell
+    | Answer
 )

@@ -122,6 +122,25 @@ WAITS: Mapping[Wait, int] = {
 """How long, in ns."""
 
 
+@enum.unique
+class Ask(enum.Enum):
+    """What another part of the payload is asked for besides the action."""
+
+    PROTECTION = "to protect results better"
+    GOLDEN = "to check memory, and to reload from golden what is lost"
+
+    @property
+    def by_ground(self) -> str:
+        """What ground should do where nobody on board does."""
+        return _BY_GROUND[self]
+
+
+_BY_GROUND = {
+    Ask.PROTECTION: "nobody on board raises protection now; submit jobs with a higher level",
+    Ask.GOLDEN: "nobody on board checks memory now; restart the payload, or have its files verified",
+}
+
+
 @dataclass(frozen=True)
 class Row:
     """What one fault means and what is done about it."""
@@ -139,7 +158,9 @@ class Row:
     is_software_when_repeated: bool = False
     """The same again in the same job, at the same place, is the job's own mistake."""
     advice: str = ""
-    """What ground, or another part of the payload, should do besides."""
+    """What ground should do besides."""
+    ask: Ask | None = None
+    """Who on board is asked for something besides."""
 
 
 L = Level
@@ -166,17 +187,23 @@ XIDS: Mapping[int, Row] = {
     64: Row(
         "row remapping failed",
         L.GPU_RESET,
-        advice="memory is degraded: keep jobs out of the failed rows",
+        advice="no spare row is left, and nothing on board keeps jobs out of the bad one: submit "
+        "small jobs, and none without protection",
     ),
-    74: Row("NVLink error", L.GPU_RESET, advice="when it comes back, use one GPU only"),
+    74: Row(
+        "NVLink error",
+        L.GPU_RESET,
+        advice="jobs of this payload use one GPU each: submit none that needs several",
+    ),
     79: Row("GPU has fallen off the bus", L.RAIL_POWER_CYCLE),
     92: Row(
         "high single-bit ECC error rate",
         L.LOG,
-        advice="raise the protection level; look whether the orbit explains it",
+        advice="look whether the orbit explains it",
+        ask=Ask.PROTECTION,
     ),
     94: Row("contained memory error", L.RESTART_JOB),
-    95: Row("uncontained memory error", L.GPU_RESET, advice="reload what lay in it from golden"),
+    95: Row("uncontained memory error", L.GPU_RESET, ask=Ask.GOLDEN),
     109: Row("context switch timeout", L.GPU_RESET),
     110: Row("security fault", L.GPU_RESET),
     119: Row("GPU system processor timeout", L.GPU_RESET),
@@ -196,23 +223,34 @@ XIDS: Mapping[int, Row] = {
 _COUNTED = "counted by the driver"
 _SAID_BY_XID = "its XID decides"
 
-# Other events of NVML by their type, and the faults of a Jetson by `hal.jetson_faults`.
+# Other events of NVML by their type.
 OTHERS: Mapping[tuple[Kind, int], Row] = {
-    (Kind.ECC_CORRECTED, 0x200): Row("storm of single-bit errors", L.LOG, advice=XIDS[92].advice),
+    (Kind.ECC_CORRECTED, 0x200): Row(
+        "storm of single-bit errors", L.LOG, advice=XIDS[92].advice, ask=Ask.PROTECTION
+    ),
     (Kind.OTHER, 0x400): Row(f"row remapping recorded: {_SAID_BY_XID}", L.LOG, strikes=0),
     (Kind.OTHER, 0x800): Row(f"row remapping failed: {_SAID_BY_XID}", L.LOG, strikes=0),
     (Kind.OTHER, 0x1000): Row(f"poison, contained: {_SAID_BY_XID}", L.LOG, strikes=0),
     (Kind.OTHER, 0x2000): Row(f"poison, not contained: {_SAID_BY_XID}", L.LOG, strikes=0),
     (Kind.OTHER, 0x4000): Row("GPU is unavailable", L.RAIL_POWER_CYCLE),
     (Kind.OTHER, 0x8000): Row("recovery action changed", L.LOG, Wait.GUIDANCE),
-    (Kind.OTHER, 1): Row("over-current, warning", L.LOG, strikes=0),
-    (Kind.OTHER, 2): Row("over-current, critical: the load must fall", L.KILL_CONTEXTS, strikes=2),
-    (Kind.OTHER, 3): Row("over-current throttling", L.LOG, strikes=0),
-    (Kind.OTHER, 4): Row("thermal throttling", L.LOG, strikes=0),
-    (Kind.OTHER, 5): Row("above the hot trip", L.LOG, strikes=0),
-    (Kind.OTHER, 6): Row("above the critical trip: the load must fall", L.KILL_CONTEXTS),
     (Kind.ECC_UNCORRECTED, 2): Row(f"double-bit error: {_SAID_BY_XID}", L.LOG, strikes=0),
-    (Kind.ECC_UNCORRECTED, 8): Row("uncorrected memory error", L.RESTART_JOB),
+}
+
+# The faults of a Jetson by `hal.jetson_faults.JetsonFault`. What slows the module down protects
+# it; what comes close to its limits ends the load that brought it there; a module that passed its
+# critical trip has switched itself off, and only its rail brings it back.
+JETSON: Mapping[tuple[Kind, int], Row] = {
+    (Kind.OTHER, 1): Row("over-current, warning: it slows down", L.LOG, strikes=0),
+    (Kind.OTHER, 2): Row("over-current, critical: the load ends", L.RESTART_JOB, strikes=2),
+    (Kind.OTHER, 3): Row("over-current: it slowed down", L.LOG, strikes=0),
+    (Kind.OTHER, 4): Row("heat: it slows down", L.LOG, strikes=0),
+    (Kind.OTHER, 5): Row("above the hot trip: the load ends", L.RESTART_JOB, strikes=2),
+    (Kind.OTHER, 6): Row("above the critical trip: it switches itself off", L.RAIL_POWER_CYCLE),
+    (Kind.ECC_CORRECTED, 7): Row(f"corrected memory error: {_COUNTED}", L.LOG, strikes=0),
+    (Kind.ECC_UNCORRECTED, 8): Row(
+        "uncorrected memory error, of GPU and processors alike", L.RESTART_JOB, ask=Ask.GOLDEN
+    ),
 }
 
 ANY: Mapping[Kind, Row] = {
@@ -246,7 +284,7 @@ def row_of(kind: Kind, code: int) -> Row:
     """The row of a fault."""
     if kind is Kind.XID and code in XIDS:
         return XIDS[code]
-    return OTHERS.get((kind, code)) or ANY[kind]
+    return OTHERS.get((kind, code)) or JETSON.get((kind, code)) or ANY[kind]
 
 
 def controls_up_to(level: Level) -> tuple[str, ...]:

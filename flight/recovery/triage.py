@@ -59,6 +59,8 @@ class Triage:
         level = self.strikes.level(row, count)
         if row.advice:
             self._tell("attention", cause.device, cause.words, row.advice)
+        if row.ask is not None:
+            self._out.append(s.AskOther(row.ask, cause.device, cause.words))
         case = self._case_of(cause.device)
         if cause.kind is Kind.LOST and self._is_known(cause.device, level):
             self._tell("fault_noted", cause.device, f"{cause.words}: {_KNOWN}")

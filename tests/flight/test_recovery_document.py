@@ -1,4 +1,4 @@
-"""The table in docs/recovery.md is the table that flies.
+"""The tables in docs/recovery.md are those that fly.
 
 To make it anew: `python -m tests.flight.test_recovery_document`.
 """
@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flight.recovery.table import XIDS, Level, Row, Wait
+import pytest
+
+from flight.recovery.table import JETSON, XIDS, Level, Row, Wait
+from hal.jetson_faults import JetsonFault
 
 PAGE = Path(__file__).parents[2] / "docs" / "recovery.md"
-BEGIN, END = "<!-- table: see tests/flight/test_recovery_document.py -->\n", "<!-- end of table -->"
+BEGIN, END = "<!-- {}: see tests/flight/test_recovery_document.py -->\n", "<!-- end of table -->"
 WAITS = {
     Wait.NOTHING: "",
     Wait.COMPANION: "any other XID",
@@ -25,21 +28,51 @@ def _row(code: int, row: Row) -> str:
         waits = ", ".join(f"{xid} → L{int(level)}" for xid, level in row.companions.items())
     if row.boundary > Level.LOG:
         waits = f"L{int(row.boundary)} at the boundary"
-    return f"| {code} | {row.meaning} | {row.level.words} | {waits} | {row.advice} |"
+    return f"| {code} | {row.meaning} | {row.level.words} | {waits} | {_besides(row)} |"
 
 
-def table() -> str:
-    """The table of XIDs in Markdown."""
-    head = ["| XID | meaning | action | waits for | and besides |", "|---|---|---|---|---|"]
-    return "\n".join([*head, *(_row(code, row) for code, row in sorted(XIDS.items()))]) + "\n"
+def _besides(row: Row) -> str:
+    asked = f"asks {row.ask.value}" if row.ask else ""
+    return "; ".join(filter(None, (asked, row.advice)))
 
 
-def test_the_page_shows_the_table_that_flies() -> None:
-    shown = PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
-    assert shown == table()
+def _of_jetson(code: int, row: Row) -> str:
+    return f"| {code} | {row.meaning} | {row.level.words} | {_besides(row)} |"
+
+
+def _table(*lines: str) -> str:
+    return "\n".join(lines) + "\n"
+
+
+TABLES = {
+    "XIDs": _table(
+        "| XID | meaning | action | waits for | and besides |",
+        "|---|---|---|---|---|",
+        *(_row(code, row) for code, row in sorted(XIDS.items())),
+    ),
+    "Jetson": _table(
+        "| code | meaning | action | and besides |",
+        "|---|---|---|---|",
+        *(
+            _of_jetson(code, row)
+            for (_, code), row in sorted(JETSON.items(), key=lambda x: x[0][1])
+        ),
+    ),
+}
+"""The tables in Markdown, by the word that stands before them."""
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_page_shows_the_table_that_flies(name: str) -> None:
+    shown = PAGE.read_text(encoding="utf-8").partition(BEGIN.format(name))[2].partition(END)[0]
+    assert shown == TABLES[name]
+
+
+def test_every_fault_of_a_jetson_has_a_row_of_its_kind() -> None:
+    assert [code for _, code in JETSON] == [int(fault) for fault in JetsonFault]
 
 
 if __name__ == "__main__":
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    PAGE.write_text(before + BEGIN + table() + END + after, encoding="utf-8")
+    for name, table in TABLES.items():
+        before, mark, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN.format(name))
+        PAGE.write_text(before + mark + table + END + rest.partition(END)[2], encoding="utf-8")

@@ -17,7 +17,7 @@ from flight.job_holds import JobHolds
 from flight.recovery.declared import RecoverySettings
 from flight.recovery.ports import Ended
 from flight.recovery.stimuli import Running
-from flight.recovery.table import Level
+from flight.recovery.table import Ask, Level
 from hal.device import FaultKind
 from icd.failures import FailureCode
 
@@ -29,7 +29,7 @@ class Payload:
         self.jobs = Running(frozenset({(1, 1)}))
         self.log: list[Any] = []
         self.saved: dict[str, object] = {}
-        self.is_taking = True
+        self.is_taking = self.is_listening = True
         self.is_disk_well = True
         self.ended: list[Ended] = []
         self.bench = Bench("recovery", 8)
@@ -38,7 +38,7 @@ class Payload:
 
     def plug(self) -> None:
         """Begin with a new component."""
-        self.recovery = Recovery(self.bench.port, self, self, self, self, self.settings)
+        self.recovery = Recovery(self.bench.port, self, self, self, self, self, self.settings)
         self.bench.plug(self.recovery)
 
     def fault(self, code: int, device: int = 0) -> None:
@@ -78,6 +78,10 @@ class Payload:
     def enter_safe_mode(self, reason: str) -> None:
         self.log.append(("safe mode", reason))
 
+    def ask(self, what: Ask, reason: str) -> bool:
+        self.log.append((what, reason))
+        return self.is_listening
+
     def load(self) -> dict[str, object]:
         return self.saved
 
@@ -103,6 +107,29 @@ def test_only_processes_of_our_jobs_may_be_killed(payload: Payload) -> None:
     payload.bench.do("act", 2, 0)
     payload.bench.step(2.5)
     assert ("kill_contexts", 0, [(100, 7)]) in payload.log
+
+
+@pytest.mark.verifies("VA-RCV-14")
+def test_another_part_of_the_payload_is_asked_once_for_each_event(payload: Payload) -> None:
+    for _ in range(2):
+        payload.fault(92)
+    assert payload.log.count((Ask.PROTECTION, "GPU 0: XID 92")) == 1
+    assert payload.bench.events("passed_on") == [(0, "XID 92", Ask.PROTECTION.value)]
+    assert payload.bench.events("attention") == [
+        (0, "XID 92", "look whether the orbit explains it")
+    ]
+
+
+@pytest.mark.verifies("VA-RCV-14")
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_what_nobody_on_board_does_is_said_to_ground(payload: Payload, is_enabled: bool) -> None:
+    payload.is_listening = not is_enabled
+    if not is_enabled:
+        payload.bench.do("disable")
+    payload.fault(95)
+    assert payload.bench.events("passed_on") == []
+    assert payload.bench.events("attention") == [(0, "XID 95", Ask.GOLDEN.by_ground)]
+    assert payload.log.count((Ask.GOLDEN, "GPU 0: XID 95")) == is_enabled
 
 
 def test_a_board_server_that_takes_nothing_leads_on_up_the_ladder(payload: Payload) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from operator_at import Operator
 
+from flight.adaptive.stimuli import Why
 from flight.boot_cause import Boot, BootCause
 from flight.configuration import Configuration, RecoverySettings, from_mapping
 from flight.executive import SECOND
 from flight.jobs.registry import by_name
-from flight.recovery.table import OTHERS, XIDS, Kind, Level, Wait
+from flight.recovery.table import JETSON, OTHERS, XIDS, Kind, Level, Wait
 from flight.simulated.launcher import Behaviour
 from flight.simulated.payload import SimulatedPayload
 from hal.device import FaultKind
@@ -81,13 +82,13 @@ def test_every_xid_leads_to_the_action_of_its_row_and_the_job_goes_on(code: int)
 
 
 @pytest.mark.verifies("VA-RCV-01")
-@pytest.mark.parametrize(("kind", "code"), sorted(OTHERS))
+@pytest.mark.parametrize(("kind", "code"), sorted({**OTHERS, **JETSON}))
 def test_every_other_fault_leads_to_the_action_of_its_row(kind: Kind, code: int) -> None:
     operator = operator_of()
     submit(operator)
     operator.payload.board.fault(FaultKind(int(kind)), code)
     operator.settle(60)
-    level = OTHERS[kind, code].level
+    level = {**OTHERS, **JETSON}[kind, code].level
     assert started(operator) == ([int(level)] if level else [])
 
 
@@ -410,6 +411,18 @@ def test_a_slot_that_did_not_boot_is_not_confirmed_and_safe_mode_follows() -> No
     assert "did not boot" in failed.values["reason"]
     assert operator.payload.board.confirmed == []
     assert operator.payload.deployment.modes.now is Mode.SAFE
+
+
+@pytest.mark.verifies("VA-RCV-14")
+def test_a_gpu_with_many_errors_has_adaptive_jobs_protected_better_for_a_while() -> None:
+    operator = operator_of()
+    operator.payload.board.fault(FaultKind.XID, 92)
+    operator.settle(15)
+    (raised,) = operator.seen("protection.raised")
+    assert raised.values["reason"] == "GPU 0: XID 92"
+    assert operator.housekeeping["protection"]["why"] == Why.ALARM
+    operator.settle(1830)
+    assert len(operator.seen("protection.lowered")) == 1
 
 
 @pytest.mark.verifies("VA-RCV-13")
