@@ -137,7 +137,7 @@ class Ask(enum.Enum):
 
 _BY_GROUND = {
     Ask.PROTECTION: "nobody on board raises protection now; submit jobs with a higher level",
-    Ask.GOLDEN: "nobody on board checks memory now; restart the payload, or have its files verified",
+    Ask.GOLDEN: "nobody on board checks memory now; verify its files, or restart the payload",
 }
 
 
