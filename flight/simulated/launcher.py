@@ -284,7 +284,7 @@ class SimulatedLauncher:
         self._next_pid += 1
         step = committed_step(bytes(self._storage.files.get(body["resume"] or "", b"")))
         named = {"job_id": job, "pid": self._next_pid, "start_time": now // MILLISECOND}
-        page = SimulatedPage(SimulatedStatus(**named, step=step))
+        page = SimulatedPage(SimulatedStatus(**named, step=step, level=Level(body["level"])))
         self.pages[job] = page
         behaviour = self.behaviours.get(job, self.default)
         self.running[job] = SimulatedJob(page, body["folder"], behaviour, self._storage)

@@ -23,6 +23,7 @@ from flight.job_control.records import (
     Policy,
 )
 from flight.job_ports import PagePhase
+from flight.protection.levels import TALLIES, Level, Protection
 from flight.simulated.launcher import Behaviour, SimulatedStatus
 
 P = JobPhase
@@ -45,6 +46,7 @@ STIMULI: dict[str, s.About] = {
     "resume": s.Resume(JOB),
     "forget": s.Forget(JOB),
     "priority": s.SetPriority(JOB, 3),
+    "protection": s.SetProtection(JOB, Protection.DMR),
     "prepared": s.Prepared(JOB, {}, None),
     "input missing": s.NotPrepared(JOB, "no text", True),
     "storage fails": s.NotPrepared(JOB, "EIO", False),
@@ -258,6 +260,7 @@ STATUSES = st.builds(
     commit_step=st.integers(0, 50),
     commit_slot=st.integers(0, 2),
     commit_count=st.integers(0, 5),
+    tally=st.integers(0, 3).map(lambda count: (count,) * TALLIES),
 )
 MAYBE = st.none() | STATUSES
 EXITS = st.builds(
@@ -280,6 +283,8 @@ ANY: st.SearchStrategy[s.Stimulus] = st.one_of(
     st.builds(s.Resume, JOBS),
     st.builds(s.Forget, JOBS),
     st.builds(s.SetPriority, JOBS, st.integers(0, 3)),
+    st.builds(s.SetProtection, JOBS, st.sampled_from(Protection)),
+    st.builds(s.Adapt, st.sampled_from(Level)),
     st.builds(s.Prepared, JOBS, st.just({}), st.none() | COMMITS),
     st.builds(s.NotPrepared, JOBS, TEXT, st.booleans()),
     st.builds(s.Launched, JOBS, PIDS, st.just(0)),
@@ -338,6 +343,7 @@ def check(core: JobLifecycle) -> None:
         assert (record.pid == 0) or record.phase in WITH_PROCESS
         assert record.phase is not P.INTERRUPTED
     assert set(core.jobs) == set(core.runs)
+    assert set(core.ledgers) <= set(core.jobs)
 
 
 # ---------------------------------------------------------------- a world that keeps its word
