@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from flight.campaign import address
 from flight.campaign.address import Address
 from flight.campaign.draws import Draws
 from flight.campaign.kernels.subject import Subject
@@ -20,7 +19,6 @@ class Prepared:
 
     trial: Trial
     number: int
-    step: int
     faults: tuple[Address, ...]
 
     def printed(self) -> dict[str, Any]:
@@ -73,15 +71,11 @@ class Laboratory:
         chosen = self.campaign.file.kernel[trial.kernel]
         draws = Draws(self.campaign.file.seed, number)
         source = draws.below(chosen.inputs)
-        step = subject.step_of(source)
-        offered = subject.opportunities(trial.shield, source)
         faults: tuple[Address, ...] = ()
         if trial.site is not None and trial.model is not None:
-            faults = tuple(
-                address.draw(trial.site, trial.model, offered, draws, step)
-                for _ in range(chosen.upsets)
-            )
-        return Prepared(trial, source, step, faults)
+            where = trial.shield, trial.site, trial.model
+            faults = subject.draw(where, source, chosen.upsets, draws)
+        return Prepared(trial, source, faults)
 
     def run(self, prepared: Prepared) -> Ended:
         """Run a trial in this process."""

@@ -43,11 +43,11 @@ def built_in() -> Kinds:
 class CampaignFile:
     """What stands in a campaign file."""
 
+    kernel: dict[str, Any] = field(metadata=NAMED)
     name: str = text()
     seed: int = whole(0, 2**63 - 1)
     trials: int = whole(1, 10_000_000)
     """With a fault, of each kernel at each level."""
-    kernel: dict[str, Any] = field(metadata=NAMED)
     no_fault: int = whole(0, 10_000_000, 0)
     """Without one, of each kernel at each level."""
     levels: tuple[str, ...] = words(

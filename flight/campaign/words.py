@@ -68,6 +68,10 @@ MODELS_OF = {
 """What befalls the sites that hold no array; a campaign does not choose among these."""
 
 
+OF_SYSTEM = tuple(MODELS_OF)
+"""Sites that a whole payload offers."""
+
+
 def models_of(site: Site, chosen: tuple[Model, ...]) -> tuple[Model, ...]:
     """The models that a campaign which chose some runs at a site."""
     return MODELS_OF.get(site, chosen)

@@ -177,6 +177,13 @@ class SimulatedPayload:
         """Send one telecommand packet, authenticated and in sequence."""
         self._send(Kind.TELECOMMAND, packet)
 
+    def receive(self, octets: bytes) -> None:
+        """Octets arrive from the station, whatever they are."""
+        executive = self.deployment.executive
+        executive.now = self.now
+        self.deployment.link.receive(b"station", octets)
+        executive.drain()
+
     def reboot(self, saved: dict[str, Any] | None = None) -> None:
         """The executive ends without warning; the next one starts from what was saved."""
         if saved is None:
@@ -187,10 +194,7 @@ class SimulatedPayload:
     def _send(self, kind: Kind, body: bytes) -> None:
         self._sequence += 1
         message = LinkMessage(kind, self.configuration.payload_id, STATION, self._sequence, body)
-        executive = self.deployment.executive
-        executive.now = self.now
-        self.deployment.link.receive(b"station", link.pack(message, KEY))
-        executive.drain()
+        self.receive(link.pack(message, KEY))
 
     def _identity(self, _routing: bytes, _message: bytes) -> None:
         self.identities += 1

@@ -9,11 +9,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from flight.campaign import address
 from flight.campaign.address import Address, Opportunity
 from flight.campaign.bench import Bench, MemoryLost
+from flight.campaign.draws import Draws
 from flight.campaign.outcomes import Ended, classify, deviation, found_in, is_same
 from flight.campaign.patterns import Array
-from flight.campaign.words import Outcome, Shield
+from flight.campaign.words import Model, Outcome, Shield, Site
 from flight.edac.code import Code
 from flight.jobs.api import JobError
 from flight.protection.levels import Tally
@@ -24,14 +26,13 @@ Arrays = Mapping[str, Array]
 class Subject(Protocol):
     """Something that faults are injected into."""
 
-    def opportunities(self, shield: Shield, number: int) -> Sequence[Opportunity]:
-        """Everything that a fault can strike while input `number` is worked on."""
+    def draw(
+        self, trial: tuple[Shield, Site, Model], number: int, count: int, draws: Draws
+    ) -> tuple[Address, ...]:
+        """Faults that strike while input `number` is worked on."""
 
     def attempt(self, shield: Shield, number: int, faults: Sequence[Address]) -> Ended:
         """Work on input `number` with these faults, and say what became of it."""
-
-    def step_of(self, number: int) -> int:
-        """The step of the job at which input `number` stands."""
 
     def timed(self, shield: Shield) -> Callable[[], None] | None:
         """One run without a fault, to be timed; None where time says nothing."""
@@ -68,8 +69,17 @@ class ArrayKernel:
         return 0
 
     def opportunities(self, shield: Shield, number: int) -> Sequence[Opportunity]:
-        """See `Subject`."""
-        return self._prepared(shield, number)[1]
+        """Everything that a fault can strike while input `number` is worked on."""
+        offered: Sequence[Opportunity] = self._prepared(shield, number)[1]
+        return offered
+
+    def draw(
+        self, trial: tuple[Shield, Site, Model], number: int, count: int, draws: Draws
+    ) -> tuple[Address, ...]:
+        """See `Subject`: each fault equally likely over all octets, or operations, of its site."""
+        shield, site, model = trial
+        offered, step = self.opportunities(shield, number), self.step_of(number)
+        return tuple(address.draw(site, model, offered, draws, step) for _ in range(count))
 
     def attempt(self, shield: Shield, number: int, faults: Sequence[Address]) -> Ended:
         """See `Subject`. A process that would have died of an exception is a crash."""

@@ -6,8 +6,9 @@ from flight.campaign.kernels.edac_region import EdacRegion, EdacRegionSettings
 from flight.campaign.kernels.imaging import Imaging, ImagingSettings
 from flight.campaign.kernels.matmul import Matmul, MatmulSettings
 from flight.campaign.kernels.nanogpt_step import NanogptStep, NanogptStepSettings
+from flight.campaign.kernels.payload import Payload, PayloadSettings
 from flight.campaign.plan import Kind, Kinds
-from flight.campaign.words import Shield, Site
+from flight.campaign.words import OF_SYSTEM, Shield, Site
 
 _MEMORY = (Shield.NONE, Shield.EDAC)
 _RESULTS = (*_MEMORY, Shield.ABFT, Shield.DMR, Shield.TMR)
@@ -20,4 +21,5 @@ KINDS: Kinds = {
     ),
     "imaging": Kind(ImagingSettings, Imaging, (Site.HOST, *_INSIDE), _RESULTS),
     "edac-region": Kind(EdacRegionSettings, EdacRegion, (Site.HOST,), _MEMORY),
+    "payload": Kind(PayloadSettings, Payload, OF_SYSTEM, (Shield.SYSTEM,)),
 }
