@@ -7,13 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # jobs bring their own threads; see docs/jobs.md
 
 from flight.jobs.api import LocalJob
 from flight.jobs.declaration import JobDeclaration
 from flight.jobs.registry import by_name
+
+if TYPE_CHECKING:
+    from hal.compute import ComputeDevice
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,12 @@ def run_local(
     folder: Path,
     on_progress: Callable[[LocalJob], None] | None = None,
     on_log: Callable[[str], None] | None = None,
+    device: ComputeDevice | None = None,
 ) -> LocalResult:
     """Run the job `name` to its end and publish its outputs in `folder`.
 
     `settings` are parameters as typed ("size": "256"); a file parameter is a path on this machine.
+    It computes on `device`, which is closed at the end, or on this machine's processor.
     Raises LookupError for an unknown job, icd FieldError for a setting, JobError for the rest.
     """
     declaration = by_name(name)
@@ -43,7 +48,13 @@ def run_local(
     words = {key: files[key].name if key in files else text for key, text in settings.items()}
     parameters = declaration.parse(words)
     job = LocalJob(
-        declaration, parameters, folder, inputs=files, on_progress=on_progress, on_log=on_log
+        declaration,
+        parameters,
+        folder,
+        inputs=files,
+        on_progress=on_progress,
+        on_log=on_log,
+        device=device,
     )
     try:
         entry_of(declaration)(job)
