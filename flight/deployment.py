@@ -53,6 +53,7 @@ from flight.recovery.doors import (
 from flight.recovery.table import Ask, level_named
 from flight.storage_client import BoundStorage
 from flight.transfers import paths
+from flight.transfers.mends import WatchedStorage
 from hal import boards
 from icd.dictionary import Dictionary, Mode
 from icd.identity import Identity
@@ -139,6 +140,7 @@ class Deployment:
         saved, senseless = sensible(given.saved)
         self._lost = [*given.lost, *(f"saved {name}: makes no sense" for name in senseless)]
         self.state = PersistentState(given.storage, saved)
+        self.looked_at = WatchedStorage(given.storage)
         self.boots = self.state.get("boots", 0) + 1
         self.cause = cause_of(saved, given.boot)
         mode = self.state.get("mode", 0)
@@ -206,7 +208,7 @@ class Deployment:
         self.modes.listen(lambda mode, _reason: self._hold_in_safe_mode(mode))
         self._hold_in_safe_mode(self.modes.now)
         given.launcher.through(launched.post)
-        plug("files", lambda port: FileStore(port, self._storage(port)), BULK, depth=256)
+        plug("files", self._file_store, BULK, depth=256)
         plug("executive", self._monitor, SLOW)
         self._plug_recovery(signals, watched, launched)
         self.adaptive.connect(watched, launched)
@@ -263,6 +265,7 @@ class Deployment:
             given.job_settings,
         )
         runner.adapt(self.adaptive.jobs.level)
+        runner.on_unkillable = lambda job, pid: self.listener.unkillable_job(job, pid)
         if self.holds.reason:
             runner.hold(self.holds.reason)
         return runner
@@ -292,8 +295,13 @@ class Deployment:
         apid = next(apid for known, apid, _ in INSTANCES if known == name)
         return self.executive.plug(name, apid, factory, group, **options)
 
+    def _file_store(self, port: Port) -> FileStore:
+        store = FileStore(port, self._storage(port))
+        self.looked_at.found = store.looked_at
+        return store
+
     def _storage(self, port: Port) -> Storage:
-        return BoundStorage(self.given.storage, port.post_answer)
+        return BoundStorage(self.looked_at, port.post_answer)
 
     def _period_of(self, name: str) -> int:
         chosen = self.given.configuration.housekeeping

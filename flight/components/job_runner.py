@@ -6,7 +6,7 @@ What is to be done is decided in `job_runner_lifecycle`; this file does it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Annotated
 
@@ -78,6 +78,8 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
         self._display = Display(self.core, self.status, port.clock)
         self._stimuli: deque[s.Stimulus] = deque()
         self._is_stepping = False
+        self.on_unkillable: Callable[[int, int], None] = lambda _job, _pid: None
+        """Called with a job and the pid of its process, which was killed and lives on."""
         self._early: deque[s.Stimulus | None] = deque(maxlen=EARLY)
         self._read_at: int | None = None
 
@@ -306,6 +308,8 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
 
     def _tell(self, told: s.Tell) -> None:
         getattr(self, told.event)(*told.values)
+        if told.event == "job_unkillable":
+            self.on_unkillable(*map(int, told.values))
         counter = COUNTER_OF.get(told.event)
         if counter:
             setattr(self.hk, counter, getattr(self.hk, counter) + 1)

@@ -42,6 +42,8 @@ POLL_NS = SECOND // 10
 DEFERRED_POLL_NS = SECOND
 LOG_LENGTH = 1024
 MOST_DEVICES = 64
+JOBS_DEVICE = 0
+"""The GPU that jobs compute on."""
 
 
 class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEvents):
@@ -189,6 +191,14 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEven
             text = f"process {pid}"
             self._step(s.Fault(Cause(BOARD, Kind.UNKILLABLE, 0), text, self.port.clock(), pid))
             self.port.wake()
+
+    def unkillable_job(self, job: int, pid: int) -> None:
+        """A process of a job was killed and lives on: only a reset, or less power, ends it."""
+        self.hk.faults += 1
+        self._look()
+        cause = Cause(JOBS_DEVICE, Kind.JOB_UNKILLABLE, 0)
+        self._step(s.Fault(cause, f"process {pid} of job {job}", pid, job))
+        self.port.wake()
 
     def _look(self) -> None:
         """Tell the core of jobs and readings, where they are new."""

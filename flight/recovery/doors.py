@@ -174,6 +174,10 @@ class RecoveryListener:
         """The supervisor killed a worker, and it lives on."""
         self._post(lambda recovery: recovery.unkillable(worker, pid))
 
+    def unkillable_job(self, job: int, pid: int) -> None:
+        """The process of a job was killed, and it lives on."""
+        self._post(lambda recovery: recovery.unkillable_job(job, pid))
+
     def _post(self, tell: Callable[[Recovery], None]) -> None:
         def work() -> None:
             recovery = self.slot.component

@@ -99,6 +99,8 @@ class Kind(enum.IntEnum):
     """The board server was killed and lives on: the driver holds it."""
     ORDER = 18
     """A telecommand."""
+    JOB_UNKILLABLE = 19
+    """A process of a job was killed and lives on: the driver holds it."""
 
 
 @enum.unique
@@ -262,6 +264,7 @@ ANY: Mapping[Kind, Row] = {
     Kind.OVERFLOW: Row("faults were left out", L.LOG, strikes=0),
     Kind.SILENT: Row("the driver answers no board server", L.RAIL_POWER_CYCLE, strikes=0),
     Kind.UNKILLABLE: Row("the driver holds a killed board server", L.RAIL_POWER_CYCLE, strikes=0),
+    Kind.JOB_UNKILLABLE: Row("the driver holds a killed job", L.GPU_RESET, strikes=0),
     Kind.ORDER: Row("by telecommand", L.LOG, strikes=0),
 }
 """For what is in no table above."""

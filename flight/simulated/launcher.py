@@ -42,6 +42,8 @@ class Behaviour:
     """It does not look at its status page."""
     is_stubborn: bool = False
     """SIGTERM does not end it."""
+    is_held: bool = False
+    """The driver holds it: no signal ends it until `let_go`."""
 
 
 class SimulatedStatus(NamedTuple):
@@ -100,6 +102,8 @@ class SimulatedJob:
         self.rss_peak = 50 * MIB
         self.ended: tuple[int | None, int | None, str] | None = None
         """Exit status, signal and the limit that was exceeded, once it has ended."""
+        self.is_held = behaviour.is_held
+        self.is_killed = False
         self._folder = folder
         self._storage = storage
         self._next_step: int | None = None
@@ -115,6 +119,9 @@ class SimulatedJob:
 
     def kill(self, number: int) -> None:
         """A signal arrives."""
+        self.is_killed |= number == SIGKILL
+        if self.is_held:
+            return
         if number == SIGKILL or not self.behaviour.is_stubborn:
             self.ended = self.ended or (None, number, "asked")
 
@@ -270,9 +277,22 @@ class SimulatedLauncher:
         elif kind == "kill":
             self.kills.append((job, body["signal"]))
             if job in self.running:
-                self.running[job].kill(body["signal"])
+                self._kill(job, self.running[job], body["signal"])
         elif kind == "acknowledge":
             self.exits.pop(job, None)
+
+    def _kill(self, job: int, process: SimulatedJob, number: int) -> None:
+        was_killed = process.is_killed
+        process.kill(number)
+        if process.is_held and process.is_killed and not was_killed:
+            self._send("unkillable", {"job_id": job, "pid": process.page.status.pid})
+
+    def let_go(self) -> None:
+        """The driver lets go of every process that it held; those that were killed end."""
+        for process in self.running.values():
+            process.is_held = False
+            if process.is_killed:
+                process.kill(SIGKILL)
 
     def _launch(self, body: dict[str, Any], now: int) -> None:
         job = body["job_id"]

@@ -211,6 +211,36 @@ def test_a_board_server_that_no_kill_ends_leads_straight_to_rail_power() -> None
     assert started(operator) == [5]
 
 
+@pytest.mark.verifies("VA-RCV-15")
+@pytest.mark.parametrize("cured_by", ["gpu_reset", "rail_power_cycle"])
+def test_a_job_that_no_kill_ends_leads_to_a_reset_and_on_to_rail_power(cured_by: str) -> None:
+    operator = operator_of()
+    board, launcher = operator.payload.board, operator.payload.launcher
+    launcher.default = Behaviour(steps=100_000, hang_at=3, is_held=True)
+    job = submit(operator)
+    operator.send("jobs.cancel", job)
+    while cured_by not in [action for _, action, _ in board.done]:
+        operator.settle(1)
+    operator.settle(board.durations[cured_by] / SECOND)
+    launcher.let_go()
+    operator.settle(30)
+    expected = [3] if cured_by == "gpu_reset" else [3, 4, 5]
+    assert started(operator) == expected
+    assert len(operator.seen("jobs.job_unkillable")) == 1
+    assert [e.values["level"] for e in operator.seen("recovery.recovered")] == expected[-1:]
+    assert len(operator.seen("jobs.job_cancelled")) == 1
+
+
+@pytest.mark.verifies("VA-RCV-15")
+def test_a_job_that_no_kill_ends_is_said_to_call_for_a_reset_that_is_not_allowed() -> None:
+    operator = operator_of("L1")
+    operator.payload.launcher.default = Behaviour(steps=100_000, hang_at=3, is_held=True)
+    operator.send("jobs.cancel", submit(operator))
+    operator.settle(60)
+    (withheld,) = operator.seen("recovery.withheld")
+    assert withheld.values["level"] == 3
+
+
 @pytest.mark.verifies("VA-RCV-06")
 def test_a_driver_that_hangs_every_board_server_leads_to_rail_power_once() -> None:
     operator = operator_of("L4")
