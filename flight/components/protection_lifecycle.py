@@ -41,7 +41,8 @@ class ProtectionLifecycle:
         self.policy = policy or s.Policy()
         self.radiation = Radiation.QUIET
         self.level = self.policy.levels[Radiation.QUIET]
-        self.why = Why.NOTHING
+        self.cause = Why.NOTHING
+        """Of the radiation; the level may be set by telecommand."""
         self.commanded: Level | None = None
         self.forecast: Forecast | None = None
         self.state = ForecastState.NONE
@@ -54,7 +55,7 @@ class ProtectionLifecycle:
         self.changes = 0
         self.alarm = ""
         """Why somebody gave the alarm; empty: nobody did, or it is over."""
-        self._alarm_until = 0
+        self._alarm_since = self._alarm_until = 0
         self._log = log
         self._now = self._seen = 0
         self._out: list[s.Instruction] = []
@@ -112,6 +113,7 @@ class ProtectionLifecycle:
                 self.meter.look(self._now, stimulus.totals, self.policy.bounds.window)
             case s.Alarm():
                 self.alarm = stimulus.text
+                self._alarm_since = self._now
                 self._alarm_until = self._now + self.policy.bounds.window
             case s.SetPolicy():
                 self.policy = stimulus.policy
@@ -153,11 +155,11 @@ class ProtectionLifecycle:
         now_in, _ = self.passes()
         forecast = now_in.radiation if now_in else Radiation.QUIET
         blind = self.policy.blind if self.state in BLIND else Radiation.QUIET
-        if self._now >= self._alarm_until:
+        if not self._alarm_since <= self._now < self._alarm_until:
             self.alarm = ""
         alarm = Radiation.RAISED if self.alarm else Radiation.QUIET
         self.radiation = max(forecast, self.measured, blind, alarm)
-        self.why = self._why(forecast, blind)
+        self.cause = self._cause(forecast, blind)
         if self.commanded is None:
             self.level = self.policy.levels[self.radiation]
         else:
@@ -165,9 +167,12 @@ class ProtectionLifecycle:
         if is_first or before != (self.radiation, self.level):
             self._change(before, is_first)
 
-    def _why(self, forecast: Radiation, blind: Radiation) -> Why:
-        if self.commanded is not None:
-            return Why.COMMAND
+    @property
+    def why(self) -> Why:
+        """What decided the level."""
+        return self.cause if self.commanded is None else Why.COMMAND
+
+    def _cause(self, forecast: Radiation, blind: Radiation) -> Why:
         if self.radiation is Radiation.QUIET:
             return Why.NOTHING
         if self.radiation > max(forecast, self.measured, blind):
@@ -216,10 +221,12 @@ class ProtectionLifecycle:
 
     def reason(self) -> str:
         """Why radiation and level are what they are, as a sentence's end."""
+        said = self._said()
+        return said if self.commanded is None else f"{said}; the level is set by telecommand"
+
+    def _said(self) -> str:
         inside, _ = self.passes()
-        match self.why:
-            case Why.COMMAND:
-                return "the level is set by telecommand"
+        match self.cause:
             case Why.FORECAST if inside is not None:
                 left_s = (inside.end + self.policy.trail - self._tai()) // SECOND
                 return f"a pass is forecast for another {left_s} s"

@@ -405,6 +405,6 @@ def test_messages_about_unknown_jobs_do_no_harm() -> None:
 def test_every_event_that_the_lifecycle_tells_is_declared() -> None:
     declared = {entry.name for entry in JobRunner.declaration.events}
     assert len(declared) == 29
-    assert set(JobRunner.declaration.commands) == set(range(1, 8))
+    assert set(JobRunner.declaration.commands) == set(range(1, 9))
     assert JobRunner.dictionary("jobs", 5).reports[0].name == "status"
     assert JOBS[7].fragment().hash

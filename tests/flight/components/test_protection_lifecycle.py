@@ -212,6 +212,26 @@ def test_what_was_kept_and_makes_no_sense_is_taken_as_nothing(content: dict[str,
     assert core.commanded is None
 
 
+def test_an_alarm_raises_for_one_window_and_not_for_ever_when_the_clock_goes_back() -> None:
+    core = fresh()
+    assert told(core.step(NOW, s.Alarm("XID 92 on GPU 0"))) == ["raised"]
+    assert (core.level, core.why, core.reason()) == (DMR, Why.ALARM, "XID 92 on GPU 0")
+    assert core.next_due() == NOW + HOUR // 2
+    core.step(NOW + HOUR // 2, s.Tick())
+    assert core.level is ABFT
+    core.step(NOW, s.Alarm("XID 92 on GPU 0"))
+    core.step(NOW - 300 * HOUR, s.Tick())
+    assert core.level is ABFT
+
+
+def test_a_commanded_level_is_said_beside_what_radiation_does() -> None:
+    core = fresh()
+    core.step(NOW, s.Command(TMR))
+    out = count(core, 3)
+    said = "6.0 errors an hour; the level is set by telecommand"
+    assert s.Tell("raised", (RAISED, TMR, said)) in out
+
+
 def test_time_at_each_level_is_counted_but_not_what_nobody_watched() -> None:
     core = fresh()
     core.step(NOW + 10 * SECOND, s.Command(TMR))
@@ -224,6 +244,7 @@ STIMULI = st.one_of(
     st.just(s.Tick()),
     st.just(s.Drop()),
     st.builds(s.Command, st.sampled_from([*Level, None])),
+    st.just(s.Alarm("XID 92")),
     st.builds(lambda n: s.Counted({"board": n}), st.integers(0, 1 << 64)),
     st.just(s.Load(forecast(IN_PASS, LATER))),
     st.just(s.Load(forecast((50, 60, STORM), end=HOUR))),
