@@ -146,12 +146,14 @@ class Region:
         if not (self._octets.flags.writeable and self.redundancy.buffer.flags.writeable):
             raise ValueError("this memory is read-only: it can be checked, but not corrected")
         ((data, i, start, _),) = self._runs(block, block + 1)
+        room = np.empty(self.code.block_octets, np.uint8)
         verdict, data_bits, check_bits = cpu.mend(
             data + start * self.code.block_octets,
             self._checks_at(block),
             *self._hashes_at(block),
             self.code.k,
             self.base + block,
+            room.ctypes.data,
         )
         if i == self._whole and verdict == Verdict.CORRECTED:
             self._rest[:] = self._last[: self._rest.size]

@@ -18,9 +18,9 @@ from flight.edac.hash import SCATTERED
 from flight.edac.vectors import (
     CHAINS,
     CHECKS,
+    DIFFERENCES,
     TILE_BITS,
     TOTALS,
-    WORK_WORDS,
     disagrees,
     end_chains,
     fetch,
@@ -31,6 +31,7 @@ from flight.edac.vectors import (
     put,
     take,
     take_hashed,
+    work_space,
 )
 
 U = np.uint64  # words stay unsigned: with a signed one beside them Numba makes them float64
@@ -41,12 +42,6 @@ _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"
 
 CLEAN, CORRECTED, RECHECKED, LOST = range(4)
 """What `mend` found, and did."""
-
-
-@njit(inline="always")
-def _space(words: Any) -> Any:
-    """The address of the first whole line in a kernel's work space."""
-    return (U(words.ctypes.data) + U(63)) & ~U(63)
 
 
 @njit(inline="always")
@@ -80,8 +75,7 @@ def _take_hashed(block: Any, work: Any, k: Any, index: Any) -> Any:
 @njit("void(u8, u8, u8, u8, u8)", **_OPTIONS)
 def encode(data: Any, checks: Any, k: Any, first: Any, last: Any) -> None:
     """Write the check symbols of the blocks from `first` up to `last`."""
-    words = np.empty(WORK_WORDS, np.uint64)
-    work = _space(words)
+    work = work_space()
     for i in range(first, last):
         block = data + (U(i) << (k + U(6)))
         stored = checks + U(i) * ((k + U(2)) << U(6))
@@ -94,8 +88,7 @@ def encode_hashed(
     data: Any, checks: Any, hashes: Any, complements: Any, k: Any, first: Any, last: Any, base: Any
 ) -> None:
     """As `encode`, with the hashes and their complements; block i is number base + i."""
-    words = np.empty(WORK_WORDS, np.uint64)
-    work = _space(words)
+    work = work_space()
     for i in range(first, last):
         block = data + (U(i) << (k + U(6)))
         stored = checks + U(i) * ((k + U(2)) << U(6))
@@ -108,8 +101,7 @@ def encode_hashed(
 @njit("u8(u8, u8, u8, u8, u8, u1[::1])", **_OPTIONS)
 def check(data: Any, checks: Any, k: Any, first: Any, last: Any, is_bad: Any) -> Any:
     """Mark in `is_bad` each block from `first` that disagrees with its checks; returns how many."""
-    words = np.empty(WORK_WORDS, np.uint64)
-    work = _space(words)
+    work = work_space()
     count = _ZERO
     for i in range(first, last):
         block = data + (U(i) << (k + U(6)))
@@ -134,8 +126,7 @@ def check_hashed(
     is_bad: Any,
 ) -> Any:
     """As `check`, and the hash and its complement are compared as well."""
-    words = np.empty(WORK_WORDS, np.uint64)
-    work = _space(words)
+    work = work_space()
     count = _ZERO
     for i in range(first, last):
         block = data + (U(i) << (k + U(6)))
@@ -215,28 +206,27 @@ def compare(recomputed: Any, stored: Any, k: Any) -> None:
         put(recomputed + ((k + _ONE) << U(6)) + U(8 * w), parity)
 
 
-@njit("Tuple((u8, u8, u8))(u8, u8, u8, u8, u8, u8)", **_OPTIONS)
-def mend(data: Any, checks: Any, hash_at: Any, complement_at: Any, k: Any, index: Any) -> Any:
+@njit("Tuple((u8, u8, u8))(u8, u8, u8, u8, u8, u8, u8)", **_OPTIONS)
+def mend(
+    data: Any, checks: Any, hash_at: Any, complement_at: Any, k: Any, index: Any, block: Any
+) -> Any:
     """Set one block right: (verdict, data bits, check and hash bits that were wrong).
 
-    Works on a copy; the data itself changes only when its hash proves the correction.
+    Works on a copy, for which `block` has room; the data itself changes only when its hash proves
+    the correction.
     """
-    words = np.empty(WORK_WORDS, np.uint64)
-    work = _space(words)
-    copy = np.empty(U(8) << k, np.uint64)
-    block = U(copy.ctypes.data)
+    work = work_space()
     for at in range(U(8) << k):
-        copy[at] = get(data + (U(at) << U(3)))
+        put(block + (U(at) << U(3)), get(data + (U(at) << U(3))))
     stored, complement = get(hash_at), get(complement_at)
     found = _take_hashed(block, work, k, index)
     recomputed = work + U(CHECKS)
     finish(work, block, recomputed, k)
     flipped = _ZERO
     if not _agrees(found, stored, complement):
-        differences = np.empty(8 * (k + U(2)), np.uint64)
+        place = work + U(DIFFERENCES)
         for at in range(8 * (k + U(2))):
-            differences[at] = get(recomputed + (U(at) << U(3)))
-        place = U(differences.ctypes.data)
+            put(place + (U(at) << U(3)), get(recomputed + (U(at) << U(3))))
         compare(place, checks, k)
         flipped, lost = set_right(block, place, k)
         found = _take_hashed(block, work, k, index)

@@ -35,14 +35,15 @@ def prove() -> None:
     _insist(checks.tobytes() == reference.octets_of(plain), "encode_hashed")
     _insist(hashes.tolist() == [wanted, wanted ^ MASK], "encode_hashed")
     is_bad = np.zeros(1, np.uint8)
-    good = data.copy()
+    good, room = data.copy(), np.empty_like(data)
     for symbol in (None, 0, 1, _N - 1):
         if symbol is not None:
             data[symbol] ^= hashes[symbol % 2]
         bad = 0 if symbol is None else 1
         _insist(cpu.check(*places[:2], code.k, 0, 1, is_bad) == bad, "check")
         _insist(cpu.check_hashed(*places, code.k, 0, 1, 5, is_bad) == bad, "check_hashed")
-        _insist(cpu.mend(*places, code.k, 5)[0] == (cpu.CORRECTED if bad else cpu.CLEAN), "mend")
+        verdict = cpu.mend(*places, code.k, 5, room.ctypes.data)[0]
+        _insist(verdict == (cpu.CORRECTED if bad else cpu.CLEAN), "mend")
         _insist(bool((data == good).all()), "mend")
     _insist(cpu.check(*places[:2], code.k, 0, 1, is_bad) == 0, "check")
 

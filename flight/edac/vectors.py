@@ -26,11 +26,12 @@ _LINES_AHEAD = 48
 _LINES_ASKED = 2
 _SECOND_LEVEL = 2
 # A kernel's work space: parities by bit of the line's number, totals of the tiles, hash chains,
-# check symbols, and room to start at a whole line.
+# check symbols, and their differences from others.
 TOTALS = 16 * 64
 CHAINS = 80 * 64
 CHECKS = 88 * 64
-WORK_WORDS = 8 * (88 + 16 + 1)
+DIFFERENCES = 104 * 64
+WORK_LINES = 120
 
 
 def _at(builder: Any, address: Any, octets: int) -> Any:
@@ -154,6 +155,22 @@ take_hashed = _make_take(is_hashed=True)
 def _starts() -> list[Any]:
     words = [ir.Constant(_WORD, start) for start in spec.starts()]
     return [ir.Constant(_LINE, words[at : at + 8]) for at in range(0, spec.LANES, 8)]
+
+
+@intrinsic
+def work_space(_context: Any) -> Any:
+    """The address of a kernel's work space, on its stack.
+
+    Not an array: Numba frees an array after its last use by name, long before its address is done.
+    """
+
+    def emit(_: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
+        with builder.goto_entry_block():
+            lines = builder.alloca(ir.ArrayType(_LINE, WORK_LINES))
+        lines.align = 64
+        return builder.ptrtoint(lines, _WORD)
+
+    return types.uint64(), emit
 
 
 @intrinsic

@@ -14,7 +14,7 @@ from flight.edac.hash import block_hash
 from flight.edac.vectors import (
     CHAINS,
     CHECKS,
-    WORK_WORDS,
+    WORK_LINES,
     end_chains,
     finish,
     take_hashed,
@@ -32,7 +32,7 @@ def one_tile(block: Any, work: Any) -> Any:  # pragma: no cover
 
 def test_one_tile_compiled_anew_gives_the_checks_and_hash_of_the_plain_form() -> None:
     block = np.random.default_rng(1).integers(0, 2**64, 64 * 8, dtype=np.uint64)
-    work = aligned(8 * WORK_WORDS)
+    work = aligned(64 * WORK_LINES)
     found = one_tile(U(block.ctypes.data), U(work.ctypes.data))
     assert int(found) == block_hash(block.tolist(), 9)
     wanted = reference.octets_of(reference.encode(reference.symbols_of(block.tobytes())))
