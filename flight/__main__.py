@@ -16,6 +16,9 @@ from flight.campaign.cli import campaign
 from flight.cli.doctor import doctor
 from flight.configuration import Configuration, ConfigurationError, from_toml
 from flight.edac.cli import edac
+from flight.protection.levels import Level
+
+_LEVELS = click.Choice([level.name.lower() for level in Level])
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -159,15 +162,23 @@ def list_jobs() -> None:
 @click.argument("name")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path(), show_default=True)
-def run_job(name: str, settings: tuple[str, ...], out: Path) -> None:
+@click.option("--level", type=_LEVELS, default="none", show_default=True, help="Of protection.")
+@click.option("--flips", type=click.Path(path_type=Path), help="Log of flips to do again.")
+@click.option("--job", type=int, default=0, help="The job of that log, by its number.")
+def run_job(
+    name: str, settings: tuple[str, ...], out: Path, level: str, flips: Path | None, job: int
+) -> None:
     """Run one job here, in this process, and leave its products in --out."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from flight.jobs.local import run_local
+    from flight.jobs.local import replaying, run_local
+    from hal.errors import HalError
 
     pairs = [setting.partition("=") for setting in settings]
+    words = {key: value for key, _, value in pairs}
     try:
-        outcome: Any = run_local(name, {key: value for key, _, value in pairs}, out)
-    except (LookupError, ValueError, OSError) as error:
+        with replaying(flips, job) as device:
+            outcome: Any = run_local(name, words, out, device=device, level=Level[level.upper()])
+    except (LookupError, ValueError, OSError, HalError) as error:
         raise click.ClickException(str(error)) from None
     click.echo(json.dumps(outcome, default=str, indent=1))
 

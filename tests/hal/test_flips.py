@@ -69,6 +69,7 @@ def nothing() -> int:
     return 1
 
 
+@pytest.mark.verifies("VA-FLP-02")
 def test_a_memory_flip_changes_the_octet_that_it_names_before_the_next_launch(
     sender: Sender, device: HostDevice
 ) -> None:

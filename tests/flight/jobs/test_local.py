@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,9 +13,11 @@ import pytest
 
 from flight.jobs import blas
 from flight.jobs.api import Commit, LocalJob
-from flight.jobs.local import run_local
+from flight.jobs.local import LocalResult, replaying, run_local
 from flight.jobs.matmul import JOB
+from flight.protection.levels import Level
 from icd.codec import FieldError
+from icd.flips import Applied, begun_line
 
 MakeJob = Callable[..., LocalJob]
 
@@ -48,6 +51,48 @@ def test_a_run_by_hand_refuses_an_unknown_job_and_a_wrong_setting(tmp_path: Path
         run_local("matmull", {}, tmp_path)
     with pytest.raises(FieldError, match="size = 1; give 2 … 8192"):
         run_local("matmul", {"size": "1"}, tmp_path)
+
+
+def struck(folder: Path, repeats: int = 4) -> tuple[Path, LocalResult]:
+    """A matmul job whose second product got wrong bits, and the log that says which."""
+    log = folder / "flips.jsonl"
+    flip = Applied(
+        id=1,
+        kind="logic",
+        pattern="test",
+        job=7,
+        step=1,
+        call=0,
+        moment="after",
+        array="result 0",
+        offset=40,
+        mask="0000c07f",
+        operation="or",
+        t=0.0,
+        pid=1,
+        unix_ns=1,
+        acceleration=1.0,
+    )
+    log.write_text(begun_line(7, 0, 1) + flip.line())
+    settings = {"size": "16", "repeats": str(repeats)}
+    with replaying(log, 7) as device:
+        return log, run_local("matmul", settings, folder, device=device, level=Level.ABFT)
+
+
+def test_the_flips_of_a_log_happen_again_in_a_run_by_hand(tmp_path: Path) -> None:
+    _, result = struck(tmp_path)
+    report = json.loads(result.files["result.json"].read_text())
+    assert report["wrong_products"] == {"1": 1}
+
+
+def test_a_log_without_flips_of_the_job_or_for_other_settings_is_refused(tmp_path: Path) -> None:
+    log, _ = struck(tmp_path)
+    with pytest.raises(ValueError, match="has no flips of job 8"), replaying(log, 8):
+        pass
+    with pytest.raises(ValueError, match="1 flips of job 7 found no place"):
+        struck(tmp_path, repeats=1)
+    with replaying(None, 0) as device:
+        assert device is None
 
 
 def test_undeclared_outputs_and_metrics_are_refused(make_job: MakeJob) -> None:

@@ -364,6 +364,7 @@ def logged(path: Path) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.verifies("VA-FLP-05")
 @pytest.mark.parametrize("model", sorted(BOARDS))
 def test_a_companion_that_follows_one_that_was_killed_goes_on_with_the_same_draws(
     tmp_path: Path, model: str

@@ -173,6 +173,7 @@ def test_every_upset_of_every_board_and_memory_has_effects_that_add_up(key: tupl
         assert all(share > 0.0 for share, _ in outcomes)
 
 
+@pytest.mark.verifies("VA-FLP-01")
 def test_ecc_corrects_reports_or_lets_escape_and_plain_memory_flips_in_silence() -> None:
     for board in DEVICES:
         ecc, plain = EFFECTS[board, "ecc"], EFFECTS[board, "plain"]
