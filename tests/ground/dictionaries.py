@@ -22,6 +22,8 @@ OFFSET = Field("offset", "Q")
 DATA = Field("data", "o", 3072)
 SIZE, CRC32 = Field("size", "Q"), Field("crc32", "I")
 JOB = Field("job", "I")
+LEVELS = ((0, "NONE"), (1, "ABFT"), (2, "DMR"), (3, "TMR"), (4, "ADAPTIVE"))
+PROTECTION = Field("protection", "B", labels=LEVELS)
 
 HOUSEKEEPING = (
     Field("power", "f", unit="W", low=0.0, high=400.0),
@@ -69,6 +71,7 @@ JOBS = ComponentDictionary(
                 Field("priority", "B"),
                 Field("wall_s", "I"),
                 Field("memory_mb", "I"),
+                PROTECTION,
                 Field("arguments", "o", 1024),
             ),
             (JOB,),
@@ -77,6 +80,7 @@ JOBS = ComponentDictionary(
         CommandEntry(3, "resume", "Resume a job.", (JOB,)),
         CommandEntry(4, "cancel", "Cancel a job.", (JOB,)),
         CommandEntry(5, "list", "Report all jobs.", (), (Field("jobs", "H"),)),
+        CommandEntry(6, "set_protection", "Protect otherwise.", (JOB, PROTECTION)),
     ),
     events=(EventEntry(3, "job_done", Severity.INFO, "job {job} is done", (JOB,)),),
     reports=(

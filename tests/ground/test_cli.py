@@ -144,6 +144,11 @@ def test_jobs_are_submitted_watched_and_cancelled(run: Run, payload: FakePayload
     assert "gflops=1.5" in run("jobs").output
     assert run("jobs", "cancel", "7").exit_code == 0
     assert payload.taken[-1] == ("jobs.cancel", (7,))
+    assert run("jobs", "submit", "matmul", "--protection", "dmr").exit_code == 0
+    assert payload.taken[-1][1][5] == 2
+    assert run("jobs", "protect", "7", "tmr").exit_code == 0
+    assert payload.taken[-1] == ("jobs.set_protection", (7, 3))
+    assert "NONE | ABFT" in run("jobs", "protect", "7", "double").output
 
 
 @pytest.mark.verifies("VA-GND-03")

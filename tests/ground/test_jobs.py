@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from ground.cli.jobs import line
 from ground.client import Client
+from ground.client_async import connect_async
+from ground.commanding import Catalogue, Request
 from ground.errors import CommandRefused
+from ground.jobs import submit_request
 from icd.codec import Codec
+from icd.dictionary import Dictionary
 
-from .dictionaries import MATMUL, NANOGPT
+from .dictionaries import DICTIONARY, MATMUL, NANOGPT
 from .fake_payload import FakePayload
+
+DMR, ADAPTIVE = 2, 4
 
 
 def test_a_submit_carries_kind_fragment_and_packed_arguments(
@@ -20,7 +32,7 @@ def test_a_submit_carries_kind_fragment_and_packed_arguments(
     assert result.result == {"job": 12}
     ((_, values),) = [taken for taken in payload.taken if taken[0] == "jobs.submit"]
     packed = Codec(MATMUL.parameters).pack((512, 1))
-    assert values == (1, MATMUL.hash, 3, 0, 0, packed)
+    assert values == (1, MATMUL.hash, 3, 0, 0, ADAPTIVE, packed)
     assert result.arguments == {"job": "matmul", "size": 512, "repeats": 1, "priority": 3}
 
 
@@ -66,7 +78,7 @@ def test_the_latest_row_of_each_job_is_kept_with_named_metrics(
 def test_a_job_whose_input_is_a_file_takes_its_path(client: Client, payload: FakePayload) -> None:
     client.submit("nanogpt", {"text": "inputs/text.txt"})
     values = payload.taken[-1][1]
-    assert values[5] == Codec(NANOGPT.parameters).pack(("inputs/text.txt", 100))
+    assert values[6] == Codec(NANOGPT.parameters).pack(("inputs/text.txt", 100))
 
 
 def test_jobs_told_before_this_server_began_are_asked_for(
@@ -86,3 +98,71 @@ def test_jobs_that_the_payload_forgot_are_forgotten(client: Client, payload: Fak
         continue
     payload.handlers["jobs.list"] = lambda tc, _: payload.complete(tc, 0)
     assert client.jobs(refresh=True) == []
+
+
+@pytest.mark.verifies("VA-LVL-01")
+@pytest.mark.parametrize("written", ["dmr", "DMR", "2"])
+def test_a_protection_level_goes_with_the_submit_by_its_name(
+    client: Client, payload: FakePayload, written: str
+) -> None:
+    result = client.submit("matmul", {}, protection=written)
+    assert payload.taken[-1][1][5] == DMR
+    assert result.arguments["protection"] == "DMR"
+
+
+def test_a_level_that_there_is_not_is_refused_with_those_that_there_are(
+    client: Client, payload: FakePayload
+) -> None:
+    with pytest.raises(CommandRefused, match=r"NONE \| ABFT \| DMR \| TMR \| ADAPTIVE"):
+        client.submit("matmul", {}, protection="double")
+    assert payload.taken == []
+
+
+@pytest.mark.usefixtures("client")
+def test_the_asynchronous_client_asks_for_a_level_as_well(
+    payload: FakePayload, state: Path
+) -> None:
+    async def submit() -> None:
+        async with await connect_async(state) as awaited:
+            await awaited.submit("matmul", {}, protection="tmr", check=False)
+
+    asyncio.run(submit())
+    assert payload.taken[-1][1][5] == DMR + 1
+
+
+class OldPayload:
+    """A payload whose jobs have no level yet."""
+
+    def __init__(self) -> None:
+        jobs = next(c for c in DICTIONARY.components if c.name == "jobs")
+        submit, *others = jobs.commands
+        fields = tuple(f for f in submit.arguments if f.name != "protection")
+        older = replace(jobs, commands=(replace(submit, arguments=fields), *others))
+        self.dictionary = Dictionary((older,), DICTIONARY.jobs)
+
+    def request(self, name: str, given: dict[str, Any]) -> Request:
+        return Catalogue(self.dictionary).request(name, given)
+
+
+def test_a_payload_from_before_there_were_levels_is_asked_for_none() -> None:
+    older: Any = OldPayload()
+    assert submit_request(older, "matmul", {}, {"protection": None}).name == "jobs.submit"
+    with pytest.raises(CommandRefused, match="have no protection; leave it out"):
+        submit_request(older, "matmul", {}, {"protection": "dmr"})
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        ({}, ""),
+        ({"protection": "DMR", "level": "DMR", "wrong": 0}, "dmr"),
+        ({"protection": "ADAPTIVE", "level": "ABFT", "lost": 0}, "adaptive: abft"),
+        (
+            {"protection": "TMR", "level": "TMR", "wrong": 3, "blocks_corrected": 2, "lost": 1},
+            "tmr, 3 wrong, 2 blocks corrected, 1 lost",
+        ),
+    ],
+)
+def test_a_job_is_shown_with_its_level_and_what_was_found(row: dict[str, Any], shown: str) -> None:
+    told = {"job": 7, "name": "matmul", "phase": "RUNNING", "step": 1, "metrics": {}} | row
+    assert line(told).partition(" 1")[2].strip() == shown

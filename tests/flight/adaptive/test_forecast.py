@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,3 +119,9 @@ def test_what_the_forecast_says_next_is_known() -> None:
 def test_what_is_wrong_with_a_forecast_is_said(content: bytes, words: str) -> None:
     with pytest.raises(ForecastError, match=words):
         parse(content)
+
+
+def test_the_example_of_the_page_is_a_forecast() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "adaptive-protection.md").read_text()
+    example = page.partition("```json\n")[2].partition("```")[0]
+    assert len(parse(example.encode()).passes) == 2
