@@ -1,34 +1,182 @@
-"""Checksums of matrix products: what the rows and columns of C = A B must add up to."""
+"""Checksums of a matrix product: what the columns and rows of C = A B must add up to.
+
+Before the product, with random weights x and y: (x A) B and A (B y). After it: x C and C y. A
+column's residual is held against the smaller of two limits, both in roundings of that column,
+u |A| |b|, the Frobenius and the Euclidean norm:
+
+- `SHARE` of them. An error of 20 is found unless rounding alone left more than 8.
+- `DEVIATIONS` standard deviations of what rounding leaves. For weights of mean square w and of
+  random sign, these are u sqrt(w / 3 (k |c|^2 / 3 + |A|^2 |b|^2 / 2)): each of k additions errs by
+  up to u of the sum so far, which grows steadily to c (first term) or at random (second term); the
+  rounding of the sums x C and (x A) B themselves is added.
+
+Rows likewise. Nothing is called wrong by this: what is above its limit gets a second look.
+See docs/protection.md.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
 import numpy as np
 
-from flight.jobs.api import Array
+from flight.jobs.api import Array, ResultError
+from flight.protection import abft_kernels as kernels
+from flight.protection.second_look import DEVIATIONS, SHARE, Doubt, look
 
-SHARE = 10.0
+_FLOATS = {np.dtype(kind): np.finfo(kind) for kind in (np.float32, np.float64)}
+_LIKE = {dtype: dtype.type(0) for dtype in _FLOATS}
+_LIMITS = {
+    dtype: np.array((info.eps / 2, 2.0**-53, DEVIATIONS, SHARE, info.smallest_subnormal), float)
+    for dtype, info in _FLOATS.items()
+}
+_FEWEST_WEIGHTS = 4096
+_MOST_PLANS = 4096
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where the matrices of one kind of product lie, and how large its checks are."""
+
+    layout: Array
+    like: Any
+    limits: Array
+    weights: tuple[Array, Array]
+    kept: tuple[int, int, int]
+    ratios: tuple[int, int]
+    left: tuple[int, int]
+    """Octets that the left matrix spans, from its address."""
+    right: tuple[int, int]
+    out: tuple[int, int]
+
+
+_plans: dict[Any, Plan | None] = {}
+
+
+def plan(a: Array, b: Array, out: Array) -> Plan | None:
+    """How products of such matrices are checked; None where they cannot be.
+
+    They can for two to four dimensions of float32 or float64 whose elements lie side by side in
+    each row, or in each column.
+    """
+    key = (a.dtype, a.shape, a.strides, b.dtype, b.shape, b.strides, out.dtype, out.strides)
+    try:
+        return _plans[key]
+    except KeyError:
+        if len(_plans) >= _MOST_PLANS:
+            _plans.clear()
+        made = _plans[key] = _made(a, b, out)
+        return made
+
+
+def _made(a: Array, b: Array, out: Array) -> Plan | None:
+    matrices = (a, b, out)
+    if not (
+        all(m.dtype == a.dtype and 2 <= m.ndim <= 4 and _is_plain(m) for m in matrices)
+        and a.dtype in _FLOATS
+        and min(out.size, a.shape[-1]) > 0
+    ):
+        return None
+    batch = (1,) * (4 - out.ndim) + out.shape[:-2]
+    lengths = (*batch, a.shape[-2], a.shape[-1], b.shape[-1])
+    strides = [np.broadcast_to(m, batch + m.shape[-2:]).strides for m in matrices]
+    products, sides = batch[0] * batch[1], a.shape[-2] + b.shape[-1]
+    return Plan(
+        np.array((*lengths, *strides[0], *strides[1], *strides[2]), np.int64),
+        _LIKE[a.dtype],
+        _LIMITS[a.dtype],
+        _weights(1 << (max(_FEWEST_WEIGHTS, *lengths[2:]) - 1).bit_length()),
+        (products, 2, sides),
+        (products, sides),
+        *map(_span, matrices),
+    )
 
 
 class Checks:
-    """What the columns of a product must add up to, taken before it is made."""
+    """What one product, or a batch of them, must add up to; taken before it is made."""
 
-    def __init__(self, a: Array, b: Array) -> None:
-        generator = np.random.Generator(np.random.Philox(key=2**64 - 1))
-        self._x = 2.0 * generator.integers(0, 2, a.shape[-2]) - 1.0
-        self._unit = float(np.finfo(np.result_type(a, b)).eps) / 2
-        with np.errstate(all="ignore"):
-            left, right = a.astype(np.float64), b.astype(np.float64)
-            self._sums = (self._x @ left)[..., None, :] @ right
-            self._norms = np.sqrt(
-                (left * left).sum((-2, -1))[..., None, None]
-                * (right * right).sum(-2, keepdims=True)
-            )
+    def __init__(self, plan: Plan, a: Array, b: Array) -> None:
+        self._plan = plan
+        self._a, self._b = a, b
+        self._left, self._right = address_of(a), address_of(b)
+        self._kept = self._taken()
+        self._ratios = np.empty(plan.ratios)
         self.worst = 0.0
+        """The largest residual of the last product looked at, in roundings."""
 
     def hold(self, c: Array) -> bool:
-        """Whether a product keeps them."""
-        with np.errstate(all="ignore"):
-            sums = (self._x @ c.astype(np.float64))[..., None, :]
-            roundings = np.abs(sums - self._sums) / (self._unit * self._norms)
-        self.worst = float(roundings.max())
-        return self.worst <= SHARE
+        """Whether a product keeps every limit."""
+        plan = self._plan
+        above, self.worst = kernels.after(
+            address_of(c), plan.layout, plan.like, *plan.weights,
+            self._kept, self._ratios, plan.limits,
+        )  # fmt: skip
+        return not above
+
+    def doubt(self, c: Array) -> Doubt | None:
+        """After `hold` did not: a second look, which finds the product right or what is wrong.
+
+        Raises ResultError when A or B changed after the checks were taken.
+        """
+        if self._are_renewed() and self.hold(c):
+            return None
+        batch, columns = c.shape[:-2], c.shape[-1]
+        is_above = ~(self._ratios <= 1)
+        a = np.broadcast_to(self._a, batch + self._a.shape[-2:])
+        b = np.broadcast_to(self._b, batch + self._b.shape[-2:])
+        return look(a, b, c, is_above[:, :columns], is_above[:, columns:])
+
+    def _taken(self) -> Array:
+        plan = self._plan
+        kept = np.empty(plan.kept)
+        kernels.before(self._left, self._right, plan.layout, plan.like, *plan.weights, kept)
+        return kept
+
+    def _are_renewed(self) -> bool:
+        """Take the checks again; returns whether they were wrong the first time.
+
+        An element of A or B that changed is in the sums of columns and in those of rows. An upset
+        that hit the checks themselves is in one of them.
+        """
+        kept, self._kept = self._kept, self._taken()
+        columns = self._b.shape[-1]
+        is_other = kept.view(np.uint64)[:, 0] != self._kept.view(np.uint64)[:, 0]
+        are_columns, are_rows = is_other[:, :columns].any(), is_other[:, columns:].any()
+        if are_columns and are_rows:
+            raise ResultError(
+                "a matrix changed while it was multiplied; memory is at fault: go back to a commit"
+            )
+        return bool(are_columns or are_rows)
+
+
+def address_of(matrix: Array) -> int:
+    """Where the first element lies."""
+    address: int = matrix.__array_interface__["data"][0]
+    return address
+
+
+def _span(matrix: Array) -> tuple[int, int]:
+    """Octets from the first element to the lowest, and to the end of the highest."""
+    reach = [
+        stride * (length - 1) for stride, length in zip(matrix.strides, matrix.shape, strict=True)
+    ]
+    return sum(min(r, 0) for r in reach), sum(max(r, 0) for r in reach) + matrix.itemsize
+
+
+def _is_plain(matrix: Array) -> bool:
+    """Whether the elements of each row, or of each column, lie side by side."""
+    return matrix.itemsize in matrix.strides[-2:] or 1 in matrix.shape[-2:]
+
+
+@cache
+def _weights(count: int) -> tuple[Array, Array]:
+    """Weights of rows and of columns: ± 1 … 1.5, the same in every process.
+
+    Multiples of 2**-10, so that sums of whole numbers stay exact.
+    """
+    generator = np.random.Generator(np.random.Philox(key=2**64 - 1))
+    signs = 2.0 * generator.integers(0, 2, (2, count)) - 1.0
+    x, y = signs * (1.0 + generator.integers(0, 512, (2, count)) / 1024)
+    return x, y

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from flight.jobs.api import Array, ResultError
-from flight.protection.abft import Checks
+from flight.protection.abft import Checks, Plan, plan
 from flight.protection.levels import Level, Tally
-from flight.protection.redundancy import agree
+from flight.protection.redundancy import agree, same_bits
+from flight.protection.second_look import Doubt
 
 ATTEMPTS = 3
 """A product that is wrong as often as this ends the job."""
@@ -24,9 +25,10 @@ Multiply = Callable[[Array, Array, Array], Any]
 class Guard:
     """Protects calls at the level that holds when each begins; threads may share one.
 
-    `level` is asked at each call. `tally` counts what was done, `log` gets a sentence for every
-    result that was not right at once. With `bit_identical`, a wrong product is computed again by
-    the identical call; without, single wrong elements are set right in place.
+    `level` is asked at each call. `tally` counts what was done. `log` gets a sentence for every
+    result that was not right at once, on the thread that made the guard: see `report`. With
+    `bit_identical`, a wrong product is computed again by the identical call; without, wrong
+    elements are set right in place.
     """
 
     def __init__(
@@ -42,6 +44,10 @@ class Guard:
         self.tally = tally
         self.worst = 0.0
         """The largest residual that a product was let pass with, in roundings: see `abft`."""
+        self.reproduced = 0
+        """Products that were in doubt and right: the identical call gave the identical bits."""
+        self._owner = threading.get_ident()
+        self._sentences: list[str] = []
         self.bit_identical = bit_identical
 
     @property
@@ -61,8 +67,8 @@ class Guard:
         level = self._level()
         if level is Level.NONE:
             multiply(a, b, out)
-        elif level is Level.ABFT:
-            self._checked(a, b, out, multiply)
+        elif level is Level.ABFT and (found := plan(a, b, out)) is not None:
+            self._checked(found, a, b, out, multiply)
         else:
             self._repeated(lambda: (multiply(a, b, out), None)[1], (out,), level)
         return out
@@ -86,6 +92,19 @@ class Guard:
             for name, number in counts.items():
                 setattr(self.tally, name, getattr(self.tally, name) + number)
 
+    def report(self) -> None:
+        """Log what calls from other threads had to say; `log` is called on one thread only."""
+        with self._lock:
+            sentences, self._sentences = self._sentences, []
+        for sentence in sentences:
+            self._log(sentence)
+
+    def _say(self, sentence: str) -> None:
+        with self._lock:
+            self._sentences.append(sentence)
+        if threading.get_ident() == self._owner:
+            self.report()
+
     def _repeated(self, function: Callable[[], Any], outputs: Sequence[Array], level: Level) -> Any:
         began = time.perf_counter_ns()
         first = 0
@@ -100,7 +119,7 @@ class Guard:
             agreed = agree(timed, outputs, 3 if level is Level.TMR else 2)
         except ResultError as error:
             self.count(checks=1, wrong=1)
-            self._log(str(error))
+            self._say(str(error))
             raise
         self.count(
             checks=1,
@@ -110,22 +129,58 @@ class Guard:
             spent_ns=time.perf_counter_ns() - began - first,
         )
         if agreed.outvoted:
-            self._log(f"{agreed.outvoted} of {agreed.runs} runs of a kernel were outvoted")
+            self._say(f"{agreed.outvoted} of {agreed.runs} runs of a kernel were outvoted")
         return agreed.value
 
-    def _checked(self, a: Array, b: Array, out: Array, multiply: Multiply) -> None:
-        checks = Checks(a, b)
+    def _checked(self, plan: Plan, a: Array, b: Array, out: Array, multiply: Multiply) -> None:
+        began = time.perf_counter_ns()
+        checks = Checks(plan, a, b)
+        spent = time.perf_counter_ns() - began
+        multiply(a, b, out)
         for _ in range(ATTEMPTS):
-            multiply(a, b, out)
-            if checks.hold(out):
-                self.worst = max(self.worst, checks.worst)
-                self.count(checks=1)
+            began = time.perf_counter_ns()
+            doubt = None if checks.hold(out) else checks.doubt(out)
+            if doubt is not None:
+                is_right = self._remade(a, b, out, multiply, doubt)
+            spent += time.perf_counter_ns() - began
+            with self._lock:
+                self.tally.checks += 1
+                if doubt is None:
+                    self.worst = max(self.worst, checks.worst)
+            if doubt is None or is_right:
+                self.count(spent_ns=spent)
                 return
-            self.count(checks=1, wrong=1, recomputed=1)
-            self._log(f"a product of {a.shape} and {b.shape} was wrong; computed again")
         raise ResultError(
-            f"a product failed its check {ATTEMPTS} times; the processor or its memory is at fault"
+            f"a product of {_name_of(a, b)} failed its check {ATTEMPTS} times; the processor or "
+            "its memory is at fault"
         )
+
+    def _remade(self, a: Array, b: Array, out: Array, multiply: Multiply, doubt: Doubt) -> bool:
+        """Mend a doubtful product or make it again; returns whether it was right all the time."""
+        if not self.bit_identical and doubt.is_certain and doubt.places is not None:
+            doubt.mend(out)
+            self.count(wrong=1, corrected=1)
+            self._say(f"a product of {_name_of(a, b)} was wrong in {doubt}; set right in place")
+            return False
+        earlier = out.copy()
+        multiply(a, b, out)
+        is_same = same_bits(earlier, out.copy())
+        if is_same and not doubt.is_certain:
+            self.reproduced += 1
+            if self.reproduced & (self.reproduced - 1) == 0:
+                self._say(
+                    f"a product of {_name_of(a, b)} was far off for rounding in {doubt}, but came "
+                    f"out the same again and counts as right; {self.reproduced} such so far"
+                )
+            return True
+        again = ", and again with the same bits" if is_same else "; made again"
+        self.count(wrong=1, recomputed=1)
+        self._say(f"a product of {_name_of(a, b)} was wrong in {doubt}{again}")
+        return False
+
+
+def _name_of(a: Array, b: Array) -> str:
+    return f"{' x '.join(map(str, a.shape))} by {' x '.join(map(str, b.shape))}"
 
 
 def _shape_of(a: Array, b: Array) -> tuple[int, ...]:
