@@ -1,0 +1,118 @@
+"""The shipped kernels: what protects them holds, and what does not is seen."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from flight.campaign import plan
+from flight.campaign.kernels.payload import Payload, PayloadSettings
+from flight.campaign.laboratory import Laboratory
+from flight.campaign.words import Outcome, Shield
+
+SMALL = """\
+name = "small"
+seed = 5
+trials = 64
+no_fault = 3
+[kernel.matmul]
+rows = 20
+inner = 30
+columns = 24
+[kernel.nanogpt-step]
+inputs = 2
+trials = 32
+[kernel.imaging]
+rows = 8
+columns = 32
+[kernel.edac-region]
+size = "9000 octets"
+n = 64
+"""
+
+
+@pytest.fixture(scope="module")
+def laboratory() -> Laboratory:
+    return Laboratory(plan.loads(SMALL))
+
+
+def outcomes(laboratory: Laboratory, kernel: str, level: str) -> Counter[Outcome]:
+    campaign = laboratory.campaign
+    (block,) = (b for b in campaign.blocks if (b.kernel, b.shield.value) == (kernel, level))
+    numbers = range(block.first, block.last)
+    return Counter(laboratory.run(laboratory.prepare(number)).outcome for number in numbers)
+
+
+@pytest.mark.parametrize("kernel", ["matmul", "nanogpt-step", "imaging", "edac-region"])
+@pytest.mark.verifies("VA-CAM-04")
+def test_without_protection_faults_end_in_silent_corruption(
+    laboratory: Laboratory, kernel: str
+) -> None:
+    counted = outcomes(laboratory, kernel, "none")
+    silent = counted[Outcome.TOLERABLE] + counted[Outcome.CRITICAL]
+    assert silent > 0.5 * (counted.total() - counted[Outcome.CLEAN])
+    assert counted[Outcome.CLEAN] == 3
+
+
+@pytest.mark.parametrize("level", ["dmr", "tmr"])
+@pytest.mark.parametrize("kernel", ["matmul", "nanogpt-step", "imaging"])
+def test_compared_runs_and_memory_under_the_code_leave_nothing_silent(
+    laboratory: Laboratory, kernel: str, level: str
+) -> None:
+    counted = outcomes(laboratory, kernel, level)
+    assert not counted[Outcome.TOLERABLE] + counted[Outcome.CRITICAL]
+    assert counted[Outcome.CLEAN] == 3
+
+
+def test_memory_under_the_code_is_never_silently_wrong(laboratory: Laboratory) -> None:
+    counted = outcomes(laboratory, "edac-region", "edac")
+    assert set(counted) == {Outcome.CORRECTED, Outcome.RECOVERED, Outcome.CLEAN}
+
+
+def test_checksums_find_what_is_critical_in_a_product(laboratory: Laboratory) -> None:
+    counted = outcomes(laboratory, "matmul", "abft")
+    assert not counted[Outcome.CRITICAL]
+    assert counted[Outcome.CLEAN] == 3
+
+
+def test_no_trial_leaves_anything_to_the_next(laboratory: Laboratory) -> None:
+    numbers = range(0, laboratory.campaign.trials, 7)
+    first = [_record(laboratory, n) for n in numbers]
+    other = Laboratory(laboratory.campaign)
+    assert first[::-1] == [_record(other, n) for n in reversed(numbers)]
+
+
+def _record(laboratory: Laboratory, number: int) -> dict[str, object]:
+    prepared = laboratory.prepare(number)
+    return prepared.record(laboratory.run(prepared))
+
+
+PAYLOAD = """\
+name = "payload"
+seed = 2
+trials = 42
+no_fault = 1
+[kernel.payload]
+"""
+
+
+@pytest.mark.verifies("VA-CAM-08")
+@pytest.mark.slow
+def test_the_whole_payload_does_its_job_once_whatever_befalls_it() -> None:
+    laboratory = Laboratory(plan.loads(PAYLOAD))
+    sites: dict[str, Counter[Outcome]] = {}
+    for number in range(laboratory.campaign.trials):
+        prepared = laboratory.prepare(number)
+        ended = laboratory.run(prepared)
+        site = prepared.trial.site
+        sites.setdefault(site.value if site else "", Counter())[ended.outcome] += 1
+    assert sites.pop("") == {Outcome.CLEAN: 1}
+    for counted in sites.values():
+        assert set(counted) <= {Outcome.MASKED, Outcome.RECOVERED}
+        assert counted[Outcome.RECOVERED] >= 3
+
+
+def test_a_payload_that_is_given_no_time_has_hung() -> None:
+    settings = PayloadSettings(within=0.5)
+    assert Payload(settings, 1).attempt(Shield.SYSTEM, 0, ()).outcome is Outcome.HANG
