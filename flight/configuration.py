@@ -72,6 +72,17 @@ class RecoverySettings:
 
 
 @dataclass(frozen=True)
+class ScrubberSettings:
+    """How memory at rest is walked; ground may change the first two."""
+
+    enabled: bool = True
+    rate_mib_s: float = 112.0
+    """So that 1 GiB takes less than the period."""
+    period_s: float = 10.0
+    """Each region is walked once in it, as far as the rate allows."""
+
+
+@dataclass(frozen=True)
 class Housekeeping:
     """Default periods of housekeeping packets, in seconds."""
 
@@ -90,6 +101,7 @@ class Configuration:
     board: BoardSettings = field(default_factory=BoardSettings)
     watchdog: HardwareWatchdogSettings = field(default_factory=HardwareWatchdogSettings)
     recovery: RecoverySettings = field(default_factory=RecoverySettings)
+    scrubber: ScrubberSettings = field(default_factory=ScrubberSettings)
     housekeeping: Housekeeping = field(default_factory=Housekeeping)
     stations: Mapping[str, str] = field(default_factory=lambda: {"1": "operator"})
     """Station id (which is also its key slot) → its role."""
@@ -134,6 +146,7 @@ def from_mapping(content: Mapping[str, Any]) -> Configuration:
             f"board.period_s = {configuration.board.period_s} s; give 0.05 … 60 s"
         )
     _check_watchdog(configuration.watchdog)
+    _check_scrubber(configuration.scrubber)
     try:
         level_named(configuration.recovery.max_level)
     except ValueError as error:
@@ -168,6 +181,16 @@ def _check_watchdog(watchdog: HardwareWatchdogSettings) -> None:
     # An executive that is killed and started again takes up to five seconds.
     if not 10 <= watchdog.timeout_s <= 600:
         raise ConfigurationError(f"watchdog.timeout_s = {watchdog.timeout_s} s; give 10 … 600 s")
+
+
+def _check_scrubber(scrubber: ScrubberSettings) -> None:
+    if not 1 <= scrubber.rate_mib_s <= 100_000:
+        raise ConfigurationError(
+            f"scrubber.rate_mib_s = {scrubber.rate_mib_s} MiB/s; give 1 … 100000 MiB/s, "
+            "or enabled = false"
+        )
+    if not 0.1 <= scrubber.period_s <= 86_400:
+        raise ConfigurationError(f"scrubber.period_s = {scrubber.period_s} s; give 0.1 … 86400 s")
 
 
 def _fill(kind: Any, content: Mapping[str, Any], where: str) -> Any:

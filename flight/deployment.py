@@ -19,6 +19,7 @@ from flight.components.file_store import FileStore
 from flight.components.job_runner import JobRunner
 from flight.components.protection import Protection
 from flight.components.recovery import Recovery
+from flight.components.scrubber import Scrubber
 from flight.components.telemetry import Telemetry
 from flight.components.watchdog import Watchdog
 from flight.configuration import Configuration
@@ -51,6 +52,9 @@ from flight.recovery.doors import (
     RecoveryListener,
 )
 from flight.recovery.table import Ask, level_named
+from flight.scrubbing import doors as scrubbing
+from flight.scrubbing.declared import ScrubberSettings
+from flight.scrubbing.program_memory import NoProgram, Program
 from flight.storage_client import BoundStorage
 from flight.transfers import paths
 from flight.transfers.mends import WatchedStorage
@@ -61,10 +65,11 @@ from icd.identity import Identity
 SOFTWARE = "vanallen 0.1.0"
 BULK = RateGroup("bulk", SECOND // 100)
 FAST = RateGroup("fast", SECOND // 10)
+SCRUBS = RateGroup("scrubs", SECOND // 5)
 SLOW = RateGroup("slow", SECOND)
 
 COMMANDS, TELEMETRY, WATCHDOG, BOARD, JOBS, FILES, EXECUTIVE, RECOVERY = 1, 2, 3, 4, 5, 6, 7, 8
-PROTECTION = 10
+SCRUBBER, PROTECTION = 9, 10
 """APIDs of the component instances."""
 
 SAFE_MODE = "safe mode"
@@ -79,6 +84,7 @@ INSTANCES: tuple[tuple[str, int, type[Component[Any, Any]]], ...] = (
     ("files", FILES, FileStore),
     ("executive", EXECUTIVE, ExecutiveMonitor),
     ("recovery", RECOVERY, Recovery),
+    ("scrubber", SCRUBBER, Scrubber),
     ("protection", PROTECTION, Protection),
 )
 
@@ -106,6 +112,7 @@ class Surroundings:
     storage_worker: OwnedWorker
     board: OwnedWorker
     launcher: OwnedWorker
+    scrub: OwnedWorker
     supervisor: Supervisor
     pages: StatusPages
     job_settings: JobSettings
@@ -117,6 +124,10 @@ class Surroundings:
     keys: Mapping[int, bytes] = field(default_factory=dict)
     meter: Meter = field(default_factory=NoMeter)
     boot: Boot = field(default_factory=Boot)
+    program: Program = field(default_factory=NoProgram)
+    """The executive's own code and tables."""
+    pid: int = 0
+    """Of the executive."""
     reason: str = "first start"
     lost: Sequence[str] = ()
     """A sentence for each thing that should have been in the state directory."""
@@ -214,6 +225,7 @@ class Deployment:
         self.adaptive.connect(watched, launched)
         protecting = plug("protection", self._protection, SLOW)
         self.others.add(Ask.PROTECTION, ProtectionDoor(protecting).give_alarm)
+        self._plug_scrubber(watched, launched)
         plug(
             "watchdog",
             lambda port: Watchdog(
@@ -242,9 +254,29 @@ class Deployment:
         self.listener = RecoveryListener(recovering)
         signals.listen(self.listener)
 
+    def _plug_scrubber(self, watched: Slot, launched: Slot) -> None:
+        given = self.given
+        chosen = given.configuration.scrubber
+        settings = ScrubberSettings(chosen.enabled, chosen.rate_mib_s, chosen.period_s)
+        doors = (
+            scrubbing.JobsDoor(self.executive, launched),
+            scrubbing.BoardDoor(watched),
+            scrubbing.PayloadDoor(given.supervisor, given.pid, self._watched_workers()),
+            scrubbing.MemoryDoor(self.state),
+        )
+        slot = self._plug(
+            "scrubber",
+            lambda port: Scrubber(port, given.scrub, *doors, given.program, settings),
+            SCRUBS,
+        )
+        given.scrub.through(slot.post)
+        self.adaptive.signals.listen(scrubbing.ScrubberListener(slot))
+        self.adaptive.errors.add("scrubber", partial(scrubbing.wrong_blocks, slot))
+        self.others.add(Ask.GOLDEN, scrubbing.ScrubberListener(slot).check_all)
+
     def _watched_workers(self) -> list[Worker]:
         given = self.given
-        found: list[Worker] = [given.storage_worker, given.board, given.launcher]
+        found: list[Worker] = [given.storage_worker, given.board, given.launcher, given.scrub]
         return found if given.stroker is None else [*found, given.stroker]
 
     def _monitor(self, port: Port) -> ExecutiveMonitor:

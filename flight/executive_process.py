@@ -22,6 +22,7 @@ from flight.configuration import Configuration, from_mapping
 from flight.deployment import Deployment, Surroundings
 from flight.job_ports import JobSettings
 from flight.ports import StorageResult
+from flight.scrubbing.program_memory import ProgramMemory
 from flight.station_link import StationLink
 from flight.storage_client import StorageClient
 from flight.strokes import Strokes
@@ -91,7 +92,7 @@ class ExecutiveProcess:
         self.supervisor = SupervisorLink(
             SupervisionLink.from_fd(int(os.environ["VANALLEN_SUPERVISOR_FD"]))
         )
-        names = ["storage", "board", "launcher"]
+        names = ["storage", "board", "launcher", "scrub"]
         if configuration.watchdog.device:
             names.append(STROKER)
         self.workers = {name: WorkerLink(name) for name in names}
@@ -138,6 +139,9 @@ class ExecutiveProcess:
             storage_worker=self.workers["storage"],
             board=self.workers["board"],
             launcher=self.workers["launcher"],
+            scrub=self.workers["scrub"],
+            program=ProgramMemory(),
+            pid=os.getpid(),
             supervisor=self.supervisor,
             pages=StatusPages(run_dir),
             hardware=Strokes(

@@ -146,6 +146,7 @@ def _plan(configuration: Configuration, state_dir: Path, run_dir: Path) -> dict[
             "allow_control": _controls(configuration),
         },
         "launcher": {**folders, "compute": configuration.compute},
+        "scrub": folders,
         "executive": {**folders, "configuration": dataclasses.asdict(configuration)},
     }
     if configuration.watchdog.device:
@@ -155,6 +156,7 @@ def _plan(configuration: Configuration, state_dir: Path, run_dir: Path) -> dict[
         "storage": "flight.workers.storage",
         "board": "flight.workers.board_server",
         "launcher": "flight.workers.launcher",
+        "scrub": "flight.workers.scrub_worker",
         "hardware_watchdog": "flight.workers.hardware_watchdog",
     }
     processes: list[dict[str, Any]] = []

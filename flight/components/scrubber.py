@@ -40,7 +40,7 @@ from flight.scrubbing.picture import Picture, kept_files, kept_times
 from flight.scrubbing.ports import Board, Jobs, Memory, Payload
 from flight.scrubbing.program_memory import Program
 from flight.scrubbing.questions import Questions
-from flight.scrubbing.regions import TEST_REGION, State, Verdict, is_name
+from flight.scrubbing.regions import TEST_REGION, Kind, State, Verdict, is_name
 from flight.transfers import paths
 from icd.fields import U16, U32, Limits, Text64, Unit
 
@@ -81,9 +81,13 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
         self._questions = Questions(worker)
         self._picture = Picture(jobs, board)
         self._is_enabled, self._rate = settings.is_enabled, settings.rate_mib_s
+        self.struck = 0
+        """Wrong blocks found that nobody injected."""
         self._registered: dict[str, str] = {}
         self._processes: list[list[Any]] = []
         self._program_due = 0
+        self._pid: Any = None
+        """Of the worker that was told everything."""
         self._restart: tuple[int, str] | None = None
 
     # ------------------------------------------------------------ telecommands
@@ -239,6 +243,11 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
         """How much radiation there is now: 0 quiet, 1 raised, 2 storm."""
         self._step(s.Radiation(level))
 
+    def check_all(self, reason: str) -> None:
+        """Something happened to memory: walk everything at once."""
+        self.checked_all(reason)
+        self._worker.send("scrub", {"region": ""})
+
     # ------------------------------------------------------------ the worker
 
     def _message(self, message: WorkerMessage) -> None:
@@ -259,8 +268,11 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
             self.hk.refused += 1
             self.message_refused(message.kind[:64], str(error)[:160])
 
-    def _take_ready(self, _: Mapping[str, Any]) -> None:
-        """A worker is there, or another one: it is told everything."""
+    def _take_ready(self, body: Mapping[str, Any]) -> None:
+        """A worker is there: it is told everything. It says so to each hello."""
+        if body.get("pid") == self._pid:
+            return
+        self._pid = body.get("pid")
         self._questions.restart()
         self._send_settings()
         self._processes = []
@@ -283,6 +295,7 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
                 self.hk.corrected += 1
             elif found.verdict is Verdict.RECHECKED:
                 self.hk.checks_corrected += 1
+            self.struck += found.kind is not Kind.TEST
             self._step(s.Wrong(found))
         self.port.wake()
 
@@ -323,12 +336,17 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
                 case s.RollBack(job, reason):
                     self._jobs.roll_back(job, reason)
                 case s.Ask(number, kind, body):
-                    self._worker.send(kind, {"id": number, **body})
+                    self._worker.send(kind, {"id": number, **body, **self._golden_of(body)})
                 case s.SetFactor(factor):
                     self._send_settings()
                     self._tell_rate(factor)
                 case s.RestartExecutive(reason):
                     self._end_soon(reason)
+
+    def _golden_of(self, body: Mapping[str, Any]) -> dict[str, str]:
+        """Where the golden copy is, for a region whose own header cannot tell any more."""
+        file = self._registered.get(str(body.get("region")))
+        return {"golden": paths.file_path(file)} if file else {}
 
     def _tell(self, told: s.Tell) -> None:
         getattr(self, told.event)(*told.values)

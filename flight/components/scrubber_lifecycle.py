@@ -111,7 +111,8 @@ class ScrubberLifecycle:
     # ------------------------------------------------------------ wrong blocks
 
     def _wrong(self, found: Found) -> None:
-        self._calm_at = self._now + self.policy.calm
+        if found.kind is not Kind.TEST:
+            self._calm_at = self._now + self.policy.calm
         if found.verdict is Verdict.LOST:
             case = self._case(found.name, found.kind, found.job, found.made)
             if found.block not in case.blocks:

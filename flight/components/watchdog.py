@@ -23,6 +23,7 @@ from flight.ports import HardwareWatchdog, Supervisor, Worker
 from icd.fields import F32, U8, U16, U32, Count, Flag, Limits, Text32, Text64, Unit, Wire
 
 SECOND = 1_000_000_000
+MOST_WORKERS = 6
 HEALTHY_NS = 60 * SECOND
 """A worker that beats for so long has got over its troubles: its attempts count anew."""
 
@@ -104,8 +105,8 @@ class WatchdogHousekeeping:
     strokes: Annotated[U32, "strokes of the hardware watchdog"] = 0
     stroke_failures: Annotated[U32, "strokes that the hardware watchdog did not take"] = 0
     replaced: Annotated[
-        tuple[int, ...], Wire("H"), Count(4), "replacements asked for, by worker in status order"
-    ] = (0, 0, 0, 0)
+        tuple[int, ...], Wire("H"), Count(MOST_WORKERS), "replacements, by worker in status order"
+    ] = (0,) * MOST_WORKERS
 
 
 @dataclass(frozen=True)
@@ -343,7 +344,8 @@ class Watchdog(Component[WatchdogHousekeeping, WatchdogParameters]):
         heard.attempts += 1
         heard.replaced += 1
         heard.health = Health.SILENT
-        self.hk.replaced = (*(h.replaced for h in self._heard[:4]), 0, 0, 0, 0)[:4]
+        counts = *(h.replaced for h in self._heard), *(0,) * MOST_WORKERS
+        self.hk.replaced = counts[:MOST_WORKERS]
         self._count_silent()
         self.worker_replaced(heard.worker.name, heard.attempts)
         self._supervisor.replace(heard.worker.name)

@@ -117,6 +117,16 @@ class RegionFile:
         self._described = self._read()
         return self._described
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the file still holds all that is mapped: a reader of what was cut off ends."""
+        return os.fstat(self._fd).st_size >= _size(self._described)
+
+    @property
+    def inode(self) -> int:
+        """The file's number in its file system: another one has another number."""
+        return os.fstat(self._fd).st_ino
+
     def region(self) -> Region:
         """The data under its code, to verify and to correct. Raises RegionError."""
         from flight.edac.blocks import Region

@@ -84,6 +84,10 @@ class ScrubberEvents:
     def not_registered(self, region: Text64, reason: Text160) -> None:
         """Region {region} could not be loaded again from its golden copy: {reason}."""
 
+    @event(18, Severity.INFO)
+    def checked_all(self, reason: Text160) -> None:
+        """All regions are walked at once: {reason}."""
+
     @report(1)
     def region(  # type: ignore[empty-body]
         self,

@@ -34,10 +34,13 @@ _SLOWER = 6
 class Program(Protocol):
     """The memory of a program, as the scrubber sees it."""
 
-    items: int
-    """Code objects and tables with a checksum."""
     passes: int
     """Times that everything was compared."""
+
+    @property
+    def items(self) -> int:
+        """Code objects and tables with a checksum."""
+        ...
 
     def check(self, octets: int) -> list[str]:
         """Compare about so many octets more; what has changed, by name."""
@@ -51,7 +54,8 @@ class Program(Protocol):
 class NoProgram:
     """For a simulated executive, whose memory is not its own."""
 
-    items = passes = 0
+    passes = 0
+    items = 0
 
     def check(self, octets: int) -> list[str]:  # noqa: ARG002
         return []

@@ -18,7 +18,8 @@ class Questions:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._waiting: dict[int, Answered] = {}
+        self._waiting: dict[int, tuple[int, Answered]] = {}
+        """Number → the worker process that was asked, and who waits."""
 
     def ask(self, number: int, kind: str, body: Mapping[str, Any], answered: Answered) -> bool:
         """Ask one thing; False when the worker takes nothing now, or too much waits already."""
@@ -26,19 +27,21 @@ class Questions:
             return False
         if not self._worker.send(kind, {"id": number, **body}):
             return False
-        self._waiting[number] = answered
+        self._waiting[number] = self._worker.pid, answered
         return True
 
     def take(self, answer: Answer) -> bool:
         """An answer came; False when no question of this kind waits for it."""
-        answered = self._waiting.pop(answer.number, None)
-        if answered is None:
+        asked = self._waiting.pop(answer.number, None)
+        if asked is None:
             return False
-        answered(answer)
+        asked[1](answer)
         return True
 
     def restart(self) -> None:
-        """Another worker is there: what its predecessor was asked is not answered any more."""
-        waiting, self._waiting = self._waiting, {}
-        for number, answered in waiting.items():
-            answered(Answer(number, False, "the scrub worker was started anew; send it again", 0))
+        """Another worker is there: what its predecessors were asked is not answered any more."""
+        text = "the scrub worker was started anew; send it again"
+        for number, (pid, answered) in list(self._waiting.items()):
+            if pid != self._worker.pid:
+                del self._waiting[number]
+                answered(Answer(number, False, text, 0))

@@ -16,6 +16,7 @@ from flight.ports import Work, WorkerMessage
 from flight.recovery.table import controls_up_to, level_named
 from flight.simulated.board import SimulatedBoard
 from flight.simulated.launcher import SimulatedLauncher
+from flight.simulated.scrubber import SimulatedScrubber
 from flight.simulated.storage import SimulatedStorage
 from flight.simulated.worker import SimulatedWorker
 from flight.uplink import AHEAD
@@ -108,10 +109,12 @@ class SimulatedPayload:
         self.storage_worker = SimulatedWorker("storage", clock)
         self.board = self._board(clock)
         self.launcher = QueuedLauncher(self.storage)
+        self.scrub = SimulatedScrubber(clock, self.storage.files)
         self.supervisor.workers = {
             "storage": self.storage_worker,
             "board": self.board,
             "launcher": self.launcher,
+            "scrub": self.scrub,
         }
         self.deployment = Deployment(
             Surroundings(
@@ -120,6 +123,7 @@ class SimulatedPayload:
                 storage_worker=self.storage_worker,
                 board=self.board,
                 launcher=self.launcher,
+                scrub=self.scrub,
                 supervisor=self.supervisor,
                 pages=self.launcher,
                 job_settings=JobSettings("state", "run"),
@@ -130,11 +134,12 @@ class SimulatedPayload:
             )
         )
         executive = self.deployment.executive
-        for stepped in (self.storage, self.board, self.launcher):
+        for stepped in (self.storage, self.board, self.launcher, self.scrub):
             executive.beside(stepped)
         self.storage.on_work(executive.wake_beside)
         self.launcher.on_work(executive.wake_beside)
         self.board.on_work(executive.wake_beside)
+        self.scrub.on_work(executive.wake_beside)
         self.deployment.link.answer = self._identity
         self.deployment.start(self.now)
 

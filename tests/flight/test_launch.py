@@ -99,7 +99,7 @@ class TestPlan:
         state, run = folder / "state", folder / "run"
         plan = json.loads(prepare(Configuration(), state, run).read_text())
         names = [process["name"] for process in plan["processes"]]
-        assert names == ["companion", "storage", "board", "launcher"]
+        assert names == ["companion", "storage", "board", "launcher", "scrub"]
         assert (plan["state_dir"], plan["run_dir"]) == (str(state), str(run))
         assert plan["processes"][0]["companion"]
         assert all(process["channel"] for process in plan["processes"][1:])

@@ -185,7 +185,7 @@ def test_a_silent_worker_is_replaced_once_and_told_when_it_is_back(scene: Scene)
     scene.live(5)
     assert scene.replaced == ["board"]
     assert len(scene.bench.events("worker_silent")) == 1
-    assert scene.hk.replaced == (0, 1, 0, 0)
+    assert scene.hk.replaced == (0, 1, 0, 0, 0, 0)
     assert scene.hk.silent_workers == 1
     scene.board.pid, scene.board.last_beat = 200, None
     scene.live(8)
