@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 
 from flight.edac.hash import SCATTERED
+from flight.edac.kept import kept
 from flight.edac.vectors import (
     CHAINS,
     CHECKS,
@@ -38,7 +39,6 @@ U = np.uint64  # words stay unsigned: with a signed one beside them Numba makes 
 _ZERO = U(0)
 _ONE = U(1)
 _SCATTERED = U(SCATTERED)
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 CLEAN, CORRECTED, RECHECKED, LOST = range(4)
 """What `mend` found, and did."""
@@ -72,7 +72,7 @@ def _take_hashed(block: Any, work: Any, k: Any, index: Any) -> Any:
     return end_chains(work + U(CHAINS), index, _ONE << k)
 
 
-@njit("void(u8, u8, u8, u8, u8)", **_OPTIONS)
+@kept("void(u8, u8, u8, u8, u8)")
 def encode(data: Any, checks: Any, k: Any, first: Any, last: Any) -> None:
     """Write the check symbols of the blocks from `first` up to `last`."""
     work = work_space()
@@ -83,7 +83,7 @@ def encode(data: Any, checks: Any, k: Any, first: Any, last: Any) -> None:
         finish(work, block, stored, k)
 
 
-@njit("void(u8, u8, u8, u8, u8, u8, u8, u8)", **_OPTIONS)
+@kept("void(u8, u8, u8, u8, u8, u8, u8, u8)")
 def encode_hashed(
     data: Any, checks: Any, hashes: Any, complements: Any, k: Any, first: Any, last: Any, base: Any
 ) -> None:
@@ -98,7 +98,7 @@ def encode_hashed(
         put(complements + (U(i) << U(3)), ~found)
 
 
-@njit("u8(u8, u8, u8, u8, u8, u1[::1])", **_OPTIONS)
+@kept("u8(u8, u8, u8, u8, u8, u1[::1])")
 def check(data: Any, checks: Any, k: Any, first: Any, last: Any, is_bad: Any) -> Any:
     """Mark in `is_bad` each block from `first` that disagrees with its checks; returns how many."""
     work = work_space()
@@ -113,7 +113,7 @@ def check(data: Any, checks: Any, k: Any, first: Any, last: Any, is_bad: Any) ->
     return count
 
 
-@njit("u8(u8, u8, u8, u8, u8, u8, u8, u8, u1[::1])", **_OPTIONS)
+@kept("u8(u8, u8, u8, u8, u8, u8, u8, u8, u1[::1])")
 def check_hashed(
     data: Any,
     checks: Any,
@@ -159,7 +159,7 @@ def _renew(target: Any, word: Any) -> Any:
     return changed
 
 
-@njit("Tuple((u8, u8))(u8, u8, u8)", **_OPTIONS)
+@kept("Tuple((u8, u8))(u8, u8, u8)")
 def set_right(block: Any, differences: Any, k: Any) -> Any:
     """Flip the wrong data bit of each lane; returns (bits flipped, lanes that cannot be told).
 
@@ -193,7 +193,7 @@ def set_right(block: Any, differences: Any, k: Any) -> Any:
     return flipped, lost
 
 
-@njit("void(u8, u8, u8)", **_OPTIONS)
+@kept("void(u8, u8, u8)")
 def compare(recomputed: Any, stored: Any, k: Any) -> None:
     """Turn recomputed check symbols into what `set_right` takes."""
     for w in range(8):
@@ -206,7 +206,7 @@ def compare(recomputed: Any, stored: Any, k: Any) -> None:
         put(recomputed + ((k + _ONE) << U(6)) + U(8 * w), parity)
 
 
-@njit("Tuple((u8, u8, u8))(u8, u8, u8, u8, u8, u8, u8)", **_OPTIONS)
+@kept("Tuple((u8, u8, u8))(u8, u8, u8, u8, u8, u8, u8)")
 def mend(
     data: Any, checks: Any, hash_at: Any, complement_at: Any, k: Any, index: Any, block: Any
 ) -> Any:

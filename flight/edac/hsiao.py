@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from flight.edac.kept import kept
 from flight.edac.vectors import ones
 
 DATA_BITS = 64
@@ -43,7 +44,6 @@ def _meaning(syndrome: int) -> int:
 
 MEANINGS = np.array([_meaning(syndrome) for syndrome in range(256)], np.uint8)
 _ROWS = np.array(MASKS, np.uint64)
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 def reference(word: int) -> int:
@@ -59,14 +59,14 @@ def _check_bits(word: Any) -> Any:
     return found
 
 
-@njit("void(u8[::1], u1[::1])", **_OPTIONS)
+@kept("void(u8[::1], u1[::1])")
 def encode(words: NDArray[np.uint64], checks: NDArray[np.uint8]) -> None:
     """Write the check octet of each word."""
     for i in range(words.size):
         checks[i] = _check_bits(words[i])
 
 
-@njit("i8(u8[::1], u1[::1])", **_OPTIONS)
+@kept("i8(u8[::1], u1[::1])")
 def check(words: NDArray[np.uint64], checks: NDArray[np.uint8]) -> int:
     """How many words disagree with their check octets."""
     wrong = 0
@@ -75,7 +75,7 @@ def check(words: NDArray[np.uint64], checks: NDArray[np.uint8]) -> int:
     return wrong
 
 
-@njit("UniTuple(i8, 3)(u8[::1], u1[::1])", **_OPTIONS)
+@kept("UniTuple(i8, 3)(u8[::1], u1[::1])")
 def correct(words: NDArray[np.uint64], checks: NDArray[np.uint8]) -> tuple[int, int, int]:
     """Set right every word with one wrong bit: (data bits, check bits, words lost)."""
     in_data, in_checks, lost = 0, 0, 0
