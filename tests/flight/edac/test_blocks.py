@@ -90,6 +90,7 @@ class TestCorrection:
             assert (data == good).all()
             assert (region.redundancy.checks == checks).all()
 
+    @pytest.mark.verifies("VA-EDC-09")
     def test_every_double_symbol_at_n_64_is_detected_and_never_called_corrected(self) -> None:
         data, region = region_of(64 * 64)
         good, checks = data.copy(), region.redundancy.checks.copy()
@@ -135,6 +136,7 @@ class TestCorrection:
         assert (words.hashes == before[:2]).all()
         assert region.verify() == []
 
+    @pytest.mark.verifies("VA-EDC-09")
     def test_three_and_more_errors_of_a_lane_are_never_corrected_wrongly_in_silence(self) -> None:
         data, region = region_of(512 * 64, 512)
         good, draw = data.copy(), np.random.default_rng(3)

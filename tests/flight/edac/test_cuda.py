@@ -30,6 +30,7 @@ def run(*arguments: str, **environment: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.verifies("VA-EDC-10")
 def test_the_kernels_agree_with_the_cpu_in_the_cuda_simulator() -> None:
     assert run(str(SIMULATED), "64", "128", NUMBA_ENABLE_CUDASIM="1") == "equal"
 

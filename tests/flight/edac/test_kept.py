@@ -86,6 +86,7 @@ def test_a_kernel_is_taken_from_the_disk_the_second_time(folder: Path) -> None:
 
 @pytest.mark.parametrize("damage", [flip, cut, empty])
 @pytest.mark.parametrize("kind", ["nbc", "nbi", "crc"])
+@pytest.mark.verifies("VA-EDC-11")
 def test_a_damaged_kernel_is_not_executed_but_said_and_made_anew(
     folder: Path, kind: str, damage: Callable[[Path], Any]
 ) -> None:
@@ -118,6 +119,7 @@ def test_a_kernel_that_numba_cannot_read_is_said_and_made_anew(folder: Path) -> 
     assert from_disk(load(folder))
 
 
+@pytest.mark.verifies("VA-EDC-11")
 def test_without_room_on_the_disk_the_kernel_serves_this_process(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,7 @@ def draw_bursts(data: Octets, every: int, seed: int) -> int:
 
 
 @pytest.mark.parametrize("n", [64, 128])
+@pytest.mark.verifies("VA-EDC-09")
 def test_thousands_of_bursts_of_1_to_512_bits_at_any_alignment_are_all_corrected(n: int) -> None:
     block = Code(n).block_octets
     data = np.random.default_rng(n).integers(0, 256, BURSTS * 3 * block, dtype=np.uint8)

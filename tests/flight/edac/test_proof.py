@@ -11,6 +11,7 @@ from flight.edac.blocks import Region
 
 
 @pytest.mark.parametrize("kernel", ["encode_hashed", "check", "check_hashed", "mend"])
+@pytest.mark.verifies("VA-EDC-11")
 def test_a_kernel_with_wrong_answers_is_named_before_the_first_use(
     kernel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

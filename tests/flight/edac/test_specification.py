@@ -74,6 +74,7 @@ def wrong_by_the_table(n: int, e: int, s: int) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize("n", SIZES)
+@pytest.mark.verifies("VA-EDC-10")
 def test_kernels_and_plain_form_are_what_the_page_specifies(n: int) -> None:
     data = np.random.default_rng(n).integers(0, 2**64, (3, n, 8), dtype=np.uint64)
     region = Region(data, Code(n), base=41)
