@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Annotated, Any
 
-from flight.component import Component, Pending, Port, Refused, Severity, command, event, report
+from flight.component import Component, Pending, Port, Refused, command
 from flight.ports import Storage, StorageResult
 from flight.transfers import paths
+from flight.transfers.declared import (
+    Digest,
+    FileStoreHousekeeping,
+    FileStoreParameters,
+    Free,
+    Offset,
+    Path,
+    Transaction,
+)
 from flight.transfers.downlink import Downlinks, GetBegun
+from flight.transfers.events import FileStoreEvents
 from flight.transfers.instructions import (
     BUSY,
     Announce,
@@ -26,8 +35,9 @@ from flight.transfers.instructions import (
 )
 from flight.transfers.listing import Listed, Listing
 from flight.transfers.loader import Loader
+from flight.transfers.mends import Checkup, announcements, checkup_of
 from flight.transfers.uplink import PutStatus, Uplinks
-from icd.fields import U8, U16, U32, U64, FileName, Flag, Limits, Segment, Text64, Text128, Unit
+from icd.fields import U32, U64, FileName, Segment, Text128, Unit
 
 SECOND = 1_000_000_000
 LIST_TIMEOUT_S = 30.0
@@ -36,52 +46,8 @@ MOST_PARKED = 64
 POLL_NS = 10_000_000
 SLOWEST_POLL_NS = 500_000_000
 
-Transaction = Annotated[U32, "number of the transfer, chosen by whoever begins it"]
-Path = Annotated[Text128, "path in the file store, such as inputs/text.txt", FileName()]
-Offset = Annotated[U64, "position in the file", Unit("B")]
 
-
-@dataclass(frozen=True)
-class Digest:
-    """What a file is."""
-
-    size: Annotated[U64, "octets in the file", Unit("B")]
-    crc32: Annotated[U32, "CRC-32 of the whole file"]
-
-
-@dataclass(frozen=True)
-class Free:
-    """What room there is."""
-
-    free: Annotated[U64, "octets free for files", Unit("B")]
-
-
-@dataclass
-class FileStoreHousekeeping:
-    open_puts: Annotated[U8, "files on their way up"] = 0
-    open_gets: Annotated[U8, "files on their way down"] = 0
-    files_received: Annotated[U32, "files checked and put in place since the last start"] = 0
-    segments_received: Annotated[U32, "segments made durable"] = 0
-    segments_repeated: Annotated[U32, "segments that were there already"] = 0
-    octets_received: Annotated[U64, "octets made durable", Unit("B")] = 0
-    segments_sent: Annotated[U32, "segments handed to the downlink"] = 0
-    octets_sent: Annotated[U64, "octets handed to the downlink", Unit("B")] = 0
-    refused: Annotated[U32, "telecommands refused or failed"] = 0
-    mismatches: Annotated[U32, "files whose checksum was not the one announced"] = 0
-    expired: Annotated[U32, "transfers let go because they were idle"] = 0
-    storage_failures: Annotated[U32, "requests that storage did not carry out"] = 0
-
-
-@dataclass(frozen=True)
-class FileStoreParameters:
-    idle_s: Annotated[U32, "a transfer is let go when idle for", Unit("s"), Limits(10, 604800)] = (
-        3600
-    )
-    save_every: Annotated[U16, "segments between two records of progress", Limits(1, 4096)] = 64
-    read_ahead: Annotated[U8, "reads of 24 KiB under way for each file", Limits(1, 8)] = 3
-
-
-class FileStore(Component[FileStoreHousekeeping, FileStoreParameters]):
+class FileStore(Component[FileStoreHousekeeping, FileStoreParameters], FileStoreEvents):
     """Keeps files, takes them from ground and sends them there, resumably and checked."""
 
     def __init__(self, port: Port, storage: Storage) -> None:
@@ -221,55 +187,15 @@ class FileStore(Component[FileStoreHousekeeping, FileStoreParameters]):
         """Delete a folder and everything in it for good."""
         return self._ask(partial(self._remove, "remove_tree", path))
 
-    # -- events
+    @command(14, timeout_s=120.0)
+    def verify(self, path: Path) -> Pending[Checkup]:
+        """Look at every octet of a file and of its sidecar, changing nothing."""
+        return self._ask(partial(self._check, path, {"deep": True, "dry": True}))
 
-    @event(1, Severity.INFO)
-    def file_received(self, transaction: U32, path: Text128, size: U64) -> None:
-        """{path} received by transfer {transaction}: {size} octets, checked."""
-
-    @event(2, Severity.MEDIUM)
-    def no_space(self, transaction: U32, path: Text128, received: U64) -> None:
-        """No space for {path} (transfer {transaction}) after {received} octets: delete files."""
-
-    @event(3, Severity.MEDIUM)
-    def checksum_mismatch(
-        self, transaction: U32, path: Text128, announced: U32, found: U32
-    ) -> None:
-        """{path} (transfer {transaction}) has CRC-32 {found:#010x}, announced {announced:#010x}."""
-
-    @event(4, Severity.LOW)
-    def transfer_expired(self, transaction: U32, path: Text128, received: U64) -> None:
-        """Transfer {transaction} of {path} was idle and is let go after {received} octets."""
-
-    @event(5, Severity.LOW)
-    def get_failed(self, transaction: U32, path: Text128, reason: Text64) -> None:
-        """{path} can no longer be sent (transfer {transaction}): {reason}."""
-
-    @event(6, Severity.MEDIUM)
-    def record_damaged(self, name: Text64) -> None:
-        """The record {name} of a transfer cannot be read; that transfer is lost."""
-
-    @event(7, Severity.INFO)
-    def transfers_resumed(self, count: U8) -> None:
-        """{count} transfers that a restart interrupted go on."""
-
-    @event(8, Severity.INFO)
-    def deleted(self, path: Text128) -> None:
-        """{path} was deleted."""
-
-    @event(9, Severity.MEDIUM)
-    def storage_unusable(self, reason: Text64) -> None:
-        """The table of transfers cannot be read ({reason}); it is tried again every second."""
-
-    # -- reports
-
-    @report(1)
-    def segment(self, transaction: U32, offset: Offset, data: Segment) -> bool:  # type: ignore[empty-body]
-        """Some octets of a file that is being sent."""
-
-    @report(2)
-    def entry(self, path: Text128, size: U64, is_folder: Flag) -> bool:  # type: ignore[empty-body]
-        """One entry of a folder that is being listed."""
+    @command(15, timeout_s=120.0)
+    def repair(self, path: Path) -> Pending[Checkup]:
+        """Look at every octet of a file, and write it anew if that makes it right."""
+        return self._ask(partial(self._check, path, {"deep": True}))
 
     # -- stepping
 
@@ -377,7 +303,7 @@ class FileStore(Component[FileStoreHousekeeping, FileStoreParameters]):
 
     def _submit(self, submit: Submit) -> bool:
         def answered(result: StorageResult) -> None:
-            if not result.ok:
+            if not result.ok and result.error != submit.tolerates:
                 self.hk.storage_failures += 1
             self._obey(submit.then(result))
             while self._parked and self._loader.is_done:
@@ -390,13 +316,34 @@ class FileStore(Component[FileStoreHousekeeping, FileStoreParameters]):
             self.hk.storage_failures += 1
         return taken
 
+    def looked_at(self, path: str, result: StorageResult) -> None:
+        """Storage looked at a file, for whomever: tell ground of damage."""
+        self.port.post_answer(lambda: self._obey(announcements(path, result)))
+
+    def _check(
+        self, path: str, how: Mapping[str, Any], asker: Pending[Any], _now: int
+    ) -> Instructions:
+        def answer(result: StorageResult) -> Instructions:
+            found = checkup_of(result)
+            return [Answer(asker, found) if found else refuse(asker, result)]
+
+        return [Submit("mend", {"path": paths.file_path(path), **how}, answer)]
+
     def _remove(self, operation: str, path: str, asker: Pending[Any], _now: int) -> Instructions:
+        target = paths.file_path(path)
+
         def answer(result: StorageResult) -> Instructions:
             if not result.ok:
                 return [refuse(asker, result)]
             return [Answer(asker), Announce("deleted", (path,))]
 
-        return [Submit(operation, {"path": paths.file_path(path)}, answer)]
+        def bare(_: StorageResult) -> Instructions:
+            return [Submit(operation, {"path": target}, answer)]
+
+        if operation != "remove":
+            return bare(BUSY)
+        # The sidecar first: one without its file would be seen by nobody.
+        return [Submit("remove", {"path": paths.sidecar(target)}, bare, "ENOENT")]
 
     def _count(self) -> None:
         hk, up = self.hk, self._uplinks

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from flight.edac.blocks import Octets, Verdict, octets_in
+from flight.edac.blocks import Mended, Octets, Verdict, octets_in
 from flight.edac.code import SYMBOL_OCTETS, Code
 from flight.edac.hash import START, chain
 from flight.edac.header import (
@@ -28,7 +28,7 @@ from flight.edac.header import (
     UnknownVersion,
     find,
 )
-from flight.edac.segments import segment_of, segments_of
+from flight.edac.segments import Segment, segment_of, segments_of
 
 __all__ = [
     "ContainerError",
@@ -81,6 +81,16 @@ class Report:
         """Whether there is nothing to repair."""
         wrong = self.header_copies or self.missing or self.surplus
         return self.is_recoverable and not (wrong or self.corrected or self.rechecked)
+
+    def take(self, segment: Segment, found: list[Mended]) -> None:
+        """Count what was found in one more segment."""
+        self.blocks += segment.depth
+        for mended in found:
+            self.corrected += mended.verdict is Verdict.CORRECTED
+            self.rechecked += mended.verdict is Verdict.RECHECKED
+            self.bits += mended.data_bits + mended.check_bits
+            if mended.verdict is Verdict.LOST:
+                self.lost.append(segment.base + mended.block)
 
     def sentences(self) -> list[str]:
         """What is to be said of it, for people."""
@@ -185,13 +195,7 @@ class Reader:
             stored = octets_in(self._stream.read(segment.stored_octets))
             content, hashes, found = segment.decode(stored)
             root = chain(hashes, root)
-            report.blocks += segment.depth
-            for mended in found:
-                report.corrected += mended.verdict is Verdict.CORRECTED
-                report.rechecked += mended.verdict is Verdict.RECHECKED
-                report.bits += mended.data_bits + mended.check_bits
-                if mended.verdict is Verdict.LOST:
-                    report.lost.append(segment.base + mended.block)
+            report.take(segment, found)
             yield content
         report.is_mixed = not report.lost and root != self.header.root
 

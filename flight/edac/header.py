@@ -11,7 +11,7 @@ with zeros; `hash` is `hash.chain` over the seven words before it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flight.edac.code import LARGEST, SMALLEST, Code
@@ -87,22 +87,30 @@ def find(head: bytes, tail: bytes) -> tuple[Header, int]:
 
     Any copy will do; where all are damaged, the majority of each bit. Raises NotAContainer.
     """
-    records = [end[at : at + RECORD_OCTETS] for end in (head, tail) for at in _PLACES]
-    whole = [record for record in records if len(record) == RECORD_OCTETS]
-    for candidate in (*whole, *_majorities(whole)):
+    for candidate in candidates(head, tail):
         header = Header.parse(candidate)
         if header is not None:
-            return header, sum(record != candidate for record in records)
+            return header, damaged(candidate, head, tail)
     raise NotAContainer("not a container of this software, or its header is lost in all six copies")
 
 
-_PLACES = range(0, END_OCTETS, RECORD_OCTETS)
+def candidates(head: bytes, tail: bytes) -> Iterator[bytes]:
+    """What a record of 64 octets may be that is kept three times at either end of a file.
+
+    Each copy, then the majority of each bit: of the copies at either end, and of any three.
+    """
+    whole = [record for record in _records(head, tail) if len(record) == RECORD_OCTETS]
+    yield from whole
+    for first in range(len(whole) - 2):
+        a, b, c = (int.from_bytes(record, "little") for record in whole[first : first + 3])
+        yield ((a & b) | (a & c) | (b & c)).to_bytes(RECORD_OCTETS, "little")
 
 
-def _majorities(records: Sequence[bytes]) -> list[bytes]:
-    """Bit by bit what most of three say: those of either end, and any three."""
-    found = []
-    for first in range(len(records) - 2):
-        a, b, c = (int.from_bytes(record, "little") for record in records[first : first + 3])
-        found.append(((a & b) | (a & c) | (b & c)).to_bytes(RECORD_OCTETS, "little"))
-    return found
+def damaged(record: bytes, head: bytes, tail: bytes) -> int:
+    """How many of the six copies are not that record."""
+    return sum(copy != record for copy in _records(head, tail))
+
+
+def _records(head: bytes, tail: bytes) -> list[bytes]:
+    places = range(0, END_OCTETS, RECORD_OCTETS)
+    return [end[at : at + RECORD_OCTETS] for end in (head, tail) for at in places]

@@ -13,6 +13,7 @@ from flight.job_control.script import Script, StorageFailed, ask, must, tolerate
 LOGS = "state/files/logs"
 MANIFEST = "manifest.json"
 MOST_IGNORED = 16
+SIDECAR = ".edac"
 
 
 def run_folder(job: int) -> str:
@@ -47,9 +48,12 @@ def prepare(
     try:
         digests = {}
         for parameter, (name, path) in inputs.items():
-            found = yield from tolerate("digest", "ENOENT", path=path)
+            found = yield from tolerate("mend", "ENOENT", path=path)
             if found is None:
                 reason = f"{parameter}: the file store has no '{name}'; put it there first"
+                return s.NotPrepared(record.id, reason, True)
+            if not found["is_recoverable"]:
+                reason = f"{parameter}: '{name}' is damaged beyond repair; put it there again"
                 return s.NotPrepared(record.id, reason, True)
             digests[parameter] = _digest(found)
             if record.inputs.get(parameter, digests[parameter]) != digests[parameter]:
@@ -69,8 +73,9 @@ def _sound_commit(record: JobRecord) -> Script[Commit | None]:
         if commit is None:
             continue
         path = commit_path(record.id, commit)
-        found = yield from tolerate("digest", "ENOENT", "EIO", path=path)
-        if found and (found["size"], found["crc32"]) == (commit.size, commit.crc32):
+        found = yield from tolerate("mend", "ENOENT", "EIO", path=path, form="commit")
+        is_there = found and (found["size"], found["seal"]) == (commit.size, commit.crc32)
+        if is_there and found["is_recoverable"]:
             return commit
     return None
 
@@ -80,11 +85,14 @@ def keep_commit(job: int, source: int, commit: Commit) -> Script[s.CommitKept | 
     try:
         yield from must("make_dir", path=state_folder(job))
         copied = yield from must(
-            "copy", source=f"{run_folder(job)}/commit.{source}", path=commit_path(job, commit)
+            "copy",
+            source=f"{run_folder(job)}/commit.{source}",
+            path=commit_path(job, commit),
+            form="commit",
         )
     except StorageFailed as failure:
         return s.CommitNotKept(job, failure.reason, False)
-    if (copied["size"], copied["crc32"]) != (commit.size, commit.crc32):
+    if (copied["size"], copied["seal"]) != (commit.size, commit.crc32):
         return s.CommitNotKept(job, f"commit of step {commit.step} changed meanwhile", True)
     return s.CommitKept(job, commit)
 
@@ -101,14 +109,19 @@ def publish(
         written = {name for name, is_folder, _ in rows or () if not is_folder}
         yield from must("make_dir", path=target)
         files: dict[str, Any] = {}
+        unprotected = []
         for name in outputs:
             if name not in written:
                 continue
-            copied = yield from must("copy", source=f"{source}/{name}", path=f"{target}/{name}")
-            found = yield from must("digest", path=f"{target}/{name}")
+            path = f"{target}/{name}"
+            yield from tolerate("remove", "ENOENT", path=path + SIDECAR)
+            copied = yield from must("copy", source=f"{source}/{name}", path=path)
+            found = yield from must("digest", path=path)
             if (found["size"], found["crc32"]) != (copied["size"], copied["crc32"]):
                 return s.NotPublished(job, f"{name} reads back differently", False)
             files[name] = vars(_digest(found))
+            if not (yield from _protect(path, found)):
+                unprotected.append(name)
         manifest = {
             "format": 1,
             "job": job,
@@ -116,12 +129,29 @@ def publish(
             "files": files,
             "missing": [name for name in outputs if name not in written],
             "ignored": sorted(written - set(outputs))[:MOST_IGNORED],
+            "unprotected": unprotected,
         }
         octets = json.dumps(manifest, indent=1).encode() + b"\n"
+        yield from tolerate("remove", "ENOENT", path=f"{target}/{MANIFEST}{SIDECAR}")
         yield from must("write", path=f"{target}/{MANIFEST}", data=octets)
+        yield from _protect(f"{target}/{MANIFEST}")
     except StorageFailed as failure:
         return s.NotPublished(job, failure.reason, False)
     return s.Published(job, len(files), sum(file["size"] for file in files.values()))
+
+
+def _protect(path: str, wanted: Mapping[str, Any] | None = None) -> Script[bool]:
+    """Give a file its sidecar; False where that cannot be done, for another reason than room.
+
+    A sidecar of something else than what is `wanted` would make an upset's work the truth.
+    """
+    found = yield from tolerate("protect", "EIO", "ESTALE", "ETIMEDOUT", path=path)
+    if found is None:
+        return False
+    if wanted is None or found["sha256"] == wanted["sha256"]:
+        return True
+    yield from must("remove", path=path + SIDECAR)
+    return False
 
 
 def clear(job: int) -> Script[None]:

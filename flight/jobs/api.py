@@ -212,6 +212,7 @@ class LocalJob:
                 )
             array[...] = kept
         self.step = self.resume.step
+        self._mark(self.step)
 
     @cached_property
     def _memory(self) -> JobMemory:
@@ -232,10 +233,9 @@ class LocalJob:
     def region(self, name: str, array: Array) -> Array:
         """A read-only copy; nobody looks after it here."""
         check_region(name, array)
-        copy = array.copy()
+        copy: Array = array.copy()
         copy.flags.writeable = False
         return copy
-        self._mark(self.step)
 
     def beat(self) -> None:
         """Count the beat; `on_beat` may cancel."""

@@ -19,6 +19,7 @@ from flight.transfers.instructions import (
     digest_of,
     refuse,
 )
+from flight.transfers.mends import lost_of
 from flight.transfers.ranges import Ranges
 from icd.failures import FailureCode
 from icd.fields import U32, U64, Unit
@@ -76,7 +77,8 @@ class Downlinks:
             raise Refused(f"{MOST_OPEN} files are being sent; get_end one first")
         get = Get(station, transaction, path, now)
         self.gets[station, transaction] = get
-        return [Submit("digest", {"path": source}, partial(self._looked, get, asker, offset))]
+        operation = "digest" if source.endswith(paths.SIDECAR) else "mend"
+        return [Submit(operation, {"path": source}, partial(self._looked, get, asker, offset))]
 
     def _looked(self, get: Get, asker: Any, offset: int, result: StorageResult) -> Instructions:
         if not self._is_current(get):
@@ -85,6 +87,12 @@ class Downlinks:
         if found is None:
             self.end(get.station, get.transaction)
             return [refuse(asker, result)]
+        if lost := lost_of(result):
+            self.end(get.station, get.transaction)
+            reason = (
+                f"{lost}; put it again, or delete {get.path}{paths.SIDECAR} to have it as it is"
+            )
+            return [Refuse(asker, reason, FailureCode.CHECKSUM_MISMATCH)]
         size, crc32 = found
         if offset > size:
             self.end(get.station, get.transaction)

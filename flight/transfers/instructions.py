@@ -20,6 +20,8 @@ class Submit:
     operation: str
     arguments: Mapping[str, Any]
     then: Callable[[StorageResult], list[Instruction]] = field(compare=False)
+    tolerates: str = ""
+    """The one errno name that is no failure of storage."""
 
 
 @dataclass(frozen=True)

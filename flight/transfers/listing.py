@@ -40,6 +40,8 @@ class Listing:
     rows: deque[Entry] = field(default_factory=deque)
     read: int = 0
     left_out: int = 0
+    sidecars: int = 0
+    """What protects a file is no file of its own to ground."""
     is_reading: bool = False
     is_over: bool = False
 
@@ -59,9 +61,14 @@ class Listing:
             return [refuse(self.asker, result)]
         if not page:
             self.is_over = True
-            return [Answer(self.asker, Listed(self.read - self.left_out, self.left_out))]
+            return [
+                Answer(self.asker, Listed(self.read - self.left_out - self.sidecars, self.left_out))
+            ]
         self.read += len(page)
         for name, is_folder, size in page:
+            if name.endswith(paths.SIDECAR) and not is_folder:
+                self.sidecars += 1
+                continue
             path = f"{self.folder}/{name}" if self.folder else name
             if len(path.encode(errors="replace")) > paths.LONGEST:
                 self.left_out += 1

@@ -8,6 +8,8 @@ ROOT = "state/files"
 INCOMING = "state/incoming"
 LONGEST = 128
 PRODUCTS = "products"
+SIDECAR = ".edac"
+"""What a protected file's sidecar is called, behind the file's name."""
 
 
 def file_path(text: str) -> str:
@@ -41,6 +43,13 @@ def check_writable(text: str) -> None:
     check(text)
     if text.split("/")[0] == PRODUCTS:
         raise Refused(f"{PRODUCTS}/ is written by jobs only; put the file under another folder")
+    if text.endswith(SIDECAR):
+        raise Refused(f"the payload itself makes the files called *{SIDECAR}; give another name")
+
+
+def sidecar(path: str) -> str:
+    """The storage path of a file's sidecar."""
+    return path + SIDECAR
 
 
 def parent(path: str) -> str:

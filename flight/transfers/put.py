@@ -40,6 +40,8 @@ class Put:
     active_ns: int = 0
     unsaved: int = 0
     is_space_told: bool = False
+    is_bare: bool = False
+    """No sidecar could be made for it."""
     askers: list[Any] = field(default_factory=list)
 
     @property

@@ -41,10 +41,14 @@ class Step(enum.Enum):
     ROOM = enum.auto()
     CREATE = enum.auto()
     RECORD = enum.auto()
+    PROTECT = enum.auto()
     DIGEST = enum.auto()
     VERIFY = enum.auto()
+    PROTECT_AGAIN = enum.auto()
     FOLDER = enum.auto()
+    BARE = enum.auto()
     MOVE = enum.auto()
+    COVER = enum.auto()
     FORGET = enum.auto()
     DROP = enum.auto()
     ERASE = enum.auto()
@@ -64,17 +68,31 @@ _TABLE = {
     Step.ROOM: _Row(Phase.OPENING, "free", Step.CREATE),
     Step.CREATE: _Row(Phase.OPENING, "write", Step.RECORD),
     Step.RECORD: _Row(Phase.OPENING, "write", None),
-    # put_end; VERIFY when the part is gone because a restart fell between MOVE and FORGET
+    # put_end: the part gets its sidecar, which reads all of it; both are moved, after the sidecar
+    # of an older file of that name. DIGEST when there can be no sidecar; VERIFY when the part is
+    # gone because a restart fell between MOVE and FORGET
+    Step.PROTECT: _Row(Phase.CHECKING, "protect", Step.FOLDER),
     Step.DIGEST: _Row(Phase.CHECKING, "digest", Step.FOLDER),
-    Step.VERIFY: _Row(Phase.CHECKING, "digest", Step.FORGET),
-    Step.FOLDER: _Row(Phase.MOVING, "make_dir", Step.MOVE),
-    Step.MOVE: _Row(Phase.MOVING, "rename", Step.FORGET),
+    Step.VERIFY: _Row(Phase.CHECKING, "digest", Step.PROTECT_AGAIN),
+    Step.PROTECT_AGAIN: _Row(Phase.MOVING, "protect", Step.FORGET),
+    Step.FOLDER: _Row(Phase.MOVING, "make_dir", Step.BARE),
+    Step.BARE: _Row(Phase.MOVING, "remove", Step.MOVE),
+    Step.MOVE: _Row(Phase.MOVING, "rename", Step.COVER),
+    Step.COVER: _Row(Phase.MOVING, "rename", Step.FORGET),
     Step.FORGET: _Row(Phase.MOVING, "remove", None),
     # put_abort, and a transfer that was idle too long
     Step.DROP: _Row(Phase.ABORTING, "remove", Step.ERASE),
     Step.ERASE: _Row(Phase.ABORTING, "remove", None),
     # every few segments, in any phase
     Step.SAVE: _Row(None, "write", None),
+}
+
+
+# Steps that can be left out, and the step that follows then.
+_UNCOVERED = {
+    Step.PROTECT: Step.DIGEST,
+    Step.PROTECT_AGAIN: Step.FORGET,
+    Step.COVER: Step.FORGET,
 }
 
 
@@ -187,7 +205,7 @@ class Uplinks:
         if gap is not None:
             raise Refused(f"{gap[1] - gap[0]} octets from {gap[0]} on are missing; send them first")
         put.askers = [asker]
-        return self._do(put, Step.DIGEST)
+        return self._do(put, Step.PROTECT)
 
     def abort(self, asker: Any, transaction: int) -> Instructions:
         """Forget a transfer and what came of it; raises Refused."""
@@ -219,8 +237,12 @@ class Uplinks:
             return [] if result.ok else self._tell_space(put, result)
         if step in (Step.FORGET, Step.DROP, Step.ERASE):
             return self._next(put, step)  # what cannot be removed is swept at the next start
-        if step in (Step.DIGEST, Step.VERIFY):
+        if step in _UNCOVERED and not result.ok and result.error != "ENOENT":
+            return self._go_without(put, step, result)
+        if step in (Step.PROTECT, Step.DIGEST, Step.VERIFY):
             return self._digested(put, step, result)
+        if step is Step.BARE and result.error == "ENOENT":
+            return self._next(put, step)  # an older file of that name had no sidecar
         if not result.ok:
             return self._tell_space(put, result) + self._give_up(put, *failure_of(result))
         if step is Step.ROOM and not _has_room(result, put.size):
@@ -254,7 +276,7 @@ class Uplinks:
         return instructions
 
     def _digested(self, put: Put, step: Step, result: StorageResult) -> Instructions:
-        if step is Step.DIGEST and result.error == "ENOENT":
+        if step is not Step.VERIFY and result.error == "ENOENT":
             return self._do(put, Step.VERIFY)
         found = digest_of(result)
         if found == (put.size, put.crc32):
@@ -271,8 +293,16 @@ class Uplinks:
             *self._save(put),
         ]
 
+    def _go_without(self, put: Put, step: Step, result: StorageResult) -> Instructions:
+        """A file that cannot have a sidecar is right all the same."""
+        put.is_bare = True
+        told = Announce("file_unprotected", (put.path, failure_of(result)[0]))
+        return [told, *self._do(put, _UNCOVERED[step])]
+
     def _next(self, put: Put, step: Step) -> Instructions:
         then = _TABLE[step].then
+        if then is Step.COVER and put.is_bare:
+            then = Step.FORGET
         return self._do(put, then) if then else self._finish(put)
 
     def _finish(self, put: Put) -> Instructions:
@@ -314,7 +344,10 @@ class Uplinks:
         phase, operation, _ = _TABLE[step]
         if phase is not None:
             put.phase = phase
-        return [Submit(operation, _arguments(put, step), partial(self._stored, put, step))]
+        put.is_bare &= step is not Step.PROTECT
+        tolerates = "ENOENT" if step is Step.BARE else ""
+        answered = partial(self._stored, put, step)
+        return [Submit(operation, _arguments(put, step), answered, tolerates)]
 
     def _wait(self, put: Put, asker: Any) -> Instructions:
         if len(put.askers) >= MOST_WAITING:
@@ -342,8 +375,12 @@ def _arguments(put: Put, step: Step) -> Mapping[str, Any]:
             return {"path": paths.parent(target)}
         case Step.MOVE:
             return {"source": put.part, "destination": target}
-        case Step.VERIFY:
+        case Step.VERIFY | Step.PROTECT_AGAIN:
             return {"path": target}
+        case Step.BARE:
+            return {"path": paths.sidecar(target)}
+        case Step.COVER:
+            return {"source": paths.sidecar(put.part), "destination": paths.sidecar(target)}
         case Step.FORGET | Step.ERASE:
             return {"path": put.record}
         case _:

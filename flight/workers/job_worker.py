@@ -1,7 +1,7 @@
 """Runs one job in a process of its own: the job's API over its status page and commit slots.
 
 Called in a process that the launcher forked. Exit status: 0 done, 1 failed, 3 cancelled,
-4 interrupted because the supervisor is gone.
+4 interrupted because the supervisor is gone, 5 its memory was wrong beyond correction.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from flight.edac import region_file
+from flight.edac.region_file import RegionFile
 from flight.job_ports import Control, PagePhase
-from flight.jobs.api import Array, InputError, JobCancelled
+from flight.jobs.api import Array, InputError, JobCancelled, MemoryLost, check_region
 from flight.jobs.declaration import JobDeclaration
+from flight.jobs.memory import JobMemory
 from flight.protection.levels import Level, Tally
 from flight.workers import commits
 from flight.workers.confinement import confine
@@ -31,7 +34,7 @@ from icd.board_state import files_of
 if TYPE_CHECKING:
     from hal.compute import ComputeDevice
 
-DONE, FAILED, CANCELLED, INTERRUPTED = 0, 1, 3, 4
+DONE, FAILED, CANCELLED, INTERRUPTED, MEMORY_LOST = 0, 1, 3, 4, 5
 BEAT_PAGE_S = 0.005
 LEASE_CHECK_S = 0.1
 PAUSE_POLL_MS = 50
@@ -75,6 +78,8 @@ class RealJob:
         self._page_due = 0.0
         self._lease_due = 0.0
         self._slots: commits.CommitSlots | None = None
+        self._memory: JobMemory | None = None
+        self._region_files: list[RegionFile] = []
         self._commits = 0
 
     @cached_property
@@ -129,9 +134,34 @@ class RealJob:
                 array[...] = found.arrays[name]
             self.step = found.step
             self._write_log(f"resumed from step {found.step}")
+            self._tell_mended(found)
         self._slots = commits.CommitSlots(self._order.folder, arrays, next_slot=next_slot)
+        self._memory = JobMemory(arrays, self.tally)
         self._page.update(step=self.step)
         self._mark(self.step)
+
+    def seal(self) -> None:
+        """The registered arrays do not change until `verify`."""
+        self._registered().seal()
+
+    def verify(self) -> None:
+        """Check the registered arrays since `seal`, set them right; raises MemoryLost."""
+        self._registered().verify()
+
+    def region(self, name: str, array: Array) -> Array:
+        """A read-only copy in a region file, sealed: the scrub worker looks after it."""
+        check_region(name, array)
+        path = self._order.folder / region_file.FOLDER / name
+        try:
+            made = region_file.create(path, name, array.nbytes)
+        except OSError as error:
+            raise MemoryError(f"no room for region {name!r}: {error.strerror}") from None
+        copy: Array = made.data.view(array.dtype).reshape(array.shape)
+        copy[...] = array
+        made.seal()
+        copy.flags.writeable = False
+        self._region_files.append(made)
+        return copy
 
     def beat(self) -> None:
         """Say that the job is alive; blocks while paused, raises JobCancelled."""
@@ -166,6 +196,7 @@ class RealJob:
         """Keep a copy of the registered arrays to resume from: ``step`` steps are done."""
         if self._slots is None:
             raise ValueError("register the job's arrays with state() before the first commit")
+        self._registered().check()
         published = self._slots.commit(step)
         self._mark(step)
         self._commits += 1
@@ -174,7 +205,7 @@ class RealJob:
             commit_slot=published.slot,
             commit_count=self._commits,
             commit_bytes=published.size,
-            commit_crc=published.crc32,
+            commit_crc=published.seal,
         )
 
     def log(self, text: str) -> None:
@@ -197,6 +228,23 @@ class RealJob:
         device: ComputeDevice | None = self.__dict__.get("compute")
         if device is not None:
             device.mark(self._order.job_id, step)
+
+    def _registered(self) -> JobMemory:
+        if self._memory is None:
+            raise ValueError("register the job's arrays with state() before they are sealed")
+        return self._memory
+
+    def _tell_mended(self, found: commits.Loaded) -> None:
+        examined = found.examined
+        if examined is None:
+            return
+        self.tally.blocks_checked += examined.blocks
+        self.tally.blocks_corrected += examined.mended
+        if examined.mended:
+            self._write_log(
+                f"{found.path.name}: {examined.bits} wrong bits in {examined.mended} of "
+                f"{examined.blocks} blocks, set right"
+            )
 
     def _obey(self) -> None:
         while (control := self._page.control) == Control.PAUSE:
@@ -241,8 +289,9 @@ def run(order: Order, page: StatusWriter, lease_fd: int) -> int:
     except BaseException as error:
         traceback.print_exc()
         sys.stderr.flush()
-        page.update(phase=PagePhase.FAILED, message=f"{type(error).__name__}: {error}")
-        return FAILED
+        message = f"{type(error).__name__}: {error}"
+        page.update(phase=PagePhase.FAILED, message=message)
+        return MEMORY_LOST if isinstance(error, MemoryLost) else FAILED
     page.update(phase=PagePhase.DONE)
     return DONE
 

@@ -29,6 +29,7 @@ from flight.workers.job_processes import (
     Processes,
     fork_job,
 )
+from flight.workers.kernel_cache import default_cache
 from flight.workers.lifeline import Lifeline, WorkerError, load_configuration
 from flight.workers.status_page import NAME, StatusPage, StatusWriter
 
@@ -293,11 +294,6 @@ def _paths(resume: Any) -> tuple[Path, ...]:
     return tuple(Path(path) for path in found)
 
 
-def _default_cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "vanallen" / "numba"
-
-
 def main(argv: list[str]) -> int:
     """Run the worker; exit status 2 when it cannot start."""
     try:
@@ -308,7 +304,7 @@ def main(argv: list[str]) -> int:
         sys.stderr.write(f"launcher: {error}\n")
         return 2
     warm = configuration.get("warm")
-    cache_dir = Path(configuration.get("cache_dir") or _default_cache())
+    cache_dir = Path(configuration.get("cache_dir") or default_cache())
     cache_dir.mkdir(parents=True, exist_ok=True)
     # Before the first import of numpy and numba: no thread may exist when a job is forked, and
     # compiled kernels must lie where a confined job can reach them.

@@ -19,7 +19,7 @@ from flight.workers.storage_operations import Operations
 from flight.workers.storage_paths import Jail
 
 BATCH = 64
-LONG = frozenset({"digest", "copy"})
+LONG = frozenset({"digest", "copy", "protect", "mend"})
 """Requests whose work grows with a file."""
 
 
@@ -41,6 +41,7 @@ class StorageServer:
             self._send_answers()
         while messages := self._lifeline.channel.receive(BATCH):
             self.serve(messages)
+        self._operations.close()
 
     def serve(self, messages: list[Message]) -> None:
         """Perform one batch, and what comes amid its long requests, and send the answers."""

@@ -13,6 +13,7 @@ from typing import Any
 from flight.workers.disk import Disk
 from flight.workers.storage_commit import Answer, Batch
 from flight.workers.storage_paths import STAGING, Jail, Place
+from flight.workers.storage_protection import Protection
 
 MAX_READ = 32768
 MAX_LISTING = 40_000
@@ -30,6 +31,7 @@ class Operations:
         self._jail = jail
         self._disk = disk
         self._on_progress = on_progress
+        self._protection = Protection(jail, disk, on_progress)
         self._table: dict[str, Callable[[Batch, Answer, Body], Any]] = {
             "read": self._read,
             "write": self._write,
@@ -45,7 +47,13 @@ class Operations:
             "list": self._list,
             "make_dir": self._make_dir,
             "free": self._free,
+            "protect": self._protection.protect,
+            "mend": self._protection.mend,
         }
+
+    def close(self) -> None:
+        """End what was started."""
+        self._protection.close()
 
     def perform(self, batch: Batch, operation: str, body: Body, answer: Answer) -> None:
         """Do one request; what goes wrong goes into the answer."""
@@ -123,6 +131,8 @@ class Operations:
         ):
 
             def fill(fd: int) -> dict[str, int]:
+                if body.get("form") == "commit":
+                    return self._protection.copy_commit(file.fd, fd)
                 size = crc = 0
                 while chunk := os.pread(file.fd, CHUNK, size):
                     self._disk.write(fd, chunk, size)

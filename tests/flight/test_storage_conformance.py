@@ -23,7 +23,7 @@ def in_memory() -> Ask:
     return SimulatedStorage().perform
 
 
-def on_disk(folder: Path) -> tuple[Ask, Jail]:
+def on_disk(folder: Path) -> tuple[Ask, Callable[[], None]]:
     for name in ("state", "run"):
         (folder / name).mkdir()
     jail = Jail(Disk(), str(folder / "state"), str(folder / "run"))
@@ -35,7 +35,11 @@ def on_disk(folder: Path) -> tuple[Ask, Jail]:
         batch.finish()
         return StorageResult(not answer.error, answer.value, answer.error, answer.text)
 
-    return ask, jail
+    def close() -> None:
+        operations.close()
+        jail.close()
+
+    return ask, close
 
 
 @pytest.fixture(params=["in memory", "on disk"])
@@ -43,9 +47,9 @@ def ask(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ask]:
     if request.param == "in memory":
         yield in_memory()
         return
-    ask, jail = on_disk(tmp_path)
+    ask, close = on_disk(tmp_path)
     yield ask
-    jail.close()
+    close()
 
 
 def test_a_file_is_written_read_and_digested(ask: Ask) -> None:
@@ -81,6 +85,42 @@ def test_a_copy_tells_size_and_checksum(ask: Ask) -> None:
     value = ask("copy", source="state/files/a", path="state/files/b").value
     assert value == {"size": 5, "crc32": zlib.crc32(b"hello")}
     assert ask("read", path="state/files/b").value == b"hello"
+
+
+def test_a_commit_is_copied_with_its_seal(ask: Ask) -> None:
+    ask("make_dir", path="state/jobs")
+    ask("write", path="run/commit.0", data=b"of an earlier version")
+    value = ask("copy", source="run/commit.0", path="state/jobs/commit.A", form="commit").value
+    wanted = {"size": 21, "seal": zlib.crc32(b"of an earlier version")}
+    assert value == wanted
+    looked = ask("mend", path="state/jobs/commit.A", form="commit").value
+    assert wanted.items() <= looked.items()
+    assert looked["is_recoverable"]
+
+
+def test_a_file_without_a_sidecar_is_only_digested_when_it_is_looked_at(ask: Ask) -> None:
+    ask("make_dir", path="state/files")
+    ask("write", path="state/files/a", data=b"hello")
+    looked = ask("mend", path="state/files/a").value
+    assert ask("digest", path="state/files/a").value.items() <= looked.items()
+    assert (looked["is_protected"], looked["is_recoverable"]) == (False, True)
+
+
+@pytest.mark.verifies("VA-EDC-03")
+def test_a_protected_file_that_was_hit_is_set_right(ask: Ask) -> None:
+    content = b"hello " * 1000
+    ask("make_dir", path="state/files")
+    ask("write", path="state/files/a", data=content)
+    assert ask("protect", path="state/files/a").value == ask("digest", path="state/files/a").value
+    assert ask("mend", path="state/files/a").value["is_sound"]
+    ask("write_at", path="state/files/a", offset=128, data=b"\0" * 64)
+    dry = ask("mend", path="state/files/a", deep=True, dry=True).value
+    assert (dry["corrected"], dry["is_sound"], dry["is_repaired"]) == (1, False, False)
+    looked = ask("mend", path="state/files/a").value
+    assert (looked["is_protected"], looked["is_repaired"], looked["corrected"]) == (True, True, 1)
+    assert looked["crc32"] == zlib.crc32(content)
+    assert ask("read", path="state/files/a").value == content
+    assert ask("mend", path="state/files/a", deep=True).value["is_sound"]
 
 
 def test_a_list_goes_on_from_an_offset(ask: Ask) -> None:
@@ -126,6 +166,9 @@ def test_there_is_room(ask: Ask) -> None:
         ("write_at", {"path": "state/none/x", "offset": 0, "data": b""}, "ENOENT"),
         ("copy", {"source": "state/none", "path": "state/x"}, "ENOENT"),
         ("make_dir", {"path": "state/file/x"}, "ENOTDIR"),
+        ("mend", {"path": "state/none"}, "ENOENT"),
+        ("mend", {"path": "state/file.edac"}, "EPERM"),
+        ("protect", {"path": "state/none"}, "ENOENT"),
         ("fly", {"path": "state"}, "ENOSYS"),
     ],
 )

@@ -357,13 +357,13 @@ def test_a_storage_worker_that_is_lost_fails_what_waited_and_nothing_else(store:
     assert store.do("put_end", 7).is_done
 
 
-@pytest.mark.parametrize("operation", ["make_dir", "rename", "digest"])
+@pytest.mark.parametrize("operations", [["make_dir"], ["rename"], ["protect", "digest"]])
 def test_an_end_that_storage_fails_leaves_the_transfer_resumable(
-    store: Store, operation: str
+    store: Store, operations: list[str]
 ) -> None:
     store.begin()
     store.send(OFFSETS)
-    store.storage.faults[operation] = "EIO"
+    store.storage.faults.update(dict.fromkeys(operations, "EIO"))
     assert store.do("put_end", 7).code is FailureCode.STORAGE_FAILED
     store.storage.faults.clear()
     assert store.do("put_end", 7).is_done
@@ -373,7 +373,7 @@ def test_an_end_that_storage_fails_leaves_the_transfer_resumable(
 def test_a_digest_answer_that_is_nonsense_fails_the_end(store: Store, value: object) -> None:
     store.begin()
     store.send(OFFSETS)
-    store.storage._do_digest = lambda **_: value  # type: ignore[method-assign]
+    store.storage._do_protect = lambda **_: value  # type: ignore[method-assign]
     assert store.do("put_end", 7).code is FailureCode.STORAGE_FAILED
 
 
