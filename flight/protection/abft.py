@@ -10,13 +10,14 @@ u |A| |b|, the Frobenius and the Euclidean norm:
   up to u of the sum so far, which grows steadily to c (first term) or at random (second term); the
   rounding of the sums x C and (x A) B themselves is added.
 
-Rows likewise. Nothing is called wrong by this: what is above its limit gets a second look.
-See docs/protection.md.
+Rows likewise. Sums of float32 matrices are taken in float32 where that adds little to the rounding
+of the product itself, and again in float64 before anything is doubted. Nothing is called wrong by
+this: what is above its limit gets a second look. See docs/protection.md.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -28,28 +29,24 @@ from flight.protection.second_look import DEVIATIONS, SHARE, Doubt, look
 
 _FLOATS = {np.dtype(kind): np.finfo(kind) for kind in (np.float32, np.float64)}
 _LIKE = {dtype: dtype.type(0) for dtype in _FLOATS}
-_LIMITS = {
-    dtype: np.array((info.eps / 2, 2.0**-53, DEVIATIONS, SHARE, info.smallest_subnormal), float)
-    for dtype, info in _FLOATS.items()
-}
+_SINGLE, _DOUBLE = _FLOATS
 _FEWEST_WEIGHTS = 4096
 _MOST_PLANS = 4096
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Where the matrices of one kind of product lie, and how large its checks are."""
+    """Where the matrices of one kind of product lie, and how its checks are taken."""
 
     layout: Array
-    like: Any
     limits: Array
+    kind: np.dtype[Any]
+    """Of the sums, and of the matrices that they are taken of."""
     weights: tuple[Array, Array]
     kept: tuple[int, int, int]
     ratios: tuple[int, int]
-    left: tuple[int, int]
-    """Octets that the left matrix spans, from its address."""
-    right: tuple[int, int]
-    out: tuple[int, int]
+    wide: Plan | None = None
+    """The same product in float64, for what float32 sums cannot tell."""
 
 
 _plans: dict[Any, Plan | None] = {}
@@ -79,38 +76,53 @@ def _made(a: Array, b: Array, out: Array) -> Plan | None:
         and min(out.size, a.shape[-1]) > 0
     ):
         return None
+    if a.dtype == _DOUBLE:
+        return _planned(a, b, out, _DOUBLE)
+    left, right, product = (np.empty(m.shape, _DOUBLE) for m in matrices)
+    wide = _planned(left, right, product, _SINGLE)
+    if _are_sums_too_long(out.shape[-2], out.shape[-1], a.shape[-1]):
+        return wide
+    return replace(_planned(a, b, out, _SINGLE), wide=wide)
+
+
+def _planned(a: Array, b: Array, out: Array, product: np.dtype[Any]) -> Plan:
     batch = (1,) * (4 - out.ndim) + out.shape[:-2]
     lengths = (*batch, a.shape[-2], a.shape[-1], b.shape[-1])
-    strides = [np.broadcast_to(m, batch + m.shape[-2:]).strides for m in matrices]
+    strides = [np.broadcast_to(m, batch + m.shape[-2:]).strides for m in (a, b, out)]
     products, sides = batch[0] * batch[1], a.shape[-2] + b.shape[-1]
+    unit, smallest = _FLOATS[product].eps / 2, _FLOATS[product].smallest_subnormal
+    check_unit = _FLOATS[a.dtype].eps / 2
     return Plan(
         np.array((*lengths, *strides[0], *strides[1], *strides[2]), np.int64),
-        _LIKE[a.dtype],
-        _LIMITS[a.dtype],
-        _weights(1 << (max(_FEWEST_WEIGHTS, *lengths[2:]) - 1).bit_length()),
+        np.array((unit, check_unit, DEVIATIONS, SHARE, smallest), np.float64),
+        a.dtype,
+        _weights(1 << (max(_FEWEST_WEIGHTS, *lengths[2:]) - 1).bit_length(), a.dtype),
         (products, 2, sides),
         (products, sides),
-        *map(_span, matrices),
     )
+
+
+def _are_sums_too_long(rows: int, columns: int, terms: int) -> bool:
+    """Whether rounding would show more in float32 sums than in the product itself."""
+    return max(rows, columns) > 8 * terms
 
 
 class Checks:
     """What one product, or a batch of them, must add up to; taken before it is made."""
 
     def __init__(self, plan: Plan, a: Array, b: Array) -> None:
-        self._plan = plan
         self._a, self._b = a, b
-        self._left, self._right = address_of(a), address_of(b)
-        self._kept = self._taken()
-        self._ratios = np.empty(plan.ratios)
         self.worst = 0.0
         """The largest residual of the last product looked at, in roundings."""
+        self._take(plan)
 
     def hold(self, c: Array) -> bool:
         """Whether a product keeps every limit."""
         plan = self._plan
+        if c.dtype != plan.kind:
+            c = c.astype(plan.kind, "C")
         above, self.worst = kernels.after(
-            address_of(c), plan.layout, plan.like, *plan.weights,
+            address_of(c), plan.layout, _LIKE[plan.kind], *plan.weights,
             self._kept, self._ratios, plan.limits,
         )  # fmt: skip
         return not above
@@ -122,17 +134,26 @@ class Checks:
         """
         if self._are_renewed() and self.hold(c):
             return None
+        if self._plan.wide is not None:
+            self._take(self._plan.wide)
+            if self.hold(c):
+                return None
         batch, columns = c.shape[:-2], c.shape[-1]
         is_above = ~(self._ratios <= 1)
         a = np.broadcast_to(self._a, batch + self._a.shape[-2:])
         b = np.broadcast_to(self._b, batch + self._b.shape[-2:])
         return look(a, b, c, is_above[:, :columns], is_above[:, columns:])
 
-    def _taken(self) -> Array:
-        plan = self._plan
-        kept = np.empty(plan.kept)
-        kernels.before(self._left, self._right, plan.layout, plan.like, *plan.weights, kept)
-        return kept
+    def _take(self, plan: Plan) -> None:
+        self._plan = plan
+        self._kept = np.empty(plan.kept, plan.kind)
+        self._ratios = np.empty(plan.ratios, plan.kind)
+        a, b = self._a, self._b
+        if a.dtype != plan.kind:
+            a, b = a.astype(plan.kind, "C"), b.astype(plan.kind, "C")
+        kernels.before(
+            address_of(a), address_of(b), plan.layout, _LIKE[plan.kind], *plan.weights, self._kept
+        )
 
     def _are_renewed(self) -> bool:
         """Take the checks again; returns whether they were wrong the first time.
@@ -140,9 +161,11 @@ class Checks:
         An element of A or B that changed is in the sums of columns and in those of rows. An upset
         that hit the checks themselves is in one of them.
         """
-        kept, self._kept = self._kept, self._taken()
+        kept = self._kept
+        self._take(self._plan)
+        word = np.dtype(f"u{kept.itemsize}")
+        is_other = kept.view(word)[:, 0] != self._kept.view(word)[:, 0]
         columns = self._b.shape[-1]
-        is_other = kept.view(np.uint64)[:, 0] != self._kept.view(np.uint64)[:, 0]
         are_columns, are_rows = is_other[:, :columns].any(), is_other[:, columns:].any()
         if are_columns and are_rows:
             raise ResultError(
@@ -157,26 +180,18 @@ def address_of(matrix: Array) -> int:
     return address
 
 
-def _span(matrix: Array) -> tuple[int, int]:
-    """Octets from the first element to the lowest, and to the end of the highest."""
-    reach = [
-        stride * (length - 1) for stride, length in zip(matrix.strides, matrix.shape, strict=True)
-    ]
-    return sum(min(r, 0) for r in reach), sum(max(r, 0) for r in reach) + matrix.itemsize
-
-
 def _is_plain(matrix: Array) -> bool:
     """Whether the elements of each row, or of each column, lie side by side."""
     return matrix.itemsize in matrix.strides[-2:] or 1 in matrix.shape[-2:]
 
 
 @cache
-def _weights(count: int) -> tuple[Array, Array]:
+def _weights(count: int, kind: np.dtype[Any]) -> tuple[Array, Array]:
     """Weights of rows and of columns: ± 1 … 1.5, the same in every process.
 
     Multiples of 2**-10, so that sums of whole numbers stay exact.
     """
     generator = np.random.Generator(np.random.Philox(key=2**64 - 1))
     signs = 2.0 * generator.integers(0, 2, (2, count)) - 1.0
-    x, y = signs * (1.0 + generator.integers(0, 512, (2, count)) / 1024)
+    x, y = (signs * (1.0 + generator.integers(0, 512, (2, count)) / 1024)).astype(kind)
     return x, y

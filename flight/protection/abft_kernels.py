@@ -1,7 +1,8 @@
 """Weighted sums of the rows and columns of matrices, and their squares, in one pass over each.
 
 Matrices are given by address and strides in octets, because they may be read-only, turned, or
-parts of larger ones. Sums are taken in float64. Kernels are serial and free of the interpreter's
+parts of larger ones. Sums are taken in the type of the matrices: `abft` says when that will do.
+Kernels are serial and free of the interpreter's
 lock: threads come from outside. Rows are taken as arrays of their own, four at a time: an index
 that may be negative would keep the loops from being vectorised.
 """
@@ -70,8 +71,9 @@ def _row(base: Any, step: Any, r: Any, cols: Any, like: Any) -> Any:
 @_compiled()
 def _down(base: Any, step: Any, rows: Any, cols: Any, like: Any, x: Any, down: Any) -> None:
     """down = x M."""
+    kind = x.dtype.type
     for c in range(cols):
-        down[c] = 0.0
+        down[c] = 0
     for r in range(0, rows - 3, 4):
         m0 = _row(base, step, r, cols, like)
         m1 = _row(base, step, r + 1, cols, like)
@@ -79,35 +81,36 @@ def _down(base: Any, step: Any, rows: Any, cols: Any, like: Any, x: Any, down: A
         m3 = _row(base, step, r + 3, cols, like)
         x0, x1, x2, x3 = x[r], x[r + 1], x[r + 2], x[r + 3]
         for c in range(cols):
-            down[c] += (x0 * D(m0[c]) + x1 * D(m1[c])) + (x2 * D(m2[c]) + x3 * D(m3[c]))
+            down[c] += (x0 * kind(m0[c]) + x1 * kind(m1[c])) + (x2 * kind(m2[c]) + x3 * kind(m3[c]))
     for r in range(rows - rows % 4, rows):
         m0 = _row(base, step, r, cols, like)
         x0 = x[r]
         for c in range(cols):
-            down[c] += x0 * D(m0[c])
+            down[c] += x0 * kind(m0[c])
 
 
 @_compiled()
 def _across(base: Any, step: Any, rows: Any, cols: Any, like: Any, y: Any, across: Any) -> None:
     """across = M y."""
+    kind = y.dtype.type
     for r in range(0, rows - 3, 4):
         m0 = _row(base, step, r, cols, like)
         m1 = _row(base, step, r + 1, cols, like)
         m2 = _row(base, step, r + 2, cols, like)
         m3 = _row(base, step, r + 3, cols, like)
-        s0 = s1 = s2 = s3 = 0.0
+        s0 = s1 = s2 = s3 = kind(0)
         for c in range(cols):
             w = y[c]
-            s0 += D(m0[c]) * w
-            s1 += D(m1[c]) * w
-            s2 += D(m2[c]) * w
-            s3 += D(m3[c]) * w
+            s0 += kind(m0[c]) * w
+            s1 += kind(m1[c]) * w
+            s2 += kind(m2[c]) * w
+            s3 += kind(m3[c]) * w
         across[r], across[r + 1], across[r + 2], across[r + 3] = s0, s1, s2, s3
     for r in range(rows - rows % 4, rows):
         m0 = _row(base, step, r, cols, like)
-        s0 = 0.0
+        s0 = kind(0)
         for c in range(cols):
-            s0 += D(m0[c]) * y[c]
+            s0 += kind(m0[c]) * y[c]
         across[r] = s0
 
 
@@ -116,17 +119,18 @@ def _down_and_squares(
     base: Any, step: Any, rows: Any, cols: Any, like: Any, x: Any, down: Any, squares: Any
 ) -> None:
     """down = x M, and the sum of squares of each row."""
+    kind = x.dtype.type
     for c in range(cols):
-        down[c] = 0.0
+        down[c] = 0
     for r in range(0, rows - 3, 4):
         m0 = _row(base, step, r, cols, like)
         m1 = _row(base, step, r + 1, cols, like)
         m2 = _row(base, step, r + 2, cols, like)
         m3 = _row(base, step, r + 3, cols, like)
         x0, x1, x2, x3 = x[r], x[r + 1], x[r + 2], x[r + 3]
-        q0 = q1 = q2 = q3 = 0.0
+        q0 = q1 = q2 = q3 = kind(0)
         for c in range(cols):
-            v0, v1, v2, v3 = D(m0[c]), D(m1[c]), D(m2[c]), D(m3[c])
+            v0, v1, v2, v3 = kind(m0[c]), kind(m1[c]), kind(m2[c]), kind(m3[c])
             q0 += v0 * v0
             q1 += v1 * v1
             q2 += v2 * v2
@@ -136,9 +140,9 @@ def _down_and_squares(
     for r in range(rows - rows % 4, rows):
         m0 = _row(base, step, r, cols, like)
         x0 = x[r]
-        q0 = 0.0
+        q0 = kind(0)
         for c in range(cols):
-            v0 = D(m0[c])
+            v0 = kind(m0[c])
             q0 += v0 * v0
             down[c] += x0 * v0
         squares[r] = q0
@@ -150,18 +154,19 @@ def _all(
     x: Any, down: Any, down_squares: Any, y: Any, across: Any, across_squares: Any,
 ) -> None:  # fmt: skip
     """down = x M and across = M y; the sums of squares of each column and of each row."""
+    kind = x.dtype.type
     for c in range(cols):
-        down[c] = 0.0
-        down_squares[c] = 0.0
+        down[c] = 0
+        down_squares[c] = 0
     for r in range(0, rows - 3, 4):
         m0 = _row(base, step, r, cols, like)
         m1 = _row(base, step, r + 1, cols, like)
         m2 = _row(base, step, r + 2, cols, like)
         m3 = _row(base, step, r + 3, cols, like)
         x0, x1, x2, x3 = x[r], x[r + 1], x[r + 2], x[r + 3]
-        s0 = s1 = s2 = s3 = q0 = q1 = q2 = q3 = 0.0
+        s0 = s1 = s2 = s3 = q0 = q1 = q2 = q3 = kind(0)
         for c in range(cols):
-            v0, v1, v2, v3, w = D(m0[c]), D(m1[c]), D(m2[c]), D(m3[c]), y[c]
+            v0, v1, v2, v3, w = kind(m0[c]), kind(m1[c]), kind(m2[c]), kind(m3[c]), y[c]
             s0 += v0 * w
             s1 += v1 * w
             s2 += v2 * w
@@ -179,9 +184,9 @@ def _all(
     for r in range(rows - rows % 4, rows):
         m0 = _row(base, step, r, cols, like)
         x0 = x[r]
-        s0 = q0 = 0.0
+        s0 = q0 = kind(0)
         for c in range(cols):
-            v0 = D(m0[c])
+            v0 = kind(m0[c])
             s0 += v0 * y[c]
             q0 += v0 * v0
             down[c] += x0 * v0
@@ -190,7 +195,7 @@ def _all(
         across_squares[r] = q0
 
 
-_BEFORE = "void(i8, i8, i8[::1], {0}, f8[::1], f8[::1], f8[:,:,::1])"
+_BEFORE = "void(i8, i8, i8[::1], {0}, {0}[::1], {0}[::1], {0}[:,:,::1])"
 
 
 @_compiled(_BEFORE.format("f4"), _BEFORE.format("f8"))
@@ -203,7 +208,7 @@ def before(left: Any, right: Any, layout: Any, like: Any, x: Any, y: Any, kept: 
     """
     inner, m, k, n = layout[INNER], layout[ROWS], layout[TERMS], layout[COLUMNS]
     size = _carray(_pointer(left, like), (1,)).itemsize
-    x_a, b_y, o = np.empty(k), np.empty(k), np.empty(max(m, n, k))
+    x_a, b_y, o = np.empty(k, x.dtype), np.empty(k, x.dtype), np.empty(max(m, n, k), x.dtype)
     for batch in range(layout[OUTER] * inner):
         a = left + batch // inner * layout[A] + batch % inner * layout[A + 1]
         b = right + batch // inner * layout[B] + batch % inner * layout[B + 1]
@@ -225,36 +230,48 @@ def before(left: Any, right: Any, layout: Any, like: Any, x: Any, y: Any, kept: 
 
 
 @numba.njit(inline="always")
-def _limit(scale: Any, own: Any, k: Any, length: Any, limits: Any) -> Any:
-    """What a residual may be: see `abft`. `scale` is |A|^2 |b|^2, `own` |c|^2 of `length`."""
-    unit, check_unit = limits[UNIT], limits[CHECK_UNIT]
-    product = unit * unit * (k * own / 3.0 + scale / 2.0)
-    chain = length / 8.0 + 2.0
-    checks = check_unit * check_unit * ((chain + k / 64.0 + 6.0) / k * scale + chain * own)
-    likely = limits[DEVIATIONS] * np.sqrt(WEIGHT_SQUARE / 3.0 * (product + checks))
-    least = limits[SMALLEST] * k * np.sqrt(D(length))
-    return min(limits[SHARE] * unit * np.sqrt(scale), likely) + least
-
-
-@numba.njit(inline="always")
 def _hold(
     found: Any, wanted: Any, squares: Any, total: Any, own: Any, k: Any, length: Any,
-    limits: Any, ratios: Any,
+    limits: Any, ratios: Any, roundings: Any,
 ) -> Any:  # fmt: skip
-    """Residuals over their limits; returns how many are above, and the largest in roundings."""
+    """Residuals over their limits and over their rounding, squared; see `abft` for the limits.
+
+    |A|^2 |b|^2 is `total` times `squares`, |c|^2 is `own`; c has that `length`. A limit that is
+    not finite makes a ratio that is not a number: nothing is known of that residual.
+    Returns how many ratios are above 1, and the largest rounding.
+    """
+    unit, check_unit = limits[UNIT], limits[CHECK_UNIT]
+    least = limits[SMALLEST] * k * np.sqrt(D(length))
+    chain = length / 8.0 + 2.0
+    spread = limits[DEVIATIONS] * limits[DEVIATIONS] * WEIGHT_SQUARE / 3.0
+    of_scale = spread * (unit * unit / 2.0 + check_unit * check_unit * (chain + k / 64.0 + 6.0) / k)
+    of_own = spread * (unit * unit * k / 3.0 + check_unit * check_unit * chain)
+    share = limits[SHARE] * limits[SHARE] * unit * unit
+    for at in range(len(found)):
+        scale = total * D(squares[at])
+        likely = of_scale * scale + of_own * D(own[at])
+        most = share * scale
+        limit = np.sqrt(likely if likely < most else most) + least
+        residual = abs(D(found[at]) - D(wanted[at]))
+        ratios[at] = residual / limit + 0.0 * limit
+        roundings[at] = residual * residual / (unit * unit * scale + limits[SMALLEST])
     above = 0
     worst = 0.0
     for at in range(len(found)):
-        scale = total * squares[at]
-        limit = _limit(scale, own[at], k, length, limits)
-        residual = abs(found[at] - wanted[at])
-        ratios[at] = residual / limit
-        above += not (residual <= limit and limit < np.inf)
-        worst = max(worst, residual / (limits[UNIT] * np.sqrt(scale) + limits[SMALLEST]))
-    return above, worst
+        above += not (ratios[at] <= 1)
+        worst = max(worst, roundings[at])
+    return above, np.sqrt(worst)
 
 
-_AFTER = "Tuple((i8, f8))(i8, i8[::1], {0}, f8[::1], f8[::1], f8[:,:,::1], f8[:,::1], f8[::1])"
+@numba.njit(inline="always")
+def _total(squares: Any) -> Any:
+    total = 0.0
+    for square in squares:
+        total += D(square)
+    return total
+
+
+_AFTER = "Tuple((i8, f8))(i8, i8[::1], {0}, {0}[::1], {0}[::1], {0}[:,:,::1], {0}[:,::1], f8[::1])"
 
 
 @_compiled(_AFTER.format("f4"), _AFTER.format("f8"))
@@ -268,7 +285,8 @@ def after(
     """
     inner, m, k, n = layout[INNER], layout[ROWS], layout[TERMS], layout[COLUMNS]
     size = _carray(_pointer(product, like), (1,)).itemsize
-    down, across, columns, rows = np.empty(n), np.empty(m), np.empty(n), np.empty(m)
+    down, across = np.empty(n, x.dtype), np.empty(m, x.dtype)
+    columns, rows, roundings = np.empty(n, x.dtype), np.empty(m, x.dtype), np.empty(max(m, n))
     above = 0
     worst = 0.0
     for batch in range(layout[OUTER] * inner):
@@ -277,12 +295,16 @@ def after(
             _all(c, layout[C + 3], n, m, like, y, across, rows, x, down, columns)
         else:
             _all(c, layout[C + 2], m, n, like, x, down, columns, y, across, rows)
-        sums, squares, out = kept[batch, 0], kept[batch, 1], ratios[batch]
-        all_a, all_b = squares[n:].sum(), squares[:n].sum()
-        high, far = _hold(down, sums[:n], squares[:n], all_a, columns, k, m, limits, out[:n])
+        sums, squares, out, far = kept[batch, 0], kept[batch, 1], ratios[batch], roundings
+        all_a, all_b = _total(squares[n:]), _total(squares[:n])
+        high, far = _hold(
+            down, sums[:n], squares[:n], all_a, columns, k, m, limits, out[:n], roundings
+        )
         above += high
         worst = max(worst, far)
-        high, far = _hold(across, sums[n:], squares[n:], all_b, rows, k, n, limits, out[n:])
+        high, far = _hold(
+            across, sums[n:], squares[n:], all_b, rows, k, n, limits, out[n:], roundings
+        )
         above += high
         worst = max(worst, far)
     return above, worst

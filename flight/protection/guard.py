@@ -12,7 +12,7 @@ import numpy as np
 from flight.jobs.api import Array, ResultError
 from flight.protection.abft import Checks, Plan, plan
 from flight.protection.levels import Level, Tally
-from flight.protection.redundancy import agree, same_bits
+from flight.protection.redundancy import Room, agree, same_bits
 from flight.protection.second_look import Doubt
 
 ATTEMPTS = 3
@@ -48,6 +48,7 @@ class Guard:
         """Products that were in doubt and right: the identical call gave the identical bits."""
         self._owner = threading.get_ident()
         self._sentences: list[str] = []
+        self._room = Room()
         self.bit_identical = bit_identical
 
     @property
@@ -70,21 +71,27 @@ class Guard:
         elif level is Level.ABFT and (found := plan(a, b, out)) is not None:
             self._checked(found, a, b, out, multiply)
         else:
-            self._repeated(lambda: (multiply(a, b, out), None)[1], (out,), level)
+            self._repeated(lambda: (multiply(a, b, out), None)[1], level, (), (out,))
         return out
 
     def call(
-        self, function: Callable[..., Any], *arguments: Any, outputs: Sequence[Array] = ()
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        outputs: Sequence[Array] = (),
+        overwritten: Sequence[Array] = (),
     ) -> Any:
         """`function(*arguments)`, run as often as the level asks; returns what it returns.
 
-        `outputs` are all arrays that it writes, also those that it changes in place. A kernel has
-        no checksum, so ABFT runs it as DMR does. Raises ResultError when no two runs agree.
+        `outputs` are the arrays that it writes, also those that it changes in place; those that it
+        writes from end to end, whatever they held, may be named as `overwritten`, which spares a
+        copy. A kernel has no checksum, so ABFT runs it as DMR does. Raises ResultError when no two
+        runs agree.
         """
         level = self._level()
         if level is Level.NONE:
             return function(*arguments)
-        return self._repeated(lambda: function(*arguments), outputs, level)
+        return self._repeated(lambda: function(*arguments), level, outputs, overwritten)
 
     def count(self, **counts: int) -> None:
         """Add to the tally."""
@@ -105,7 +112,13 @@ class Guard:
         if threading.get_ident() == self._owner:
             self.report()
 
-    def _repeated(self, function: Callable[[], Any], outputs: Sequence[Array], level: Level) -> Any:
+    def _repeated(
+        self,
+        function: Callable[[], Any],
+        level: Level,
+        outputs: Sequence[Array],
+        overwritten: Sequence[Array],
+    ) -> Any:
         began = time.perf_counter_ns()
         first = 0
 
@@ -116,7 +129,7 @@ class Guard:
             return value
 
         try:
-            agreed = agree(timed, outputs, 3 if level is Level.TMR else 2)
+            agreed = agree(timed, outputs, 3 if level is Level.TMR else 2, overwritten, self._room)
         except ResultError as error:
             self.count(checks=1, wrong=1)
             self._say(str(error))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -14,6 +15,9 @@ from flight.jobs.api import Array, ResultError
 
 MOST_RUNS = 5
 """A kernel of which no two runs agreed by then is given up."""
+
+_PART = 2**15
+"""Arrays are compared by so many words at once, so that what they differ in stays in cache."""
 
 
 @dataclass(frozen=True)
@@ -34,32 +38,82 @@ class _Run:
     outputs: tuple[Array, ...]
 
     def agrees(self, other: _Run) -> bool:
+        if self is other:
+            return True
         pairs = zip(self.outputs, other.outputs, strict=True)
         return self.returned == other.returned and all(same_bits(*pair) for pair in pairs)
 
 
-def agree(function: Callable[[], Any], outputs: Sequence[Array], copies: int) -> Agreement:
-    """Run `function` at least `copies` times (2 or 3) and leave in `outputs` what was agreed on.
+class Room:
+    """Memory for copies, kept from call to call: new memory costs more than the copying."""
 
-    `outputs` are all arrays that it writes; what they hold before is put back before each run, so
-    it may change them in place. Two runs agree when every bit of the outputs and of what is
-    returned is the same. Where no two of three agree, each octet that two of them share counts:
-    they were hit in different places. Raises ResultError when `MOST_RUNS` did not help.
+    def __init__(self) -> None:
+        self._free: defaultdict[int, list[Array]] = defaultdict(list)
+
+    def copy(self, array: Array) -> Array:
+        """A contiguous copy."""
+        try:
+            octets = self._free[array.nbytes].pop()
+        except IndexError:
+            octets = np.empty(array.nbytes, np.uint8)
+        copy: Array = octets.view(array.dtype).reshape(array.shape)
+        copy[...] = array
+        return copy
+
+    def give_back(self, copies: Iterable[Array]) -> None:
+        """Use the memory of these for others."""
+        for copy in copies:
+            self._free[copy.nbytes].append(copy.reshape(-1).view(np.uint8))
+
+
+def agree(
+    function: Callable[[], Any],
+    outputs: Sequence[Array],
+    copies: int,
+    overwritten: Sequence[Array] = (),
+    room: Room | None = None,
+) -> Agreement:
+    """Run `function` at least `copies` times (2 or 3) and leave in its arrays what was agreed on.
+
+    `outputs` are the arrays that it writes; what they hold before is put back before each run, so
+    it may change them in place. `overwritten` are written too, whatever they held. Two runs agree
+    when every bit of the arrays and of what is returned is the same. Where no two of three agree,
+    each octet that two of them share counts: they were hit in different places.
+    Raises ResultError when `MOST_RUNS` did not help.
     """
-    before = [array.copy() for array in outputs]
+    room = room or Room()
+    live = (*outputs, *overwritten)
+    before = [room.copy(array) for array in outputs]
     runs: list[_Run] = []
+    try:
+        return _agreed(function, live, before, runs, copies, room)
+    finally:
+        room.give_back(before)
+        for run in runs:
+            if run.outputs is not live:
+                room.give_back(run.outputs)
+
+
+def _agreed(
+    function: Callable[[], Any],
+    live: tuple[Array, ...],
+    before: Sequence[Array],
+    runs: list[_Run],
+    copies: int,
+    room: Room,
+) -> Agreement:
     while len(runs) < MOST_RUNS:
         if runs:
-            _fill(outputs, before)
+            _fill(live[: len(before)], before)
         value = function()
-        runs.append(_Run(value, _octets(value), tuple(array.copy() for array in outputs)))
-        if len(runs) < copies:
-            continue
-        agreed = _majority(runs)
+        runs.append(_Run(value, _octets(value), live))
+        agreed = _majority(runs) if len(runs) >= copies else None
         if agreed is not None:
-            _fill(outputs, agreed.outputs)
             outvoted = sum(not agreed.agrees(run) for run in runs)
+            if agreed.outputs is not live:
+                _fill(live, agreed.outputs)
             return Agreement(agreed.value, len(runs), outvoted)
+        runs[-1] = _Run(value, runs[-1].returned, tuple(map(room.copy, live)))
     raise ResultError(
         f"no two of {MOST_RUNS} runs of a kernel gave the same bits; the processor or its memory "
         "is at fault, or the kernel is not deterministic"
@@ -69,7 +123,11 @@ def agree(function: Callable[[], Any], outputs: Sequence[Array], copies: int) ->
 def same_bits(one: Array, other: Array) -> bool:
     """Whether two contiguous arrays of one shape and type hold the same bits; NaN equals NaN."""
     word = np.uint64 if one.nbytes % 8 == 0 else np.uint8
-    return bool(np.array_equal(one.reshape(-1).view(word), other.reshape(-1).view(word)))
+    left, right = one.reshape(-1).view(word), other.reshape(-1).view(word)
+    return all(
+        np.array_equal(left[low : low + _PART], right[low : low + _PART])
+        for low in range(0, left.size, _PART)
+    )
 
 
 def _fill(outputs: Sequence[Array], contents: Sequence[Array]) -> None:

@@ -106,7 +106,8 @@ def _doubtful(a: Array, b: Array, c: Array) -> tuple[Array, Array, Array, bool]:
         column_squares = (b.astype(wide) ** 2).sum(0)
         made = c.astype(wide)
         off = np.abs(made - true)
-        variance = (terms * true * true / 3 + row_squares * column_squares / 2) / 3
+        highest = np.maximum(np.abs(true), most / 2)  # that the sum may have reached on its way
+        variance = (terms * highest * highest / 3 + row_squares * column_squares / 2) / 3
         claim = SHARE * unit * np.sqrt(row_squares.sum() * column_squares)
         likely = np.minimum(claim, DEVIATIONS * unit * np.sqrt(variance)) + terms * floor
         possible = terms * unit / max(1 - terms * unit, 0) * most + terms * floor

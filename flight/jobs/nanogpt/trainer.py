@@ -112,13 +112,11 @@ class Trainer:
         else:
             self._multiply(a, b, out)
 
-    def repeated(
-        self, function: Callable[..., T], *arguments: Any, outputs: Sequence[Array] = ()
-    ) -> T:
-        """Call a function, more than once at DMR and TMR; `outputs` are all arrays it writes."""
+    def repeated(self, function: Callable[..., T], *arguments: Any, **arrays: Sequence[Array]) -> T:
+        """Call a function, more than once at DMR and TMR; `arrays` as for `Guard.call`."""
         if self._guard is None or self._guard.level < Level.DMR:
             return function(*arguments)
-        result: T = self._guard.call(function, *arguments, outputs=outputs)
+        result: T = self._guard.call(function, *arguments, **arrays)
         return result
 
     def gradient(self, sequences: Array, beat: Callable[[], None]) -> float:
@@ -143,7 +141,7 @@ class Trainer:
 
         Raises JobError, with the weights as they were, when loss or gradient is not finite.
         """
-        loss = self.repeated(self.gradient, sequences, beat, outputs=(self.gradients,))
+        loss = self.repeated(self.gradient, sequences, beat, overwritten=(self.gradients,))
         norm = self.repeated(
             self._update, step, loss, rate, beat, outputs=(self.gradients[0], self._state)
         )
