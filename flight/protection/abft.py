@@ -132,12 +132,11 @@ class Checks:
 
         Raises ResultError when A or B changed after the checks were taken.
         """
-        if self._are_renewed() and self.hold(c):
-            return None
+        self._renew()
         if self._plan.wide is not None:
             self._take(self._plan.wide)
-            if self.hold(c):
-                return None
+        if self.hold(c):
+            return None
         batch, columns = c.shape[:-2], c.shape[-1]
         is_above = ~(self._ratios <= 1)
         a = np.broadcast_to(self._a, batch + self._a.shape[-2:])
@@ -155,8 +154,8 @@ class Checks:
             address_of(a), address_of(b), plan.layout, _LIKE[plan.kind], *plan.weights, self._kept
         )
 
-    def _are_renewed(self) -> bool:
-        """Take the checks again; returns whether they were wrong the first time.
+    def _renew(self) -> None:
+        """Take the checks again: they may have been wrong the first time.
 
         An element of A or B that changed is in the sums of columns and in those of rows. An upset
         that hit the checks themselves is in one of them.
@@ -166,12 +165,10 @@ class Checks:
         word = np.dtype(f"u{kept.itemsize}")
         is_other = kept.view(word)[:, 0] != self._kept.view(word)[:, 0]
         columns = self._b.shape[-1]
-        are_columns, are_rows = is_other[:, :columns].any(), is_other[:, columns:].any()
-        if are_columns and are_rows:
+        if is_other[:, :columns].any() and is_other[:, columns:].any():
             raise ResultError(
                 "a matrix changed while it was multiplied; memory is at fault: go back to a commit"
             )
-        return bool(are_columns or are_rows)
 
 
 def address_of(matrix: Array) -> int:
