@@ -86,23 +86,44 @@ def by_bit(rows: Sequence[Row], bits: int) -> str:
     levels = dict.fromkeys(row["level"] for row in rows)
     for level in levels:
         known = {row["bit"]: row for row in rows if row["level"] == level}
-        points = []
-        for bit, row in known.items():
-            share = row["coverage"]
-            if share["trials"]:
-                x = left + (bits - 0.5 - bit) * step
-                points.append((x, top + height * (1 - share["rate"]), bit, share))
-        points.sort(key=lambda point: point[0])
-        colour = LEVEL_COLOURS.get(level, _INK)
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _, _ in points)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        for x, y, bit, share in points:
-            said = f"{level}, bit {bit}: {_interval(share)}"
-            parts.append(
-                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2" fill="{colour}">'
-                f"<title>{said}</title></circle>"
-            )
+        shares = {
+            left + (bits - 0.5 - bit) * step: (bit, known[bit]["coverage"])
+            for bit in sorted(known, reverse=True)
+            if known[bit]["coverage"]["trials"]
+        }
+        parts += _curve(shares, level, top, height)
     return _svg(left + width + 30, top + height + 42, parts, "coverage by bit position")
+
+
+def _curve(
+    shares: Mapping[float, tuple[int, Row]], level: str, top: float, height: float
+) -> list[str]:
+    """A line through the rates; x -> bit and share.
+
+    Behind it lies a band of their intervals, unless every fault was covered, or none was.
+    """
+    colour = LEVEL_COLOURS.get(level, _INK)
+
+    def along(key: str, order: Sequence[float]) -> str:
+        return " ".join(f"{x:.1f},{top + height * (1 - shares[x][1][key]):.1f}" for x in order)
+
+    places = list(shares)
+    parts = []
+    if len({share["rate"] for _, share in shares.values()} - {0.0, 1.0}):
+        band = f"{along('low', places)} {along('high', places[::-1])}"
+        parts.append(f'<polygon points="{band}" fill="{colour}" opacity="0.13"/>')
+    parts += [
+        f'<polyline points="{along("rate", places)}" fill="none" stroke="{colour}" '
+        'stroke-width="2"/>',
+    ]
+    for x, (bit, share) in shares.items():
+        y = top + height * (1 - share["rate"])
+        said = f"{level}, bit {bit}: {_interval(share)}"
+        parts.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2" fill="{colour}"><title>{said}</title>'
+            "</circle>"
+        )
+    return parts
 
 
 def cost(rows: Sequence[Row]) -> str:
@@ -113,7 +134,7 @@ def cost(rows: Sequence[Row]) -> str:
     for tick in _ticks(highest):
         x = left + width * tick / highest
         parts.append(f'<path d="M{x:.1f} {top}v{height}" stroke="{_GRID}"/>')
-        parts.append(_text(x, top + height + 16, f"{100 * tick:g} %", "middle"))
+        parts.append(_text(x, top + height + 19, f"{100 * tick:g} %", "middle"))
     parts.append(_text(left + width / 2, top + height + 34, "more time than level none", "middle"))
     for row in rows:
         x = left + width * max(row["ratio"] - 1, 0.0) / highest

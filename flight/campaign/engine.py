@@ -19,6 +19,7 @@ from flight.campaign.results import Record, Results
 from flight.campaign.summary import summary
 
 CAMPAIGN, RUN, SUMMARY, REPORT = "campaign.toml", "run.json", "summary.json", "report.html"
+DETAILS, DETAILED = "details.json", ("cells", "bits")
 
 Progress = Callable[[int, int], None]
 
@@ -61,7 +62,10 @@ def write_report(folder: Path, kinds: Kinds | None = None) -> Path:
     campaign = opened(folder, kinds)
     about = json.loads((folder / RUN).read_text()) if (folder / RUN).exists() else {}
     counted = summary(campaign, results.read(folder)) | about
-    (folder / SUMMARY).write_text(_json(counted))
+    details = {name: counted[name] for name in DETAILED}
+    (folder / DETAILS).write_text(_json(details))
+    short = {name: value for name, value in counted.items() if name not in DETAILED}
+    (folder / SUMMARY).write_text(_json(short))
     out = folder / REPORT
     out.write_text(report.html(counted, (folder / CAMPAIGN).read_text()), encoding="utf-8")
     return out

@@ -13,15 +13,16 @@ Row = Mapping[str, Any]
 
 _STYLE = """
 :root { color: #20252b; font: 16px/1.5 system-ui, "Segoe UI", Roboto, sans-serif; }
-body { max-width: 960px; margin: 2.5rem auto 5rem; padding: 0 1.2rem; }
+body { max-width: 1120px; margin: 2.5rem auto 5rem; padding: 0 1.2rem; }
 h1 { font-size: 1.9rem; margin: 0 0 .2rem; } h2 { margin: 2.6rem 0 .6rem; font-size: 1.35rem; }
 h3 { margin: 1.6rem 0 .3rem; font-size: 1.05rem; }
 p.under { color: #5b636b; margin-top: 0; }
 table { border-collapse: collapse; width: 100%; font-size: .87rem; margin: .6rem 0 1.2rem; }
-th, td { padding: .32rem .5rem; text-align: right; border-bottom: 1px solid #e3e6ea; }
+th, td { padding: .3rem .42rem; text-align: right; border-bottom: 1px solid #e3e6ea; }
 th { color: #5b636b; font-weight: 600; vertical-align: bottom; }
 th.l, td.l { text-align: left; }
-td small { color: #6b737b; display: block; white-space: nowrap; }
+td { white-space: nowrap; } td small { color: #6b737b; display: block; }
+td.l { font-weight: 500; }
 .facts td { text-align: left; } .facts td:first-child { color: #5b636b; width: 11rem; }
 .cards { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.2rem 0; }
 .card { flex: 1 1 18rem; border: 1px solid #dfe3e7; border-radius: 8px; padding: .9rem 1.1rem; }
@@ -134,6 +135,8 @@ def _kernel(summary: Row, kernel: str) -> str:
     of = [row for row in summary["levels"] if row["kernel"] == kernel and row["trials"]]
     parts = [f"<h3>{escape(kernel)}</h3>", charts.stacked(of)] if of else []
     bits = [row for row in summary["bits"] if row["kernel"] == kernel]
+    in_calls = [row for row in bits if row["struck"] == "calls"]
+    bits = in_calls or bits
     colours = {
         row["level"]: charts.LEVEL_COLOURS[row["level"]]
         for row in of
@@ -141,7 +144,8 @@ def _kernel(summary: Row, kernel: str) -> str:
     }
     if bits:
         width = 64 if max(row["bit"] for row in bits) > 31 else 32
-        parts.append(f"<h3>{escape(kernel)}: coverage of single flips by bit position</h3>")
+        where = "inside calls" if in_calls else "in memory"
+        parts.append(f"<h3>{escape(kernel)}: coverage of single flips {where} by bit</h3>")
         parts += [charts.legend(colours), charts.by_bit(bits, width)]
     ratios = {(row["kernel"], row["level"]): row for row in summary.get("overhead", ())}
     points = [row | ratios[kernel, row["level"]] for row in of if (kernel, row["level"]) in ratios]
@@ -161,7 +165,7 @@ def _times(points: Sequence[Row]) -> str:
         [
             escape(row["level"]),
             f"{row['median_ms']:.3f} ms",
-            f"{100 * (row['ratio'] - 1):+.1f} %",
+            f"{100 * (row['ratio'] - 1):+.{1 if row['ratio'] < 2 else 0}f} %",
             _with_interval(row["coverage"]),
         ]
         for row in points

@@ -9,17 +9,18 @@ from typing import Any
 from flight.campaign.plan import Campaign
 from flight.campaign.results import Record
 from flight.campaign.statistics import Share, difference, fisher
-from flight.campaign.words import Model, Outcome, Shield
+from flight.campaign.words import Model, Outcome, Shield, Site
 
 FORMAT = 1
 _SILENT = [each.value for each in Outcome if each.is_silent]
+_IN_CALLS = (Site.ACCUMULATOR.value, Site.LOAD.value)
 _DUE = [Outcome.CRASH.value, Outcome.HANG.value, Outcome.ABORT.value]
 
 Key = tuple[Any, ...]
 
 
 class Counts:
-    """Outcomes counted by kernel, level, site, model and flipped bit."""
+    """Outcomes counted by kernel, level, site, model and flipped bit (in memory or in calls)."""
 
     def __init__(self, records: Iterable[Record]) -> None:
         self.trials = 0
@@ -34,7 +35,8 @@ class Counts:
                 continue
             _add(self.faulty, (*where, record["site"], record["model"]), record["outcome"])
             if record["model"] == Model.SINGLE.value and record["bit"] is not None:
-                _add(self.bits, (*where, record["bit"]), record["outcome"])
+                part = "calls" if record["site"] in _IN_CALLS else "memory"
+                _add(self.bits, (*where, part, record["bit"]), record["outcome"])
 
     def by(self, *places: int) -> dict[Key, Counter[str]]:
         """Outcomes with a fault, summed over all but some parts of (kernel, level, site, model)."""
@@ -59,7 +61,7 @@ def summary(campaign: Campaign, records: Iterable[Record]) -> dict[str, Any]:
         "by_site": _table(counts.by(0, 1, 2), ("kernel", "level", "site")),
         "by_model": _table(counts.by(0, 1, 3), ("kernel", "level", "model")),
         "cells": _table(counts.faulty, ("kernel", "level", "site", "model"), ("silent",)),
-        "bits": _table(counts.bits, ("kernel", "level", "bit"), ("silent", "coverage")),
+        "bits": _table(counts.bits, ("kernel", "level", "struck", "bit"), ("coverage",)),
         "comparisons": _comparisons(counts),
     }
 
@@ -106,7 +108,7 @@ def _table(
         row.update({name: _share(_SHARES[name](outcomes)) for name in shares or _SHARES})
         rows.append(row)
     if names[-1] == "bit":
-        rows.sort(key=lambda row: (row["kernel"], row["level"], row["bit"]))
+        rows.sort(key=lambda row: (row["kernel"], row["level"], row["struck"], row["bit"]))
     return rows
 
 

@@ -95,7 +95,7 @@ class ArrayKernel:
             return Ended(Outcome.CRASH, note=f"{type(error).__name__}: {error}")
         return self._judged(number, outputs, bench.tally, bool(faults))
 
-    def timed(self, shield: Shield) -> Callable[[], None]:
+    def timed(self, shield: Shield) -> Callable[[], None] | None:
         """See `Subject`."""
         source = self.timed_input()
 
@@ -144,6 +144,10 @@ class ArrayKernel:
         return {name: array.copy() for name, array in outputs.items()}, notes
 
 
+_INPUTS = 2**63
+"""What the numbers of inputs begin with, behind those of all trials."""
+
+
 def largest(array: Array) -> float:
     """The largest finite magnitude in an array; 1 when there is none but 0."""
     magnitudes = np.abs(array.astype(np.float64))
@@ -151,8 +155,9 @@ def largest(array: Array) -> float:
 
 
 def generator(seed: int, number: int) -> np.random.Generator:
-    """The random numbers of an input."""
-    return np.random.Generator(np.random.Philox(key=np.array((seed, number), np.uint64)))
+    """The random numbers of an input; no trial has its key."""
+    key = np.array((seed, _INPUTS + number), np.uint64)
+    return np.random.Generator(np.random.Philox(key=key))
 
 
 def _copied(arrays: Arrays) -> dict[str, Array]:
