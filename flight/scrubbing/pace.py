@@ -48,12 +48,10 @@ class Stripe:
         waiting = max(0.0, 1.0 - cpu_ns / wall_ns)
         self._waiting += _WEIGHT * (waiting - self._waiting)
         speed = octets / wall_ns
-        if not self._speed:
-            self._speed = speed
+        if not self._speed or speed < self._speed / 2:
+            self._speed = speed  # at once slower, slowly faster: the bound is on time
         else:
-            # At once slower, slowly faster: the bound is on time.
-            weight = 1.0 if speed < self._speed / 2 else _WEIGHT
-            self._speed += weight * (speed - self._speed)
+            self._speed += _WEIGHT * (speed - self._speed)
 
 
 class Pace:
