@@ -9,7 +9,7 @@ from typing import Annotated
 
 import numpy as np
 
-from flight.jobs.api import InputError, Job
+from flight.jobs.api import InputError, Job, ResultError
 from flight.jobs.declaration import JobDeclaration, Output
 from icd.fields import F64, U32, FileName, Text32
 
@@ -84,6 +84,12 @@ def broken(job: Job) -> None:
     raise ZeroDivisionError("the divisor is zero")
 
 
+def unlucky(job: Job) -> None:
+    """Tell the level it begins at, find a result wrong and give up."""
+    job.tally.checks, job.tally.wrong = 3, 1
+    raise ResultError(f"wrong at level {job.level.name}")
+
+
 def picky(job: Job) -> None:
     """Refuse the input."""
     job.beat()
@@ -121,3 +127,49 @@ def forking(job: Job) -> None:
         while True:
             pass
     job.output("result.txt").write_text(str(pid))
+
+
+def struck(job: Job) -> None:
+    """Have a burst in its memory before each step but the first."""
+    numbers = np.zeros(100_000)
+    job.state(numbers=numbers)
+    for step in range(job.step, job.parameters.steps):
+        job.beat()
+        job.verify()
+        numbers += 1.0
+        job.seal()
+        numbers[1000 * step : 1000 * step + 8] = 7e77
+        job.commit(step + 1)
+        numbers[5 + step] = -1.0
+    job.verify()
+    job.output("result.txt").write_text(f"{numbers.sum()}")
+
+
+def ruined(job: Job) -> None:
+    """Lose memory beyond correction after the second step, unless it resumed."""
+    numbers = np.zeros(100_000)
+    job.state(numbers=numbers)
+    resumed = job.step
+    for step in range(job.step, job.parameters.steps):
+        job.beat()
+        job.verify()
+        numbers += 1.0
+        job.seal()
+        job.commit(step + 1)
+        if not resumed and step == 1:
+            numbers[:64] = 7e77
+    job.verify()
+    job.output("result.txt").write_text(f"{numbers.sum()}")
+
+
+def reader(job: Job) -> None:
+    """Read a region until it holds what another process put right."""
+    golden = np.arange(100_000, dtype=np.int32).reshape(1000, 100)
+    read = job.region("numbers", golden)
+    job.log("placed")
+    while (read == golden).all():
+        job.beat()
+    job.log("wrong")
+    while not (read == golden).all():
+        job.beat()
+    job.output("result.txt").write_text(f"{read.flags.writeable} {read.shape}")

@@ -124,6 +124,75 @@ def test_a_job_resumes_from_the_slot_that_is_whole(bench: LauncherBench) -> None
     assert (bench.folder() / "out" / "result.txt").read_text() == "8000.0"
 
 
+@pytest.mark.verifies("VA-EDC-01")
+def test_a_job_resumes_from_a_slot_that_was_hit_and_says_so(bench: LauncherBench) -> None:
+    bench.launch("count", steps=6)
+    bench.ended()
+    hit = path_of(bench.folder(), bench.status().commit_slot)
+    content = bytearray(hit.read_bytes())
+    content[1000:1064] = bytes(64)
+    hit.write_bytes(content)
+    bench.launch("count", steps=8)
+    assert bench.ended()["status"] == 0
+    log = (bench.folder() / "log").read_text()
+    assert "resumed from step 6" in log
+    assert "blocks, set right" in log
+    assert bench.tally().blocks_corrected == 1
+    assert (bench.folder() / "out" / "result.txt").read_text() == "8000.0"
+
+
+@pytest.mark.verifies("VA-EDC-07")
+def test_what_hits_sealed_memory_is_set_right_before_it_is_used_or_committed(
+    bench: LauncherBench,
+) -> None:
+    bench.launch("struck", steps=10)
+    assert bench.ended()["status"] == 0
+    assert (bench.folder() / "out" / "result.txt").read_text() == "1000000.0"
+    tally = bench.tally()
+    assert (tally.blocks_corrected, tally.blocks_lost) == (20, 0)
+    assert tally.blocks_checked == 20 * 25
+    assert tally.spent_ns > 0
+    kept, _ = newest([path_of(bench.folder(), slot) for slot in (0, 1)], {"numbers": np.zeros(10**5)})
+    assert kept is not None
+    assert (kept.arrays["numbers"] == 10.0).all()
+
+
+@pytest.mark.verifies("VA-EDC-07")
+def test_memory_beyond_correction_ends_the_process_and_the_next_goes_on_from_the_commit(
+    bench: LauncherBench,
+) -> None:
+    bench.launch("ruined", steps=4)
+    assert bench.ended()["status"] == MEMORY_LOST
+    status = bench.status()
+    assert status.phase == PagePhase.FAILED
+    assert status.message == (
+        "MemoryLost: 1 blocks of 'numbers' have more wrong bits than can be corrected"
+    )
+    assert (status.commit_step, bench.tally().blocks_lost) == (2, 1)
+    bench.launch("ruined", steps=4)
+    assert bench.ended()["status"] == 0
+    assert (bench.folder() / "out" / "result.txt").read_text() == "400000.0"
+
+
+@pytest.mark.verifies("VA-EDC-08")
+def test_what_a_job_only_reads_is_set_right_in_its_memory_from_outside(
+    bench: LauncherBench,
+) -> None:
+    bench.launch("reader")
+    bench.until_message("placed")
+    region = open_region(bench.folder() / "regions" / "numbers")
+    assert region.description.is_sealed
+    assert region.description.pid == bench.status().pid
+    region.data[500:564] = 0
+    bench.until_message("wrong")
+    with region.held():
+        (mended,) = region.region().scrub()
+    region.close()
+    assert mended.verdict is Verdict.CORRECTED
+    assert bench.ended()["status"] == 0
+    assert (bench.folder() / "out" / "result.txt").read_text() == "False (1000, 100)"
+
+
 def test_a_job_resumes_from_the_disk_when_its_folder_is_new(
     bench: LauncherBench, tmp_path: Path
 ) -> None:
@@ -166,6 +235,17 @@ def test_a_job_that_raises_is_failed_with_its_reason(
     assert bench.status().phase == PagePhase.FAILED
     assert bench.status().message == message
     assert "Traceback" in (bench.folder() / "log").read_text()
+
+
+@pytest.mark.verifies("VA-LVL-01", "VA-LVL-09")
+def test_a_job_begins_at_its_level_and_what_it_found_counts_also_when_it_fails(
+    bench: LauncherBench,
+) -> None:
+    bench.launch("unlucky", level=2)
+    bench.ended()
+    status = bench.status()
+    assert status.message == "ResultError: wrong at level DMR"
+    assert (status.level, status.tally[:2]) == (2, (3, 1))
 
 
 def test_an_entry_that_nobody_declares_is_failed(bench: LauncherBench) -> None:
@@ -251,6 +331,8 @@ def test_a_job_cannot_reach_outside_or_it_says_so(bench: LauncherBench, tmp_path
         {"limits": {"memory_mb": -1}},
         {"limits": [1]},
         {"inputs": 5},
+        {"level": 9},
+        {"level": "dmr"},
         {"entry": None, "folder": None},
     ],
 )
