@@ -29,6 +29,7 @@ def main() -> None:
 @main.command()
 @click.option("--board", help="Board to fly on; `flight board list` names them.")
 @click.option("--scenario", help="World that an emulated board flies in: a file, or a name.")
+@click.option("--gpus", type=click.IntRange(1, 8), help="How many GPUs an emulated board has.")
 @click.option("--state", type=click.Path(path_type=Path), help="What must survive a power-off.")
 @click.option("--run", "run_dir", type=click.Path(path_type=Path), help="What need not survive.")
 @click.option("--config", type=click.Path(path_type=Path), help="Configuration (TOML).")
@@ -38,6 +39,7 @@ def main() -> None:
 def run(
     board: str | None,
     scenario: str | None,
+    gpus: int | None,
     state: Path | None,
     run_dir: Path | None,
     config: Path | None,
@@ -53,8 +55,9 @@ def run(
         configuration = from_toml(config) if config else Configuration()
         if board:
             configuration = replace(configuration, board=replace(configuration.board, name=board))
-        if scenario:
-            chosen = replace(configuration.board, scenario=scenario)
+        if scenario or gpus:
+            chosen = configuration.board
+            chosen = replace(chosen, scenario=scenario or chosen.scenario, gpus=gpus or chosen.gpus)
             configuration = replace(configuration, board=chosen)
         if endpoint or insecure:
             link = configuration.link

@@ -54,6 +54,8 @@ class BoardSettings:
     allow_control: tuple[str, ...] = ()
     scenario: str = ""
     """The world that an emulated board flies in; none unless it is named."""
+    gpus: int = 1
+    """How many GPUs an emulated board has; a real one has those that it has."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,8 @@ def from_mapping(content: Mapping[str, Any]) -> Configuration:
         raise ConfigurationError(
             f"board.period_s = {configuration.board.period_s} s; give 0.05 … 60 s"
         )
+    if not 1 <= configuration.board.gpus <= 8:
+        raise ConfigurationError(f"board.gpus = {configuration.board.gpus}; give 1 … 8")
     _check_watchdog(configuration.watchdog)
     _check_scrubber(configuration.scrubber)
     try:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flight.configuration import Configuration, ConfigurationError, address_of
+from flight.configuration import BoardSettings, Configuration, ConfigurationError, address_of
 from flight.keys import NAME as KEYS_NAME
 from flight.keys import parse as parse_keys
 from flight.recovery.table import controls_up_to, level_named
@@ -42,7 +42,7 @@ def prepare(configuration: Configuration, state_dir: Path, run_dir: Path) -> Pat
             f"--run {run_dir} has {len(str(run_dir))} octets; give one of at most "
             f"{LONGEST_RUN_PATH}, such as /tmp/payload-1"
         )
-    _check_scenario(boards.row(configuration.board.name), configuration.board.scenario, run_dir)
+    _check_board(boards.row(configuration.board.name), configuration.board, run_dir)
     _check_endpoint(configuration.link.endpoint)
     for folder in (state_dir, state_dir / "files", state_dir / "jobs", run_dir, run_dir / "jobs"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -55,11 +55,17 @@ def prepare(configuration: Configuration, state_dir: Path, run_dir: Path) -> Pat
     return _write(run_dir / "plan.json", plan)
 
 
-def _check_scenario(row: boards.Row, scenario: str, run_dir: Path) -> None:
-    """Refuse a scenario that the board's companion would not fly; the companion says why."""
+def _check_board(row: boards.Row, board: BoardSettings, run_dir: Path) -> None:
+    """Refuse what the board's companion would not play: GPUs, or a scenario; it says why."""
+    if board.gpus != 1 and not row.takes_gpus:
+        raise ConfigurationError(
+            f"how many GPUs {row.name} has is not ours to say; give --board emulated-h100, or "
+            "leave the number out"
+        )
+    scenario = board.scenario
     if not scenario:
         return
-    companion = row.companion(run_dir, scenario)
+    companion = row.companion(run_dir, scenario, board.gpus)
     if companion is None:
         raise ConfigurationError(
             f"a scenario needs an emulated board, which {row.name} is not; give --board "
@@ -160,7 +166,8 @@ def _plan(configuration: Configuration, state_dir: Path, run_dir: Path) -> dict[
         "hardware_watchdog": "flight.workers.hardware_watchdog",
     }
     processes: list[dict[str, Any]] = []
-    if companion := row.companion(run_dir, configuration.board.scenario):
+    settings = configuration.board
+    if companion := row.companion(run_dir, settings.scenario, settings.gpus):
         processes.append(
             {
                 "name": "companion",

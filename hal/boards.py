@@ -51,15 +51,22 @@ class Row:
     search_path_template: tuple[tuple[str, str], ...] = ()
     """Like the environment, but set in front of what the variable already holds."""
 
-    def companion(self, run_dir: Path, scenario: str = "") -> list[str] | None:
+    def companion(self, run_dir: Path, scenario: str = "", gpus: int = 1) -> list[str] | None:
         """Arguments of the process to start first, or None when the board needs none.
 
         `scenario` is the world that it flies in: a file, or the name of a shipped one; "" is none.
+        `gpus` is how many GPUs it has.
         """
         if not self.companion_template:
             return None
         flown = ["--scenario", scenario] if scenario else []
+        flown += ["--gpus", str(gpus)] if gpus != 1 else []
         return [sys.executable, *_fill(self.companion_template, _folder(run_dir)), *flown]
+
+    @property
+    def takes_gpus(self) -> bool:
+        """Whether its companion can be told how many GPUs to be."""
+        return bool(self.companion_template) and self.opener.startswith("hal.nvml:")
 
     def ready_file(self, run_dir: Path) -> Path | None:
         """The file the companion writes once the board can be opened."""
@@ -125,10 +132,19 @@ def _emulated_orin() -> Row:
     )
 
 
+_EMULATED_NVML = {
+    "h100": "an H100 PCIe 80 GB",
+    "h100-sxm": "an H100 SXM5 80 GB",
+    "h200": "an H200 141 GB",
+    "a100": "an A100 SXM4 80 GB",
+}
 _ROWS = {
     row.name: row
     for row in (
-        _emulated("emulated-h100", "an H100 PCIe 80 GB in software: power, heat, faults", "h100"),
+        *(
+            _emulated(f"emulated-{model}", f"{what} in software: power, heat, faults", model)
+            for model, what in _EMULATED_NVML.items()
+        ),
         _emulated_orin(),
         Row("nvml", "the NVIDIA GPUs of this machine, read-only", "hal.nvml:open_board", _NVIDIA),
         Row(

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import click
 
-from sim_hw.board import MODELS, EmulatedBoard
+from sim_hw.board import EmulatedBoard
 from sim_hw.constants import provenance
 from sim_hw.inject_commands import inject
+from sim_hw.nvml_boards import BOARDS
 from sim_hw.nvml_library import build
 from sim_hw.nvml_library.state import GPUS
 from sim_hw.orin import ORIN, RAILS, THERMAL
@@ -30,7 +31,7 @@ Tick = Callable[[int], float]
 
 _LEASE = "VANALLEN_LEASE_FD"
 _FOLDER = click.Path(file_okay=False, path_type=Path)
-_MODELS = click.Choice(sorted([*MODELS, "orin"]))
+_MODELS = click.Choice(sorted([*BOARDS, "orin"]))
 
 
 @click.group()
@@ -60,6 +61,8 @@ def board(
     check: bool,
 ) -> None:
     """Play a board until SIGTERM, or until the process that started it is gone."""
+    if model == "orin" and gpus != 1:
+        raise click.UsageError("a Jetson has one GPU; leave out --gpus, or choose another --model")
     if scenario is not None and gpus != 1:
         raise click.UsageError("a scenario flies one GPU; leave out --gpus, or --scenario")
     flown = None if scenario is None else world.load(scenario, model, seed)
@@ -138,7 +141,9 @@ def _until_told() -> Iterator[Wait]:
 @click.option("--model", type=_MODELS, default="h100", show_default=True)
 def constants(model: str) -> None:
     """Print every constant of a model: value, unit, and where it comes from."""
-    for profile in (ORIN, THERMAL, RAILS) if model == "orin" else MODELS[model]:
+    chosen = BOARDS.get(model)
+    profiles = (ORIN, THERMAL, RAILS) if chosen is None else (chosen.profile, chosen.heat)
+    for profile in profiles:
         for name, (value, unit, source) in provenance(profile).items():
             click.echo(f"{name:30} {value:>14g} {unit:12} {source}")
 

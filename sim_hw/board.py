@@ -10,11 +10,9 @@ from icd.board_state import BoardState, BoardStateError, Context
 from sim_hw import gpu as model
 from sim_hw.gpu import GpuInputs, GpuProfile, GpuState
 from sim_hw.inject import World
+from sim_hw.nvml_boards import BOARDS, Identity, NvmlBoard
 from sim_hw.nvml_library.state import PROCESSES, Gpu, StateError, StateFile
 from sim_hw.recovery import Recoveries
-from sim_hw.thermal import ThermalProfile
-
-MODELS: dict[str, tuple[GpuProfile, ThermalProfile]] = {"h100": (model.H100, ThermalProfile())}
 
 BUSY_PERIOD_S = 0.05
 IDLE_PERIOD_S = 0.5
@@ -30,9 +28,10 @@ class EmulatedBoard:
     def __init__(
         self, folder: Path, name: str, count: int, seed: int, recovery_scale: float = 1.0
     ) -> None:
-        self.profile, self.path = MODELS[name]
+        kind = BOARDS[name]
+        self.profile, self.path = kind.profile, kind.heat
         self._random = random.Random(seed)
-        _prepare(folder, self.profile, count, self._random)
+        _prepare(folder, kind, count, self._random)
         self._folder = folder
         self._world = World(folder)
         self._recoveries = Recoveries(self._world, recovery_scale)
@@ -146,11 +145,13 @@ class EmulatedBoard:
         gpu.used_bytes = min(room, sum(memory for memory, _ in merged.values()))
 
 
-def _prepare(folder: Path, profile: GpuProfile, count: int, draw: random.Random) -> None:
+def _prepare(folder: Path, kind: NvmlBoard, count: int, draw: random.Random) -> None:
     """Make the state files, or go on with those that a companion that died left in use."""
+    profile, name = kind.profile, kind.identity.name.encode()
     try:
         with World(folder) as world:
-            if world.nvml.state.gpu_count == len(world.board.devices) == count:
+            same = world.nvml.state.gpu_count == len(world.board.devices) == count
+            if same and world.gpu(0).name == name:
                 return
     except (StateError, BoardStateError):
         pass
@@ -164,24 +165,31 @@ def _prepare(folder: Path, profile: GpuProfile, count: int, draw: random.Random)
     nvml.state.library_version = b"13.580.95.05"
     nvml.state.cuda_version = 13000
     for index in range(count):
-        _describe(nvml.state.gpus[index], profile, index, draw)
+        gpu = nvml.state.gpus[index]
+        _identify(gpu, kind.identity, index, draw)
+        _bound(gpu, profile)
     nvml.close()
 
 
-def _describe(gpu: Gpu, profile: GpuProfile, index: int, draw: random.Random) -> None:
-    """Fill in what does not change; UUID and serial are drawn."""
+def _identify(gpu: Gpu, identity: Identity, index: int, draw: random.Random) -> None:
+    """Fill in what it is; UUID and serial are drawn."""
     code = f"{draw.getrandbits(128):032x}"
-    gpu.name = b"NVIDIA H100 PCIe"
+    gpu.name = identity.name.encode()
     gpu.uuid = f"GPU-{code[:8]}-{code[8:12]}-{code[12:16]}-{code[16:20]}-{code[20:]}".encode()
     gpu.serial = f"{draw.randrange(10**12, 10**13)}".encode()
-    gpu.part_number = b"900-21010-0000-000"
-    gpu.vbios_version = b"96.00.74.00.01"
+    gpu.part_number = identity.part_number.encode()
+    gpu.vbios_version = identity.vbios_version.encode()
     gpu.pci_bus = index + 1
     gpu.bus_id = f"00000000:{index + 1:02X}:00.0".encode()
-    gpu.pci_device_id, gpu.pci_subsystem_id = 0x233110DE, 0x162610DE
-    gpu.core_count, gpu.architecture = 114 * 128, 9
-    gpu.compute_major, gpu.compute_minor = 9, 0
-    gpu.pcie_generation, gpu.pcie_width = 5, 16
+    gpu.pci_device_id, gpu.pci_subsystem_id = identity.pci_device_id, identity.pci_subsystem_id
+    gpu.core_count, gpu.architecture = identity.core_count, identity.architecture
+    gpu.compute_major, gpu.compute_minor = identity.compute_capability
+    gpu.pcie_generation, gpu.pcie_width = identity.pcie_generation, 16
+    gpu.ecc_current = gpu.ecc_pending = 1
+
+
+def _bound(gpu: Gpu, profile: GpuProfile) -> None:
+    """Fill in the limits of what it can do."""
     gpu.power_limit_min_mw = int(1000 * profile.min_power_limit_w)
     gpu.power_limit_max_mw = gpu.power_limit_default_mw = int(1000 * profile.max_power_w)
     gpu.power_limit_mw = gpu.power_limit_default_mw
@@ -193,4 +201,3 @@ def _describe(gpu: Gpu, profile: GpuProfile, index: int, draw: random.Random) ->
     gpu.temperature_memory_max_c = int(profile.memory_max_c)
     gpu.memory_bytes, gpu.reserved_bytes = int(profile.memory_bytes), int(profile.reserved_bytes)
     gpu.sink_temperature_c = profile.sink_c
-    gpu.ecc_current = gpu.ecc_pending = 1

@@ -6,7 +6,8 @@ import enum
 from dataclasses import dataclass
 
 from sim_hw.constants import constant
-from sim_hw.gpu import H100, GpuProfile
+from sim_hw.gpu import GpuProfile
+from sim_hw.nvml_boards import BOARDS
 from sim_hw.orin import ORIN, THERMAL
 from sim_hw.thermal import ThermalProfile
 
@@ -91,7 +92,35 @@ class OrinCrossSections(CrossSections):
     latch_up: float = constant(1e-11, "cm2", _ESTIMATE)
 
 
+@dataclass(frozen=True)
+class H200CrossSections(CrossSections):
+    """An H200: the H100's GPU with 141 GB."""
+
+    dram_correctable: float = constant(2.5e-7, "cm2", f"141 GB of HBM: {_DRAM}")
+    dram_uncorrectable: float = constant(1.2e-8, "cm2", _DRAM_MULTIPLE)
+
+
+@dataclass(frozen=True)
+class A100CrossSections(CrossSections):
+    """An A100 80 GB."""
+
+    sram_correctable: float = constant(1.4e-7, "cm2", f"88 MB, taken for FinFET too: {_SRAM}")
+    sram_uncorrectable: float = constant(7e-10, "cm2", _SRAM_PARITY)
+
+
+_SECTIONS = {"h200": H200CrossSections(), "a100": A100CrossSections()}
+
 DEVICES: dict[str, Device] = {
-    "h100": Device("h100", H100, ThermalProfile(), CrossSections(), HardFailures(), has_xid=True),
+    **{
+        name: Device(
+            name,
+            board.profile,
+            board.heat,
+            _SECTIONS.get(name, CrossSections()),
+            HardFailures(),
+            has_xid=True,
+        )
+        for name, board in BOARDS.items()
+    },
     "orin": Device("orin", ORIN, THERMAL, OrinCrossSections(), HardFailures(), has_xid=False),
 }

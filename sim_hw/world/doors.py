@@ -11,6 +11,7 @@ from typing import Protocol
 
 from icd.board_state import BoardState, ContextRow, process_start_time
 from sim_hw import inject, orin_inject
+from sim_hw.nvml_boards import BOARDS
 from sim_hw.orin import MODES
 from sim_hw.world.effects import Recovery
 from sim_hw.world.faults import Fault
@@ -102,7 +103,10 @@ class OrinDoor:
         """Nothing is kept open."""
 
 
-DOORS: dict[str, type[NvmlDoor | OrinDoor]] = {"h100": NvmlDoor, "orin": OrinDoor}
+DOORS: dict[str, type[NvmlDoor | OrinDoor]] = {
+    **dict.fromkeys(BOARDS, NvmlDoor),
+    "orin": OrinDoor,
+}
 
 
 def orin_mode(power_w: float) -> int:

@@ -11,7 +11,7 @@ import enum
 from dataclasses import dataclass
 
 from icd.flips import FlipKind
-from sim_hw.world.devices import Upset
+from sim_hw.world.devices import DEVICES, Upset
 
 
 @enum.unique
@@ -138,9 +138,10 @@ _ORIN_ECC: dict[Upset, Outcomes] = {
     ),
 }
 
+_WITH_XID = [name for name, device in DEVICES.items() if device.has_xid]
 EFFECTS: dict[tuple[str, str], dict[Upset, Outcomes]] = {
-    ("h100", "ecc"): _H100_ECC,
-    ("h100", "plain"): {**_H100_ALWAYS, **_PLAIN},
+    **{(name, "ecc"): _H100_ECC for name in _WITH_XID},
+    **{(name, "plain"): {**_H100_ALWAYS, **_PLAIN} for name in _WITH_XID},
     ("orin", "ecc"): _ORIN_ECC,
     ("orin", "plain"): {**_ORIN_ALWAYS, **_PLAIN},
 }

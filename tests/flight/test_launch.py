@@ -147,6 +147,17 @@ class TestPlan:
             prepare(chosen, folder / "s", folder / "r")
         assert list(folder.iterdir()) == [path]
 
+    def test_an_emulated_board_may_have_several_gpus_and_no_other_may(self, folder: Path) -> None:
+        chosen = from_mapping({"board": {"name": "emulated-h200", "gpus": 4}})
+        plan = json.loads(prepare(chosen, folder / "s", folder / "r").read_text())
+        assert plan["processes"][0]["argv"][-2:] == ["--gpus", "4"]
+        for name in ("nvml", "emulated-orin"):
+            chosen = from_mapping({"board": {"name": name, "gpus": 4}})
+            with pytest.raises(ConfigurationError, match=f"how many GPUs {name} has"):
+                prepare(chosen, folder / "s2", folder / "r2")
+        with pytest.raises(ConfigurationError, match="give 1 … 8"):
+            from_mapping({"board": {"gpus": 9}})
+
     def test_only_an_emulated_board_flies_in_a_scenario(self, folder: Path) -> None:
         chosen = from_mapping({"board": {"name": "nvml", "scenario": "saa-pass"}})
         with pytest.raises(ConfigurationError, match="needs an emulated board, which nvml is not"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from tests.sim_hw.emulated_orin import SteppedOrin
 
 EVERY_CONTROL = frozenset(CONTROLS)
 EMULATED = ("emulated-h100", "emulated-orin")
+VARIANTS = ("emulated-h100-sxm", "emulated-h200", "emulated-a100", "emulated-h100 x4")
+"""The emulated H100 with other figures, or more of them."""
 GOLDEN = Path(__file__).parent.parent / "golden" / "emulated-h100.trace.jsonl.gz"
 """Recorded with `python -m hal record --board emulated-h100`, while errors were injected."""
 
@@ -29,21 +32,42 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "conforming" in metafunc.fixturenames:
         named: str | None = metafunc.config.getoption("--board")
         is_control = metafunc.definition.get_closest_marker("control") is not None
-        ours = EMULATED if is_control else (*EMULATED, "replay")
+        ours = (*EMULATED, *VARIANTS) if is_control else (*EMULATED, *VARIANTS, "replay")
         metafunc.parametrize("conforming", [named] if named else ours, scope="session")
+
+
+@contextmanager
+def nvml_board(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, model: str = "h100", gpus: int = 1
+) -> Iterator[SteppedBoard]:
+    """An emulated board whose clock the test moves, found by this process's NVML clients."""
+    (folder / "board" / "lib").mkdir(parents=True)
+    (folder / "board" / "lib" / build.NAME).symlink_to(build.library())
+    for key, value in boards.row(f"emulated-{model}").environment(folder).items():
+        monkeypatch.setenv(key, value)
+    emulated = SteppedBoard(folder / "board", gpus, model=model)
+    try:
+        yield emulated
+    finally:
+        emulated.close()
 
 
 @pytest.fixture
 def stepped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SteppedBoard]:
-    """An emulated H100 whose clock the test moves, found by this process's NVML clients."""
-    (tmp_path / "board" / "lib").mkdir(parents=True)
-    (tmp_path / "board" / "lib" / build.NAME).symlink_to(build.library())
-    environment = boards.row("emulated-h100").environment(tmp_path)
-    for key, value in environment.items():
-        monkeypatch.setenv(key, value)
-    emulated = SteppedBoard(tmp_path / "board")
-    yield emulated
-    emulated.close()
+    """An emulated H100."""
+    with nvml_board(tmp_path, monkeypatch) as emulated:
+        yield emulated
+
+
+@pytest.fixture
+def variant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conforming: str
+) -> Iterator[SteppedBoard]:
+    """One of `VARIANTS`."""
+    name, _, gpus = conforming.partition(" x")
+    model = name.removeprefix("emulated-")
+    with nvml_board(tmp_path, monkeypatch, model, int(gpus or 1)) as emulated:
+        yield emulated
 
 
 @pytest.fixture
@@ -88,13 +112,16 @@ def golden(monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def board(request: pytest.FixtureRequest, conforming: str) -> Iterator[Board]:
     """The board under test, read-only unless `--allow-control` or it is emulated."""
-    ours = {"emulated-h100": "stepped", "emulated-orin": "orin", "replay": "golden"}.get(conforming)
+    known = {"emulated-h100": "stepped", "emulated-orin": "orin", "replay": "golden"}
+    ours = known.get(conforming) or ("variant" if conforming in VARIANTS else None)
     if ours:
         request.getfixturevalue(ours)
     allowed = ours is not None or request.config.getoption("--allow-control")
     try:
         opened = boards.open_board(
-            conforming, os.environ, allow_control=EVERY_CONTROL if allowed else frozenset()
+            conforming.partition(" ")[0],
+            os.environ,
+            allow_control=EVERY_CONTROL if allowed else frozenset(),
         )
     except DriverMissing as error:
         pytest.skip(f"no such board here: {error}")

@@ -28,6 +28,18 @@ def test_an_emulated_board_names_its_companion_and_where_its_files_are(tmp_path:
     assert environment["VANALLEN_NVML_STATE"] == f"{tmp_path}/board/nvml.state"
 
 
+@pytest.mark.parametrize("model", ["h100", "h100-sxm", "h200", "a100"])
+def test_each_emulated_gpu_is_a_board_and_may_be_several(tmp_path: Path, model: str) -> None:
+    row = boards.row(f"emulated-{model}")
+    companion = row.companion(tmp_path, "saa-pass", 4)
+    assert companion is not None
+    assert companion[companion.index("--model") + 1] == model
+    assert companion[-4:] == ["--scenario", "saa-pass", "--gpus", "4"]
+    assert row.takes_gpus
+    assert not boards.row("emulated-orin").takes_gpus
+    assert not boards.row("nvml").takes_gpus
+
+
 def test_an_emulated_jetson_names_the_root_of_its_kernel_files(tmp_path: Path) -> None:
     environment = boards.row("emulated-orin").environment(tmp_path, {})
     assert environment["VANALLEN_JETSON_ROOT"] == f"{tmp_path}/board/root"

@@ -18,7 +18,7 @@ def by_name(readings: list[Reading]) -> dict[str, Reading]:
 
 def test_a_board_names_itself_its_driver_and_its_devices(board: Board, conforming: str) -> None:
     identity = board.identity()
-    assert identity.board == conforming
+    assert identity.board == conforming.partition(" ")[0]
     assert identity.driver
     assert identity.driver_version
     assert identity.devices == tuple(board.devices())

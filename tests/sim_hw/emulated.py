@@ -16,10 +16,10 @@ STEP_NS = 50_000_000
 class SteppedBoard:
     """The companion's model without its process: `run` moves its clock."""
 
-    def __init__(self, folder: Path, gpus: int = 1, seed: int = 1) -> None:
+    def __init__(self, folder: Path, gpus: int = 1, seed: int = 1, model: str = "h100") -> None:
         self.folder = folder
         self.now_ns = 1_000_000_000
-        self.emulated = EmulatedBoard(folder, "h100", gpus, seed)
+        self.emulated = EmulatedBoard(folder, model, gpus, seed)
         self.world = World(folder)
         self.tick()
 

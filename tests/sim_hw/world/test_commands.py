@@ -127,8 +127,8 @@ def test_what_is_expected_is_told_with_its_source() -> None:
 
 def test_the_shipped_scenarios_are_listed() -> None:
     lines = called("scenarios").output.splitlines()
-    assert len(lines) == 8
-    assert lines[0].startswith("aggressive-jetson")
+    assert len(lines) == 9
+    assert lines[1].startswith("aggressive-jetson")
 
 
 @pytest.mark.parametrize("speed", ["fast", "0", "-1", "nan"])
