@@ -15,7 +15,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # jobs bring their own threa
 from flight.jobs.api import LocalJob
 from flight.jobs.declaration import JobDeclaration
 from flight.jobs.registry import by_name
-from flight.protection.levels import Level
+from flight.protection.levels import Level, Tally
 
 if TYPE_CHECKING:
     from hal.compute import ComputeDevice
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LocalResult:
-    """What a run by hand left: its files by name, its last metrics and its messages."""
+    """What a run by hand left: files by name, last metrics, messages, protection's counts."""
 
     files: Mapping[str, Path]
     metrics: Mapping[str, float]
     messages: tuple[str, ...]
+    tally: Tally
 
 
 def run_local(
@@ -66,7 +67,7 @@ def run_local(
         published = job.publish()
     finally:
         job.close()
-    return LocalResult(published, dict(job.metrics), tuple(job.messages))
+    return LocalResult(published, dict(job.metrics), tuple(job.messages), job.tally)
 
 
 @contextmanager

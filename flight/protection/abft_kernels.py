@@ -254,7 +254,7 @@ def _hold(
         limit = np.sqrt(likely if likely < most else most) + least
         residual = abs(D(found[at]) - D(wanted[at]))
         ratios[at] = residual / limit + 0.0 * limit
-        roundings[at] = residual * residual / (unit * unit * scale + limits[SMALLEST])
+        roundings[at] = residual * residual / (unit * unit * scale + 1e-300)
     above = 0
     worst = 0.0
     for at in range(len(found)):

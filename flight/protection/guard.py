@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -10,8 +12,11 @@ from typing import Any
 import numpy as np
 
 from flight.jobs.api import Array, ResultError
+from flight.protection import reductions
 from flight.protection.abft import Checks, Plan, plan
+from flight.protection.known_answers import KnownAnswers, Problem
 from flight.protection.levels import Level, Tally
+from flight.protection.reductions import Reduction
 from flight.protection.redundancy import Room, agree, same_bits
 from flight.protection.second_look import Doubt
 
@@ -93,6 +98,22 @@ class Guard:
             return function(*arguments)
         return self._repeated(lambda: function(*arguments), level, outputs, overwritten)
 
+    def sum(self, values: Array) -> float:
+        """The sum of all elements, in float64; checked in another order from ABFT on."""
+        return self._reduced(reductions.total(values))
+
+    def dot(self, a: Array, b: Array) -> float:
+        """The sum of products of elements, in float64; checked like `sum`."""
+        return self._reduced(reductions.dot(a, b))
+
+    def norm(self, values: Array) -> float:
+        """The Euclidean norm, in float64; checked like `sum`."""
+        return math.sqrt(self._reduced(reductions.squares(values)))
+
+    def known_answers(self, problems: Sequence[Problem]) -> KnownAnswers:
+        """Problems to put between the items of batches; counted and logged here."""
+        return KnownAnswers(problems, self.count, self._say)
+
     def count(self, **counts: int) -> None:
         """Add to the tally."""
         with self._lock:
@@ -144,6 +165,32 @@ class Guard:
         if agreed.outvoted:
             self._say(f"{agreed.outvoted} of {agreed.runs} runs of a kernel were outvoted")
         return agreed.value
+
+    def _reduced(self, reduction: Reduction) -> float:
+        level = self._level()
+        if level is not Level.ABFT:
+            return self.call(reduction.make) if level else reduction.make()
+        value = reduction.make()
+        for _ in range(ATTEMPTS):
+            began = time.perf_counter_ns()
+            is_near = reduction.is_near(value)
+            again = value if is_near else reduction.make()
+            is_same = struct.pack("d", value) == struct.pack("d", again)
+            is_right = is_near or (is_same and reduction.is_possible(value))
+            self.count(
+                checks=1,
+                wrong=int(not is_right),
+                recomputed=int(not is_right),
+                spent_ns=time.perf_counter_ns() - began,
+            )
+            if is_right:
+                return value
+            self._say(f"a sum of {reduction.terms} terms was wrong; taken again")
+            value = again
+        raise ResultError(
+            f"a sum of {reduction.terms} terms failed its check {ATTEMPTS} times; the processor "
+            "or its memory is at fault"
+        )
 
     def _checked(self, plan: Plan, a: Array, b: Array, out: Array, multiply: Multiply) -> None:
         began = time.perf_counter_ns()

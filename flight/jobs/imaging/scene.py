@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from flight.jobs.api import Array, InputError, Job
-from flight.jobs.imaging import Parameters, images, kernels
+from flight.jobs.imaging import JOB, Parameters, images, kernels
+from flight.protection.guard import Guard
+from flight.protection.levels import Level
 
 TILE_ROWS = 256
 """Rows worked on between two beats."""
@@ -48,11 +50,16 @@ def run(job: Job) -> None:
 
 
 class Scene:
-    """The work on one scene, tile by tile, each tile one launch."""
+    """The work on one scene, tile by tile, each tile one launch.
+
+    From level ABFT on each launch is repeated (there is no checksum to keep), and one row of a tile
+    holds values whose index is known: a kernel that is wrong in the same way each time is found.
+    """
 
     def __init__(self, job: Job, total: int) -> None:
         self.job = job
         self.total = total
+        self.guard = Guard(lambda: job.level, job.tally, JOB.bit_identical, job.log)
         self._done = 0
 
     def index(self, image: Array) -> Array:
@@ -60,8 +67,19 @@ class Scene:
         parameters: Parameters = self.job.parameters
         upper, lower = image[parameters.upper_band], image[parameters.lower_band]
         out = np.empty(upper.shape, np.float32)
-        self._tiles(len(out), lambda rows: kernels.band_index(upper[rows], lower[rows], out[rows]))
+        known = self.guard.known_answers(kernels.problems(upper.shape[1]))
+
+        def work(rows: slice) -> None:
+            if self.guard.level is Level.NONE:
+                self._launch(kernels.band_index, upper[rows], lower[rows], out[rows])
+            else:
+                known.run(self._index_of, (upper[rows], lower[rows]), out[rows])
+
+        self._tiles(len(out), work)
         return out
+
+    def _index_of(self, upper: Array, lower: Array, out: Array) -> None:
+        self._launch(kernels.band_index, upper, lower, out, overwritten=(out,))
 
     def statistics(self, values: Array) -> dict[str, Any]:
         """How many values are numbers, their mean, deviation and range; null where there are none.
@@ -93,8 +111,13 @@ class Scene:
             limit = threshold * found["deviation"]
             counts = self._tiles(
                 len(mask),
-                lambda rows: kernels.change_mask(
-                    difference[rows], found["mean"], limit, mask[rows]
+                lambda rows: self._launch(
+                    kernels.change_mask,
+                    difference[rows],
+                    found["mean"],
+                    limit,
+                    mask[rows],
+                    overwritten=(mask[rows],),
                 ),
             )
             changed = sum(counts)
@@ -102,7 +125,9 @@ class Scene:
         return mask, found | {"changed": changed, "changed_percent": percent}
 
     def _sums(self, values: Array, centre: float) -> tuple[int, float, float]:
-        rows = self._tiles(len(values), lambda rows: kernels.sums(values[rows], centre))
+        rows = self._tiles(
+            len(values), lambda rows: self._launch(kernels.sums, values[rows], centre)
+        )
         known, totals, squares = zip(*rows, strict=True)
         return sum(known), math.fsum(totals), math.fsum(squares)
 
@@ -111,11 +136,20 @@ class Scene:
         for low in range(0, rows, TILE_ROWS):
             self.job.beat()
             tile = slice(low, low + TILE_ROWS)
-            results.append(self.job.compute.launch(work, tile))
-            self.job.compute.synchronise()
+            results.append(work(tile))
             self._done += 1
             self.job.progress(min(self._done, self.total), self.total)
         return results
+
+    def _launch(self, kernel: Any, *arguments: Any, overwritten: tuple[Array, ...] = ()) -> Any:
+        """Run a kernel on the job's device, as often as the level asks."""
+
+        def launch() -> Any:
+            result = self.job.compute.launch(kernel, *arguments)
+            self.job.compute.synchronise()
+            return result
+
+        return self.guard.call(launch, overwritten=overwritten)
 
 
 def _check(parameters: Parameters, scene: Array, earlier: Array | None) -> None:

@@ -1,0 +1,116 @@
+"""Problems whose answer is known, put between the real ones: is the kernel right, not only alive?
+
+A kernel that is stuck (stale results, a constant, a broken lane) still returns, still beats, and
+gives the same bits twice, so neither liveness nor repetition sees it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flight.jobs.api import Array, ResultError
+from flight.protection.redundancy import same_bits
+
+ATTEMPTS = 3
+"""A kernel that is wrong as often as this in one batch is given up."""
+
+FEWEST = 128
+"""Items for each known answer; smaller batches go without, until there were so many items."""
+
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One item of each input, and the item of the output that comes of them, bit for bit."""
+
+    items: tuple[Array, ...]
+    answer: Array
+
+
+class KnownAnswers:
+    """One slot of each batch holds a problem instead of its item, which is computed after it.
+
+    The slot is another one each time, in steps that soon come near every place and reach each of
+    them; problems take turns. `count` is told `known_answers` and `known_wrong`, `log` a sentence
+    for each wrong answer. Raises ValueError unless two problems have different answers: a kernel
+    that always gives the same would pass.
+    """
+
+    def __init__(
+        self,
+        problems: Sequence[Problem],
+        count: Callable[..., None],
+        log: Callable[[str], None],
+    ) -> None:
+        if all(same_bits(problem.answer, problems[0].answer) for problem in problems):
+            raise ValueError("known answers are all the same; give problems that differ in theirs")
+        self._problems = problems
+        self._count = count
+        self._log = log
+        self._batches = 0
+        self._items = FEWEST
+
+    def run(self, kernel: Callable[..., Any], inputs: Sequence[Array], output: Array) -> None:
+        """`kernel(*inputs, output)` over a batch: items along the first axis of every array.
+
+        The kernel treats each item by itself. Inputs change while this runs, and are put back.
+        Raises ResultError when its answers stay wrong.
+        """
+        self._items += len(output)
+        if self._items < FEWEST:
+            kernel(*inputs, output)
+            return
+        for _ in range(ATTEMPTS):
+            self._items = 0
+            slot = self._slot(len(output))
+            problem = self._problems[self._batches % len(self._problems)]
+            self._batches += 1
+            is_right = _is_answered(kernel, inputs, output, slot, problem)
+            self._count(known_answers=1, known_wrong=int(not is_right))
+            if is_right:
+                alone = slice(slot, slot + 1)
+                kernel(*(array[alone] for array in inputs), output[alone])
+                return
+            self._log(f"a kernel gave a wrong answer to a known problem in slot {slot}; run again")
+        raise ResultError(
+            f"a kernel answered known problems wrongly {ATTEMPTS} times; it runs, but what it "
+            "computes is wrong: restart the device"
+        )
+
+    def _slot(self, size: int) -> int:
+        step = max(round(_GOLDEN * size), 1)
+        while math.gcd(step, size) != 1:
+            step += 1
+        return self._batches * step % size
+
+
+def _is_answered(
+    kernel: Callable[..., Any],
+    inputs: Sequence[Array],
+    output: Array,
+    slot: int,
+    problem: Problem,
+) -> bool:
+    """Whether the kernel finds the answer among a batch; the slot's own item is left out."""
+    kept = [array[slot].copy() for array in inputs]
+    output[slot] = _inverted(problem.answer)  # whatever lay there, it is not the answer
+    try:
+        for array, item in zip(inputs, problem.items, strict=True):
+            array[slot] = item
+        kernel(*inputs, output)
+    finally:
+        for array, item in zip(inputs, kept, strict=True):
+            array[slot] = item
+    return same_bits(np.ascontiguousarray(output[slot]), problem.answer)
+
+
+def _inverted(answer: Array) -> Array:
+    octets = np.ascontiguousarray(answer).reshape(-1).view(np.uint8)
+    inverted: Array = (~octets).view(answer.dtype).reshape(answer.shape)
+    return inverted
