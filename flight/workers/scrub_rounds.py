@@ -19,6 +19,7 @@ from flight.workers.scrub_regions import (
     RegionFiles,
     Suspicion,
     has_owner,
+    identity,
     kind_of,
     open_mapped,
 )
@@ -53,7 +54,8 @@ class Rounds:
         self._send = send
         self._suspicion = Suspicion(run_dir / SUSPICION)
         self._found: deque[list[Any]] = deque()
-        self._ownerless: dict[str, int] = {}
+        self._left: dict[str, tuple[int, int]] = {}
+        """Files that are not walked, broken or without owner, as they were when that was found."""
         self._search_due = self._tell_due = 0
         self._is_changed = False
         self._octets = self._stripes = 0
@@ -88,16 +90,16 @@ class Rounds:
     def search(self) -> None:
         """Take up regions that have come, let go of those that are gone."""
         found = self.files.search()
-        for name in [*self.mapped, *self.broken, *self.retired]:
-            if name not in found:
-                self.drop(name)
+        for name in {*self.mapped, *self._left, *self.retired} - found.keys():
+            self._left.pop(name, None)
+            self.drop(name)
         for name, (path, inode, job) in found.items():
             known = self.mapped.get(name)
             if known is not None and known.inode != inode:
                 self._suspicion.survived(name)
                 self.drop(name)
                 known = None
-            if known is None and not self._is_left(name, inode):
+            if known is None and not self._is_left(name, path, inode):
                 self._open(name, path, inode, job)
             elif known is not None:
                 self._look_at(known)
@@ -132,29 +134,29 @@ class Rounds:
 
     # ------------------------------------------------------------ searching
 
-    def _is_left(self, name: str, inode: int) -> bool:
+    def _is_left(self, name: str, path: Path, inode: int) -> bool:
         """Whether a file is known, and known not to be walked."""
-        broken = self.broken.get(name)
-        is_same = broken is not None and broken[3] == inode
-        if broken is not None and not is_same:
-            self.drop(name)
+        if name in self._left and self._left[name] != identity(path):
+            del self._left[name]
             self._suspicion.survived(name)
-        return is_same or self._ownerless.get(name) == inode or self.retired.get(name) == inode
+            self.drop(name)
+        return name in self._left or self.retired.get(name) == inode
 
     def _open(self, name: str, path: Path, inode: int, job: int) -> None:
         kind = kind_of(name, job, has_golden=False)
         if self._suspicion.is_grave(name):
-            self._break(name, kind, job, inode, "workers died again and again while they walked it")
+            why = "workers died again and again while they walked it"
+            self._break(name, kind, job, path, inode, why)
             return
         try:
             mapped = open_mapped(name, path, job)
         except FileNotFoundError:
             return
         except (NotWalkable, OSError) as error:
-            self._break(name, kind, job, inode, str(error))
+            self._break(name, kind, job, path, inode, str(error))
             return
         if job and not has_owner(mapped.said):
-            self._ownerless[name] = inode
+            self._left[name] = identity(path)
             mapped.close()
             return
         self.mapped[name] = mapped
@@ -170,8 +172,8 @@ class Rounds:
             self._give_up(mapped, str(error))
             return
         if mapped.job and not has_owner(mapped.said):
-            self._ownerless[mapped.name] = mapped.inode
             self.drop(mapped.name)
+            self._left[mapped.name] = identity(mapped.path)
             return
         is_walked = mapped.name in self.walk.regions
         if mapped.state is State.WALKED and (not is_walked or mapped.made != made):
@@ -181,11 +183,12 @@ class Rounds:
         self._is_changed = self._is_changed or mapped.state is not before
 
     def _give_up(self, mapped: Mapped, reason: str) -> None:
-        name, kind, job, inode = mapped.name, mapped.kind, mapped.job, mapped.inode
-        self.drop(name)
-        self._break(name, kind, job, inode, reason)
+        self.drop(mapped.name)
+        place = (mapped.job, mapped.path, mapped.inode)
+        self._break(mapped.name, mapped.kind, *place, reason)
 
-    def _break(self, name: str, kind: Kind, job: int, inode: int, reason: str) -> None:
+    def _break(self, name: str, kind: Kind, job: int, path: Path, inode: int, reason: str) -> None:
+        self._left[name] = identity(path)
         self.broken[name] = [name, int(kind), job, inode, reason[:160]]
         self._is_changed = True
 
