@@ -126,7 +126,8 @@ def _outcomes(rows: Sequence[Row]) -> str:
     note = (
         "<p>Shares of trials with a fault, and their 95 % intervals (Wilson). <b>Coverage</b>: of "
         "the faults that were not masked, those that did no silent harm. Where none was seen in n "
-        "trials, the rate is below 3/n with 95 % confidence (rule of three).</p>"
+        "trials, the rate is below 3/n with 95 % confidence (rule of three). Trials spread evenly "
+        "over sites and fault models: an orbit weighs them otherwise.</p>"
     )
     return note + _table(head, lines, left=2)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,20 @@ def test_what_trials_depend_on_changes_the_digest_and_nothing_else_does() -> Non
     assert plan.loads("timed_runs = 2\n" + GOOD).digest == digest
     assert plan.loads(GOOD.replace("rows = 32", "rows = 33")).digest != digest
     assert plan.loads(GOOD.replace("seed = 7", "seed = 8")).digest != digest
+
+
+def test_the_shipped_campaigns_and_the_one_on_the_page_are_accepted() -> None:
+    root = Path(__file__).parents[3]
+    page = (root / "docs" / "campaigns.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert plan.loads(example).trials == 2 * (40_000 + 1_000)
+    for name in ("quick", "reference"):
+        assert plan.load(root / "examples" / "campaigns" / f"{name}.toml").file.name == name
+
+
+def test_the_reference_campaign_has_ten_thousand_trials_of_each_kernel_at_each_level() -> None:
+    campaign = plan.load(Path(__file__).parents[3] / "examples" / "campaigns" / "reference.toml")
+    faulty = {(b.kernel, b.shield): b.faulty for b in campaign.blocks}
+    for kernel in ("matmul", "nanogpt-step"):
+        for level in (Shield.NONE, Shield.EDAC, Shield.ABFT, Shield.DMR, Shield.TMR):
+            assert faulty[kernel, level] >= 10_000
