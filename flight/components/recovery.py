@@ -122,6 +122,7 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEven
         self._next_order += 1
         self._orders[self._next_order] = pending
         self._step(s.Order(Level(level), device, self._next_order))
+        self.port.wake()
         return pending
 
     @command(4)

@@ -12,9 +12,10 @@ from typing import Any
 from flight.board_signals import Condition
 from flight.recovery import stimuli as s
 from flight.recovery.cases import Case, Phase
+from flight.recovery.picture import Picture
 from flight.recovery.stimuli import BOARD, Policy
 from flight.recovery.strikes import Cause, packed, unpack
-from flight.recovery.table import CLEAR, GUIDANCE, RUNGS, SECOND, SILENCE, Kind, Level, row_of
+from flight.recovery.table import CLEAR, RUNGS, SECOND, SILENCE, Kind, Level, row_of
 from flight.recovery.triage import Triage
 
 P = Phase
@@ -41,6 +42,8 @@ SAVE_TIME = 2 * SECOND
 """A disk that takes longer does not keep the board from being recovered."""
 RESUME_TIME = 30 * SECOND
 """What an executive grants, besides, to an action that its predecessor began."""
+REBOOT_TIME = 10 * SECOND
+"""Within which an executive that asked for a reboot is ended."""
 Log = MutableSequence[tuple[int, s.Stimulus]]
 
 
@@ -53,7 +56,7 @@ class RecoveryLifecycle(Triage):
         self.stale = 0
         self._set_policy(policy or Policy())
         self._log = log
-        self._readings: dict[int, s.Readings] = {}
+        self._picture = Picture()
         self._silent_since: int | None = None
         self._next_action = 0
 
@@ -77,8 +80,7 @@ class RecoveryLifecycle(Triage):
 
     def received(self, device: int) -> int | None:
         """When the readings came that it knows of a device; None: it knows of none."""
-        readings = self._readings.get(device)
-        return None if readings is None else readings.received
+        return self._picture.received(device)
 
     # ------------------------------------------------------------ taking stimuli
 
@@ -88,7 +90,7 @@ class RecoveryLifecycle(Triage):
                 self._fault(stimulus)
                 self._heed_unkillable(stimulus.cause)
             case s.Readings():
-                self._readings[stimulus.device] = stimulus
+                self._picture.take(stimulus)
                 if stimulus.condition is Condition.WELL and stimulus.guidance == 0:
                     self._unwell.pop(stimulus.device, None)
                 self._hand_out(stimulus)
@@ -237,7 +239,7 @@ class RecoveryLifecycle(Triage):
 
     def _commit_to(self, case: Case, _: Any = None) -> None:
         """Our processes are gone, or had their time."""
-        case.slot = self._slot() if case.level is Level.OTHER_SLOT else None
+        case.slot = self._picture.slot() if case.level is Level.OTHER_SLOT else None
         if RUNGS[case.level].is_durable:
             case.phase, case.due = P.SAVING, self._now + SAVE_TIME
             self._out.append(s.Save(self._content(), case.action))
@@ -255,10 +257,12 @@ class RecoveryLifecycle(Triage):
         elif case.level is Level.SAFE_MODE:
             self._end_in_safe_mode(case)
         else:
-            if case.level is Level.OTHER_SLOT:
-                # Where the rail carries this computer nobody comes so far.
-                self._out.append(s.Reboot(case.reason))
             self._verify(case)
+            if case.level is Level.OTHER_SLOT:
+                # Where the rail carries this computer nobody comes so far. It is for those that
+                # start now to find out whether all is well.
+                self._out.append(s.Reboot(case.reason))
+                case.acted, case.due = case.acted + REBOOT_TIME, case.due + REBOOT_TIME
 
     def _end_in_safe_mode(self, case: Case) -> None:
         if case.order is not None:
@@ -278,44 +282,20 @@ class RecoveryLifecycle(Triage):
         case.due = self._now + time + grace
 
     def _look_if_well(self, case: Case, _: Any = None) -> None:
-        if self._why_not_well(case):
+        if case.slot is not None and self._picture.slot(case.acted) == case.slot:
+            self._fail(case, f"slot {case.slot} runs: the other one did not boot")
+        if case.phase is not P.VERIFYING or self._picture.why_not_well(case, self.jobs.processes):
             return
         if case.floor > case.level and case.order is None:
             self._fail(case, f"{case.joined[-1].words} came meanwhile")
         else:
             self._recovered(case)
 
-    def _why_not_well(self, case: Case) -> str:
-        """What is missing to a recovery; empty: nothing."""
-        if case.jobs & self.jobs.processes:
-            return "a process of ours does not end"
-        known = self._readings
-        seen = list(known.values()) if case.device == BOARD else [known.get(case.device)]
-        for readings in seen or [None]:
-            if readings is None or readings.received <= case.acted:
-                return "no readings came"
-            if readings.condition is not Condition.WELL:
-                return f"its readings are {readings.condition.value}"
-            if self._guided(readings.device) > Level.LOG:
-                return f"the driver recommends {readings.guidance}"
-            if case.slot is not None and readings.slot == case.slot:
-                return f"slot {case.slot} still runs, or again: the other one did not boot"
-        return ""
-
-    def _slot(self) -> int | None:
-        """The boot slot that runs, where a device of the board tells."""
-        slots = [readings.slot for readings in self._readings.values()]
-        return next((slot for slot in slots if slot is not None), None)
-
     def _not_well(self, case: Case, _: s.Tick) -> None:
-        self._fail(case, self._why_not_well(case) or "its readings are not valid")
-
-    def _guided(self, device: int) -> Level:
-        """What the driver recommends for the device by now."""
-        readings = self._readings.get(device)
-        if readings is None or readings.guidance is None:
-            return Level.LOG
-        return GUIDANCE.get(readings.guidance, (Level.LOG, Level.LOG))[0]
+        self._fail(
+            case,
+            self._picture.why_not_well(case, self.jobs.processes) or "its readings are not valid",
+        )
 
     def _recovered(self, case: Case) -> None:
         seconds = (self._now - case.opened) / SECOND
@@ -336,7 +316,7 @@ class RecoveryLifecycle(Triage):
             self._tell("given_up", case.device, case.reason)
             self._close(case, why)
             return
-        case.level = Level(max(case.level + 1, case.floor, self._guided(case.device)))
+        case.level = Level(max(case.level + 1, case.floor, self._picture.guided(case.device)))
         case.reason = f"{case.cause.words}: {why}"
         case.phase = P.QUEUED
         self._begin(case)

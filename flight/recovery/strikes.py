@@ -14,6 +14,15 @@ MOST_KEPT = 32
 MOST_CAUSES = 256
 
 
+_NUMBERED = {
+    Kind.XID: "XID",
+    Kind.ECC_CORRECTED: "corrected memory error, code",
+    Kind.ECC_UNCORRECTED: "memory error, code",
+    Kind.OTHER: "board fault",
+}
+"""What a cause is called whose code tells more."""
+
+
 @dataclass(frozen=True, order=True)
 class Cause:
     """What struck which device."""
@@ -25,9 +34,8 @@ class Cause:
     @property
     def words(self) -> str:
         """Such as: XID 79."""
-        if self.kind is Kind.XID:
-            return f"XID {self.code}"
-        return self.kind.name.lower().replace("_", " ")
+        words = self.kind.name.lower().replace("_", " ")
+        return f"{_NUMBERED[self.kind]} {self.code}" if self.kind in _NUMBERED else words
 
 
 @dataclass

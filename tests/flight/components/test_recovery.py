@@ -109,6 +109,16 @@ def test_only_processes_of_our_jobs_may_be_killed(payload: Payload) -> None:
     assert ("kill_contexts", 0, [(100, 7)]) in payload.log
 
 
+def test_an_action_by_telecommand_is_stepped_on_though_nothing_else_happens(
+    payload: Payload,
+) -> None:
+    payload.bench.step()
+    payload.bench.is_woken = False
+    payload.bench.do("act", 3, 0)
+    assert payload.bench.is_woken
+    assert payload.bench.step() == payload.bench.now + 100_000_000
+
+
 @pytest.mark.verifies("VA-RCV-14")
 def test_another_part_of_the_payload_is_asked_once_for_each_event(payload: Payload) -> None:
     for _ in range(2):
