@@ -108,7 +108,16 @@ def _best(comparisons: Sequence[Row]) -> list[Row]:
 
 def _outcomes(rows: Sequence[Row]) -> str:
     shown = [o.value for o in Outcome if any(o.value in r.get("outcomes", {}) for r in rows)]
-    head = ["kernel", "level", "trials", *shown, "silent, all", "coverage", "false positives"]
+    head = [
+        "kernel",
+        "level",
+        "trials",
+        *shown,
+        "silent, all",
+        "largest error",
+        "coverage",
+        "false positives",
+    ]
     lines = []
     for row in rows:
         counts = [f"{row.get('outcomes', {}).get(name, 0):,}" for name in shown]
@@ -119,6 +128,7 @@ def _outcomes(rows: Sequence[Row]) -> str:
                 f"{row['trials']:,}",
                 *counts,
                 _with_interval(row.get("silent")),
+                _size(row.get("worst_silent")),
                 _with_interval(row.get("coverage")),
                 _with_interval(row.get("false_positive"), counted=True),
             ]
@@ -127,7 +137,8 @@ def _outcomes(rows: Sequence[Row]) -> str:
         "<p>Shares of trials with a fault, and their 95 % intervals (Wilson). <b>Coverage</b>: of "
         "the faults that were not masked, those that did no silent harm. Where none was seen in n "
         "trials, the rate is below 3/n with 95 % confidence (rule of three). Trials spread evenly "
-        "over sites and fault models: an orbit weighs them otherwise.</p>"
+        "over sites and fault models: an orbit weighs them otherwise. <b>Largest error</b>: the "
+        "largest silent deviation, over the largest value of its output.</p>"
     )
     return note + _table(head, lines, left=2)
 
@@ -247,6 +258,13 @@ def _with_interval(share: Row | None, *, counted: bool = False) -> str:
         return "none"
     shown = f"{share['count']:,} of {share['trials']:,}" if counted else _rate(share)
     return f"{shown}<small>{_percent(share['low'])} to {_percent(share['high'])}</small>"
+
+
+def _size(error: float | str | None) -> str:
+    """A deviation, in the largest value of the output."""
+    if error is None or isinstance(error, str):
+        return error or ""
+    return f"{error:.1e}"
 
 
 def _rate(share: Row) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -27,12 +28,17 @@ class Counts:
         self.faulty: dict[Key, Counter[str]] = {}
         self.faultless: dict[Key, Counter[str]] = {}
         self.bits: dict[Key, Counter[str]] = {}
+        self.worst: dict[Key, float] = {}
+        """The largest deviation that nobody knew of."""
         for record in records:
             self.trials += 1
             where = record["kernel"], record["level"]
             if record["site"] is None:
                 _add(self.faultless, where, record["outcome"])
                 continue
+            if record["outcome"] in _SILENT:
+                error = math.inf if record["error"] is None else record["error"]
+                self.worst[where] = max(self.worst.get(where, 0.0), error)
             _add(self.faulty, (*where, record["site"], record["model"]), record["outcome"])
             if record["model"] == Model.SINGLE.value and record["bit"] is not None:
                 part = "calls" if record["site"] in _IN_CALLS else "memory"
@@ -88,6 +94,8 @@ _SHARES: dict[str, Callable[[Mapping[str, int]], Share]] = {
 def _levels(counts: Counts) -> list[dict[str, Any]]:
     rows = _table(counts.by(0, 1), ("kernel", "level"))
     known = {(row["kernel"], row["level"]): row for row in rows}
+    for where, error in counts.worst.items():
+        known[where]["worst_silent"] = error if math.isfinite(error) else "not finite"
     for (kernel, level), outcomes in counts.faultless.items():
         row = known.setdefault((kernel, level), {"kernel": kernel, "level": level, "trials": 0})
         wrong = sum(count for name, count in outcomes.items() if name != Outcome.CLEAN.value)

@@ -161,6 +161,15 @@ def test_counts_add_up_whichever_way_they_are_cut() -> None:
     assert Counts(records).trials == len(records) == counted["trials"]
 
 
+def test_the_largest_error_that_nobody_knew_of_is_kept() -> None:
+    records = computed(DOUBLER)
+    counted = summary(plan.loads(DOUBLER, KINDS), records)
+    worst = {row["level"]: row.get("worst_silent") for row in counted["levels"]}
+    silent = [r["error"] for r in records if r["level"] == "edac" and r["outcome"][:3] == "SDC"]
+    assert worst["edac"] == ("not finite" if None in silent else max(silent))
+    assert worst["tmr"] is None
+
+
 def test_protection_compares_with_none() -> None:
     counted = summary(plan.loads(DOUBLER, KINDS), computed(DOUBLER))
     rows = {row["level"]: row for row in counted["comparisons"]}
