@@ -94,7 +94,7 @@ class HostDevice:
             took = self._clock() - start
             self._debt_ns += took
             if self._board is not None:
-                mark_idle(self._board.row, took)
+                mark_idle(self._board.row, took, _moved_bytes(function, arguments))
         if self._flips is not None:
             self._flips.after(function, arguments, result)
         return result
@@ -153,6 +153,15 @@ class HostDevice:
         self._bytes += size
         if self._board is not None and self._open:
             self._board.row.memory_bytes = self._bytes
+
+
+def _moved_bytes(function: Kernel | Callable[..., Any], arguments: tuple[Any, ...]) -> int:
+    """Memory traffic of a launch; 0 where it is not known: a function may use other arrays too."""
+    if isinstance(function, Kernel):
+        return function.moved_bytes(arguments)
+    if isinstance(function, np.ufunc):
+        return sum(one.nbytes for one in arguments if isinstance(one, np.ndarray))
+    return 0
 
 
 def _give_back(device: weakref.ref[HostDevice], size: int) -> None:

@@ -242,10 +242,13 @@ def mark_running(row: ContextRow, now_ns: int) -> None:
     row.sequence += 1
 
 
-def mark_idle(row: ContextRow, busy_ns: int) -> None:
-    """Note that a launch ended after `busy_ns`."""
+def mark_idle(row: ContextRow, busy_ns: int, moved_bytes: int = 0) -> None:
+    """Note that a launch ended after `busy_ns`; `moved_bytes` if its memory traffic is known."""
     row.sequence += 1
     row.busy_ns += busy_ns
+    if moved_bytes:
+        row.moved_bytes += moved_bytes
+        row.moved_ns += busy_ns
     row.running_since_ns = 0
     row.sequence += 1
 
@@ -254,6 +257,7 @@ def _copy(slot: int, row: ContextRow, now_ns: int) -> Context | None:
     for _ in range(100):
         before = row.sequence
         busy, since = row.busy_ns, row.running_since_ns
+        moved_bytes, moved_ns = row.moved_bytes, row.moved_ns
         if before == row.sequence and before % 2 == 0:
             break
     else:  # the owner died or was stopped inside a write: its time is unknown, so it is left out
@@ -270,6 +274,6 @@ def _copy(slot: int, row: ContextRow, now_ns: int) -> Context | None:
         busy,
         is_running=since > 0,
         killed_by=row.killed_by,
-        moved_bytes=row.moved_bytes,
-        moved_ns=row.moved_ns,
+        moved_bytes=moved_bytes,
+        moved_ns=moved_ns,
     )

@@ -22,6 +22,7 @@ from sim_hw.orin import ORIN, RAILS, THERMAL
 from sim_hw.orin_board import EmulatedOrin
 from sim_hw.orin_commands import inject_orin
 from sim_hw.tools import install, tool
+from sim_hw.traffic import measured_bytes_s
 from sim_hw.world import commands as world
 
 Wait = Callable[[float], bool]
@@ -72,7 +73,7 @@ def board(
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         emulated: EmulatedBoard | EmulatedOrin
         if model == "orin":
-            emulated = EmulatedOrin(folder, seed or 1)
+            emulated = EmulatedOrin(folder, seed or 1, measured_bytes_s())
         else:
             emulated = _nvml_board(folder, model, gpus, seed or 1, recovery_scale)
         stack.callback(emulated.close)
@@ -101,7 +102,7 @@ def _nvml_board(folder: Path, model: str, gpus: int, seed: int, scale: float) ->
         install(folder)
     except (build.BuildError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    return EmulatedBoard(folder, model, gpus, seed, scale)
+    return EmulatedBoard(folder, model, gpus, seed, scale, measured_bytes_s())
 
 
 def _link(link: Path, target: Path) -> None:

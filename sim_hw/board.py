@@ -13,6 +13,7 @@ from sim_hw.inject import World
 from sim_hw.nvml_boards import BOARDS, Identity, NvmlBoard
 from sim_hw.nvml_library.state import PROCESSES, Gpu, StateError, StateFile
 from sim_hw.recovery import Recoveries
+from sim_hw.traffic import USUAL_BYTES_S, Traffic
 
 BUSY_PERIOD_S = 0.05
 IDLE_PERIOD_S = 0.5
@@ -26,8 +27,15 @@ class EmulatedBoard:
     """One board: its state files, its GPUs, and who computes on them."""
 
     def __init__(
-        self, folder: Path, name: str, count: int, seed: int, recovery_scale: float = 1.0
+        self,
+        folder: Path,
+        name: str,
+        count: int,
+        seed: int,
+        recovery_scale: float = 1.0,
+        bytes_s: float = USUAL_BYTES_S,
     ) -> None:
+        """`bytes_s` is the memory bandwidth of this machine: `sim_hw.traffic`."""
         kind = BOARDS[name]
         self.profile, self.path = kind.profile, kind.heat
         self._random = random.Random(seed)
@@ -42,7 +50,8 @@ class EmulatedBoard:
         ]
         self._busy_ns: dict[tuple[int, int], int] = {}
         self._shares: dict[tuple[int, int], float] = {}
-        self._use = [0.0] * count
+        self._traffic = Traffic(self.profile.memory_share, bytes_s)
+        self._use, self._memory_use = [0.0] * count, [0.0] * count
         self.spent_j = self.busy_s = 0.0
         """Energy drawn and time computed since it began, all GPUs together."""
         self._last_ns: int | None = None
@@ -81,7 +90,8 @@ class EmulatedBoard:
         return any(state.ceiling_mhz < top for state in self._gpus)
 
     def _measure(self, contexts: list[Context], dt_s: float) -> None:
-        """The share of the last `dt_s` each context was busy."""
+        """The share of the last `dt_s` each context was busy, and its memory with it."""
+        self._traffic.look(contexts)
         before = self._busy_ns
         self._busy_ns = {(c.pid, c.slot): c.busy_ns for c in contexts}
         self._shares = {
@@ -92,7 +102,9 @@ class EmulatedBoard:
     def _step_gpu(self, index: int, contexts: list[Context], dt_s: float, unix_ns: int) -> None:
         gpu, row = self._world.gpu(index), self._world.board.devices[index]
         there = [c for c in contexts if c.generation == row.generation and not gpu.lost]
-        load = min(1.0, sum(self._shares[(c.pid, c.slot)] for c in there if not c.killed_by))
+        live = [(self._shares[(c.pid, c.slot)], c) for c in there if not c.killed_by]
+        load = min(1.0, sum(share for share, _ in live))
+        memory = min(1.0, sum(share * self._traffic.share(c) for share, c in live))
         inputs = GpuInputs(
             utilization=load,
             power_limit_w=gpu.power_limit_mw / 1000.0,
@@ -100,6 +112,7 @@ class EmulatedBoard:
             lock_min_mhz=gpu.clock_lock_min_mhz,
             lock_max_mhz=gpu.clock_lock_max_mhz,
             sensor_offset_k=gpu.sensor_offset_c,
+            memory_use=memory,
         )
         state = model.step(self.profile, self.path, self._gpus[index], inputs, dt_s)
         if state.too_hot and not gpu.lost:
@@ -107,7 +120,9 @@ class EmulatedBoard:
         self._gpus[index] = state
         self.spent_j += state.power_w * dt_s
         self.busy_s += load * dt_s
-        self._use[index] += min(1.0, dt_s / _USE_AVERAGE_S) * (load - self._use[index])
+        follow = min(1.0, dt_s / _USE_AVERAGE_S)
+        self._use[index] += follow * (load - self._use[index])
+        self._memory_use[index] += follow * (memory - self._memory_use[index])
         row.clock_scale = state.loaded_clock_mhz / self.profile.max_clock_mhz
         row.lost, row.needs_reset = gpu.lost, gpu.needs_reset
         self._publish(index, gpu, state, there, unix_ns)
@@ -122,7 +137,7 @@ class EmulatedBoard:
         gpu.temperature_c = round(state.sensor_c)
         gpu.temperature_memory_c = round(state.memory_c)
         gpu.utilization_percent = round(100 * self._use[index])
-        gpu.memory_utilization_percent = round(100 * self._use[index] * self.profile.memory_share)
+        gpu.memory_utilization_percent = round(100 * self._memory_use[index])
         gpu.clock_reasons = int(state.reasons)
         gpu.energy_mj = int(1000 * state.energy_j)
         gpu.time_us = unix_ns // 1000

@@ -44,6 +44,11 @@ class GpuProfile:
     memory_above_c: float = constant(5.0, "K", "estimate: HBM above the GPU, idle")
     memory_above_loaded_k: float = constant(7.0, "K", "estimate: more at full bandwidth")
     memory_share: float = constant(0.6, "1", "estimate: memory busy per GPU busy")
+    memory_bound_share: float = constant(
+        0.7,
+        "1",
+        "estimate: power above idle of what only moves memory, over a usual kernel's",
+    )
     memory_bytes: float = constant(81_559 * 2.0**20, "B", f"81,559 MiB: {_RECALLED}")
     reserved_bytes: float = constant(551 * 2.0**20, "B", _RECALLED)
     sink_c: float = constant(-5.0, "°C", "chosen: full load settles just below the throttle point")
@@ -75,6 +80,8 @@ class GpuInputs:
     lock_min_mhz: float = 0.0
     lock_max_mhz: float = 0.0
     sensor_offset_k: float = 0.0
+    memory_use: float | None = None
+    """Share of the memory's bandwidth in use; None takes the profile's for this utilization."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +119,28 @@ def initial(profile: GpuProfile, path: ThermalProfile, sink_c: float) -> GpuStat
     return step(profile, path, state, GpuInputs(0.0, profile.max_power_w, sink_c), 0.0)
 
 
-def power_w(profile: GpuProfile, utilization: float, clock_mhz: float, die_c: float) -> float:
-    """Board power: rises with load and clock, and with temperature through leakage."""
+def power_w(
+    profile: GpuProfile, utilization: float, clock_mhz: float, die_c: float, intensity: float = 1.0
+) -> float:
+    """Board power: rises with load and clock, and with temperature through leakage.
+
+    `intensity` is the share of its dynamic power that the work draws, see `intensity`.
+    """
     span = profile.max_power_w - profile.idle_power_w
     share = math.pow(max(0.0, clock_mhz / profile.max_clock_mhz), profile.clock_exponent)
     dynamic = span * math.pow(min(1.0, max(0.0, utilization)), profile.load_exponent) * share
+    dynamic *= intensity
     leakage = 1.0 + profile.leakage_per_k * max(0.0, die_c - profile.leakage_from_c)
     return (profile.idle_power_w + dynamic) * leakage
+
+
+def intensity(profile: GpuProfile, inputs: GpuInputs) -> float:
+    """1 for work that computes; less the more it waits for memory beyond the usual share."""
+    if inputs.memory_use is None or inputs.utilization <= 0.0:
+        return 1.0
+    bound = inputs.memory_use / inputs.utilization - profile.memory_share
+    waiting = min(1.0, max(0.0, bound / (1.0 - profile.memory_share)))
+    return 1.0 - (1.0 - profile.memory_bound_share) * waiting
 
 
 def step(
@@ -129,11 +151,14 @@ def step(
     loaded = _loaded_clock(profile, state, inputs)
     busy = inputs.utilization > 0.0
     clock = loaded if busy else max(profile.min_clock_mhz, min(inputs.lock_min_mhz, loaded))
-    power = power_w(profile, inputs.utilization, clock, state.heat.die_c)
+    works = intensity(profile, inputs)
+    power = power_w(profile, inputs.utilization, clock, state.heat.die_c, works)
     heat = thermal.step(path, state.heat, power, inputs.sink_c, dt_s)
     follow = 1.0 - math.exp(-dt_s / profile.power_average_s)
     sensor_c = heat.sensor_c + inputs.sensor_offset_k
-    memory_use = profile.memory_share * inputs.utilization
+    memory_use = inputs.memory_use
+    if memory_use is None:
+        memory_use = profile.memory_share * inputs.utilization
     return replace(
         state,
         heat=heat,
@@ -188,12 +213,16 @@ def _one_step(
     higher = min(profile.max_clock_mhz, ceiling + profile.clock_step_mhz)
     if sensor_c >= profile.throttle_c:
         return lower, Reason.SW_THERMAL
-    capped = _cap(profile, inputs)
-    if power_w(profile, inputs.utilization, min(ceiling, capped), die_c) > inputs.power_limit_w:
+    capped, works = _cap(profile, inputs), intensity(profile, inputs)
+
+    def power(clock_mhz: float) -> float:
+        return power_w(profile, inputs.utilization, min(clock_mhz, capped), die_c, works)
+
+    if power(ceiling) > inputs.power_limit_w:
         return lower, Reason.SW_POWER_CAP
     if higher == ceiling or sensor_c >= profile.throttle_c - profile.hysteresis_k:
         return ceiling, cause
-    if power_w(profile, inputs.utilization, min(higher, capped), die_c) > inputs.power_limit_w:
+    if power(higher) > inputs.power_limit_w:
         return ceiling, Reason.SW_POWER_CAP
     return higher, cause
 

@@ -16,6 +16,7 @@ from sim_hw.orin import ORIN, RAILS, THERMAL
 from sim_hw.orin_inject import FILE, Injections, Watched
 from sim_hw.orin_tree import DEVFREQ, MC, Picture
 from sim_hw.sysfs_tree import SysfsTree
+from sim_hw.traffic import USUAL_BYTES_S, Traffic
 
 BUSY_PERIOD_S = 0.05
 IDLE_PERIOD_S = 0.5
@@ -33,7 +34,8 @@ _HEAT_REASONS = Reason.SW_THERMAL | Reason.HW_THERMAL
 class EmulatedOrin:
     """One module: its kernel files below `folder/root`, its board-state file, its host bus."""
 
-    def __init__(self, folder: Path, seed: int = 1) -> None:
+    def __init__(self, folder: Path, seed: int = 1, bytes_s: float = USUAL_BYTES_S) -> None:
+        """`bytes_s` is the memory bandwidth of this machine: `sim_hw.traffic`."""
         self._folder = folder
         self._random = random.Random(seed)
         self._tree = SysfsTree(folder / "root", folder / "staging")
@@ -51,7 +53,8 @@ class EmulatedOrin:
         self._answered = _last_number(folder / "host_bus")
         self._cycle: tuple[Request, int] | None = None
         self._busy_ns: dict[tuple[int, int], int] = {}
-        self._use = 0.0
+        self._traffic = Traffic(ORIN.memory_share, bytes_s)
+        self._use = self._memory_use = 0.0
         self.spent_j = self.busy_s = 0.0
         """Energy drawn and time computed since it began."""
         self._last_ns: int | None = None
@@ -80,7 +83,7 @@ class EmulatedOrin:
         self._switch(injections.power and self._cycle is None and not self._is_dead)
         contexts = self._board.snapshot(now_ns)
         live = self._live(contexts)
-        self._step(injections, self._load(contexts, live, dt_s), dt_s)
+        self._step(injections, *self._load(contexts, live, dt_s), dt_s)
         if self._tree.is_on and (dt_s == 0.0 or now_ns - self._published_ns >= PUBLISH_S * 1e9):
             self._published_ns = now_ns
             self._publish(injections, live)
@@ -96,16 +99,20 @@ class EmulatedOrin:
             return []
         return [c for c in contexts if c.generation == row.generation and not c.killed_by]
 
-    def _load(self, contexts: list[Context], live: list[Context], dt_s: float) -> float:
-        """The share of the last `dt_s` in which the contexts were busy, together 1 at most."""
+    def _load(
+        self, contexts: list[Context], live: list[Context], dt_s: float
+    ) -> tuple[float, float]:
+        """The shares of the last `dt_s` in which contexts and memory were busy, 1 at most."""
         before = self._busy_ns
+        self._traffic.look(contexts)
         self._busy_ns = {(c.pid, c.slot): c.busy_ns for c in contexts}
         if dt_s <= 0.0:
-            return 0.0
-        busy_ns = sum(max(0, c.busy_ns - before.get((c.pid, c.slot), c.busy_ns)) for c in live)
-        return min(1.0, busy_ns / (dt_s * 1e9))
+            return 0.0, 0.0
+        busy = [max(0, c.busy_ns - before.get((c.pid, c.slot), c.busy_ns)) for c in live]
+        moving = sum(ns * self._traffic.share(c) for ns, c in zip(busy, live, strict=True))
+        return min(1.0, sum(busy) / (dt_s * 1e9)), min(1.0, moving / (dt_s * 1e9))
 
-    def _step(self, injections: Injections, load: float, dt_s: float) -> None:
+    def _step(self, injections: Injections, load: float, memory: float, dt_s: float) -> None:
         is_on = self._tree.is_on
         mode = orin_tree.mode_of(self._tree)
         inputs = GpuInputs(
@@ -115,12 +122,15 @@ class EmulatedOrin:
             lock_min_mhz=self._clock_mhz("min", ORIN.min_clock_mhz),
             lock_max_mhz=self._clock_mhz("max", ORIN.max_clock_mhz),
             sensor_offset_k=injections.offset_k,
+            memory_use=memory if is_on else 0.0,
         )
         before = self._state
         state = model.step(ORIN, THERMAL, before, inputs, dt_s)
         self.spent_j += state.power_w * dt_s
         self.busy_s += inputs.utilization * dt_s
-        self._use += min(1.0, dt_s / _USE_AVERAGE_S) * (inputs.utilization - self._use)
+        follow = min(1.0, dt_s / _USE_AVERAGE_S)
+        self._use += follow * (inputs.utilization - self._use)
+        self._memory_use += follow * ((inputs.memory_use or 0.0) - self._memory_use)
         capped = bool(state.reasons & _POWER_REASONS) and not before.reasons & _POWER_REASONS
         self._counters.take(injections, capped)
         self._state = state
@@ -194,7 +204,7 @@ class EmulatedOrin:
             clock_hz=round(state.clock_mhz * 1e6),
             load_permille=round(1000 * min(1.0, self._use)),
             emc_hz=emc_hz,
-            emc_percent=100.0 * ORIN.memory_share * min(1.0, self._use),
+            emc_percent=100.0 * min(1.0, self._memory_use),
             used_kb=round(used / 1024),
             clients=tuple(sorted(clients.items())),
             alarms=injections.over_current,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,10 @@ class Kernel:
     build_cuda: Callable[[], Callable[..., None]] | None = None
     outputs: int = 1
     """How many of its last arguments it writes."""
+
+    def moved_bytes(self, arguments: Sequence[Any]) -> int:
+        """Octets that a launch reads and writes: of each array once."""
+        return sum(one.nbytes for one in arguments if isinstance(one, np.ndarray))
 
     def cuda(self) -> Callable[..., None] | None:
         """The launcher for CUDA arrays, or None when the kernel has no such form."""
