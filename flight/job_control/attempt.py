@@ -262,8 +262,18 @@ class Attempts(Protected):
             return
         else:
             reason, is_final = retry.why(stimulus, record)
-            self._failed(record, reason, is_final, status)
+            if retry.has_lost_memory(stimulus):
+                self._go_back(record, reason, status)
+            else:
+                self._failed(record, reason, is_final, status)
         self._out.append(s.Acknowledge(record.id))
+
+    def _go_back(self, record: JobRecord, reason: str, status: JobStatus | None) -> None:
+        """To its last commit, which was proven when it was made; no failure of the job."""
+        times = self.runs[record.id].interruptions
+        delay = self.policy.back_off << min(times, 16) if times else 0
+        self._wait(record, f"goes back to its last commit: {reason}", delay, status)
+        self.runs[record.id].interruptions = times + 1
 
     def _is_unsent(self, record: JobRecord) -> bool:
         return record.phase is P.STARTING and not self.runs[record.id].is_sent and not record.pid

@@ -12,6 +12,9 @@ from flight.job_ports import JobStatus, PagePhase
 USAGE = 2
 """Exit status of a job that cannot use its parameters or inputs: the same again would not help."""
 
+MEMORY_LOST = 5
+"""Exit status of a job whose memory was wrong beyond correction: an upset's doing, not its own."""
+
 
 @enum.unique
 class Verdict(enum.Enum):
@@ -56,6 +59,12 @@ def ended_well(exited: Exited) -> bool:
     """Both the process, if its exit status is known, and its page say so."""
     is_clean = exited.exit_status in (0, None) and exited.signal == 0
     return is_clean and exited.status is not None and exited.status.phase == PagePhase.DONE
+
+
+def has_lost_memory(exited: Exited) -> bool:
+    """Whether it ended because its memory could not be set right."""
+    is_said = exited.status is not None and exited.status.phase == PagePhase.FAILED
+    return is_said and exited.exit_status == MEMORY_LOST and not (exited.signal or exited.limit)
 
 
 def why(exited: Exited, record: JobRecord) -> tuple[str, bool]:

@@ -141,7 +141,8 @@ class Launcher:
         )
 
     def _fork(self, body: dict[str, Any]) -> JobProcess:
-        from flight.workers.job_worker import Order, run
+        with _beats_by_timer(self._lifeline):  # the first time it may compile kernels
+            from flight.workers.job_worker import Order, run
 
         job_id, folder = body["job_id"], Path(body["folder"]).absolute()
         if type(job_id) is not int or folder != self._jobs_dir / str(job_id):

@@ -24,9 +24,7 @@ class JobPayload(Payload):
 
     def __init__(self, folder: Path) -> None:
         configuration = folder / "launcher.json"
-        configuration.write_text(
-            json.dumps({"run_dir": str(folder / "run"), "cache_dir": str(folder / "cache")})
-        )
+        configuration.write_text(json.dumps({"run_dir": str(folder / "run")}))
         launcher = {
             "name": "launcher",
             "argv": [sys.executable, "-m", "flight.workers.launcher", str(configuration)],

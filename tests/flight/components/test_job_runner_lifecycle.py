@@ -67,6 +67,7 @@ STIMULI: dict[str, s.About] = {
     "eats time": s.Exited(JOB, PID, None, 9, 1, "wall"),
     "eats processor": s.Exited(JOB, PID, None, 24, 1),
     "cannot use input": s.Exited(JOB, PID, 2, 0, 1, status=page(PagePhase.FAILED)),
+    "loses memory": s.Exited(JOB, PID, 5, 0, 1, status=page(PagePhase.FAILED)),
     "vanishes": s.Vanished(JOB, None),
     "vanishes done": s.Vanished(JOB, DONE_PAGE),
     "commit kept": s.CommitKept(JOB, COMMIT),
@@ -86,6 +87,7 @@ ENDS = {
     "eats time": P.FAILED,
     "eats processor": P.FAILED,
     "cannot use input": P.FAILED,
+    "loses memory": P.QUEUED,
     "vanishes": P.QUEUED,
     "vanishes done": P.FINISHING,
 }
@@ -189,6 +191,23 @@ def test_a_recalled_process_is_killed_at_once_and_its_job_is_not_to_blame(phase:
     core.step(NOW + 2, STIMULI["is killed"])
     assert core.jobs[JOB].phase is P.QUEUED
     assert core.jobs[JOB].failures == 0
+
+
+@pytest.mark.verifies("VA-EDC-07")
+@pytest.mark.parametrize("phase", [P.STARTING, P.RUNNING, P.PAUSED])
+def test_a_job_that_lost_memory_goes_back_to_its_commit_and_is_not_to_blame(phase: P) -> None:
+    core = lifecycle(phase, commit=COMMIT, failures=2)
+    core.step(NOW + 1, STIMULI["loses memory"])
+    record = core.jobs[JOB]
+    assert (record.failures, record.commit, record.has_fallen_back) == (2, COMMIT, False)
+    assert core.runs[JOB].not_before <= NOW + 1, "the first time it need not wait"
+    assert core.runs[JOB].interruptions == 1
+
+
+def test_an_exit_status_alone_is_not_believed() -> None:
+    core = lifecycle(P.RUNNING)
+    core.step(NOW + 1, s.Exited(JOB, PID, 5, 0, 1))
+    assert core.jobs[JOB].failures == 1
 
 
 def test_a_process_begun_later_is_not_recalled() -> None:

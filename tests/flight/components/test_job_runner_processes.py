@@ -75,7 +75,7 @@ class Payload:
             WorkerBench(
                 "flight.workers.launcher",
                 folder,
-                {"run_dir": str(self.run), "cache_dir": str(folder / "cache")},
+                {"run_dir": str(self.run)},
             ),
         ]
         (folder / "cache").mkdir()

@@ -16,10 +16,14 @@ from toy_jobs import JOB, Parameters
 from worker_bench import WorkerBench
 
 from flight.channel import Channel, Message, pair
+from flight.edac.blocks import Verdict
+from flight.edac.region_file import open_region
 from flight.job_ports import Control, PagePhase
-from flight.workers.commits import CommitSlots, path_of
+from flight.protection.levels import Tally
+from flight.workers.commits import CommitSlots, newest, path_of
 from flight.workers.confinement import landlock_version
 from flight.workers.job_processes import JobProcess, Limits, Processes
+from flight.workers.job_worker import MEMORY_LOST
 from flight.workers.launcher import Launcher
 from flight.workers.lifeline import Lifeline
 from flight.workers.status_page import JobStatus, StatusPage
@@ -36,7 +40,7 @@ class LauncherBench(WorkerBench):
         super().__init__(
             "flight.workers.launcher",
             folder,
-            {"run_dir": str(self.run), "warm": ["toy_jobs"], "cache_dir": str(folder / "cache")},
+            {"run_dir": str(self.run), "warm": ["toy_jobs"]},
         )
         self.hello()
 
@@ -75,6 +79,12 @@ class LauncherBench(WorkerBench):
             page.close()
         assert status is not None
         return status
+
+    def tally(self, job_id: int = 7) -> Tally:
+        return Tally(*self.status(job_id).tally)
+
+    def until_message(self, text: str) -> None:
+        wait_for(lambda: self.status().message == text)
 
     def await_phase(self, phase: PagePhase, job_id: int = 7) -> JobStatus:
         wait_for(lambda: self.status(job_id).phase == phase)
@@ -152,7 +162,9 @@ def test_what_hits_sealed_memory_is_set_right_before_it_is_used_or_committed(
     assert (tally.blocks_corrected, tally.blocks_lost) == (20, 0)
     assert tally.blocks_checked == 20 * 25
     assert tally.spent_ns > 0
-    kept, _ = newest([path_of(bench.folder(), slot) for slot in (0, 1)], {"numbers": np.zeros(10**5)})
+    kept, _ = newest(
+        [path_of(bench.folder(), slot) for slot in (0, 1)], {"numbers": np.zeros(10**5)}
+    )
     assert kept is not None
     assert (kept.arrays["numbers"] == 10.0).all()
 
