@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +33,9 @@ from hal.errors import (
 from hal.host_bus import HostBus, NoHostBus, open_host_bus
 from hal.jetson_faults import Alarms
 from hal.jetson_modes import PowerModes
+from hal.jetson_nvml import NvmlLoad
 from hal.jetson_power import PowerMeter, rail_sensor
+from hal.nvml_door import LIBRARY
 from hal.reading import Reading, tai_now
 from hal.runner import Runner, runner
 from hal.sensor import Quantity, Sensor, single
@@ -57,7 +60,9 @@ def open_board(
     """Open the Jetson that this computer is. Raises DriverMissing when it is none."""
     root = Path(environment.get(ROOT) or "/")
     bus = open_host_bus(environment)
-    return JetsonBoard(name, root, allow_control, clock or tai_now, wait=wait, bus=bus)
+    own = root == Path("/") or LIBRARY in environment  # NVML tells of this computer's GPU
+    load = NvmlLoad(environment).percent if own else None
+    return JetsonBoard(name, root, allow_control, clock or tai_now, wait=wait, bus=bus, load=load)
 
 
 class JetsonBoard:
@@ -72,7 +77,9 @@ class JetsonBoard:
         run: Runner | None = None,
         wait: Callable[[float], None] = time.sleep,
         bus: HostBus | None = None,
+        load: Callable[[], float] | None = None,
     ) -> None:
+        """`load` tells how busy the GPU is, in %, on a module whose kernel does not."""
         self._files = Sysfs(root)
         if not jetson_identity.is_jetson(self._files):
             raise DriverMissing(
@@ -90,7 +97,7 @@ class JetsonBoard:
         self._module = jetson_identity.module(self._files)
         self._run = run or runner(root)
         self._modes = PowerModes(self._files, self._run, self._module.power_w)
-        self._gpu = jetson_gpu.find_gpu(self._files)
+        self._gpu = replace(jetson_gpu.find_gpu(self._files), told=load)
         self._boot_slots = BootSlots(self._run, allow_control=True)  # `control` asks for leave
         self._slots = KnownSlots(self._boot_slots.table)
         self._sensors, self._alarms = self._find()

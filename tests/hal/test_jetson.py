@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +16,8 @@ from hal.device import ControlRequest
 from hal.errors import DriverMissing
 from hal.jetson import JetsonBoard
 from hal.reading import Reading, Validity
+from sim_hw.nvml_library import build
+from tests.sim_hw.emulated import SteppedBoard
 from tests.sim_hw.jetson_trees import ALL, NANO, ORIN_NX, THOR, TX2, XAVIER_JETPACK_4, plant
 
 SECOND = 1_000_000_000
@@ -410,3 +415,47 @@ def test_channels_without_a_rail_are_left_out_whatever_the_release(tmp_path: Pat
     }
     rails = [name for name in readings(tmp_path, files) if name.startswith("rail_")]
     assert len(rails) == 3 * 4
+
+
+THOR_LOAD = """
+import os, sys
+from hal.boards import open_board
+board = open_board("jetson", os.environ)
+load = {one.name: one for one in board.read()}["gpu0.utilization_percent"]
+print(load.value, load.reason)
+"""
+
+
+def thors_load(root: Path, **environment: str) -> str:
+    """What a board says of its load, in a process of its own: a library is loaded once."""
+    done = subprocess.run(
+        [sys.executable, "-c", THOR_LOAD],
+        env=os.environ | {"VANALLEN_JETSON_ROOT": str(root), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def test_the_load_of_thors_gpu_is_nvmls(tmp_path: Path) -> None:
+    plant(tmp_path / "thor", THOR)
+    board = SteppedBoard(tmp_path)
+    board.world.gpu(0).utilization_percent = 37
+    nvml = {
+        "VANALLEN_NVML_LIBRARY": str(build.library()),
+        "VANALLEN_NVML_STATE": str(tmp_path / "nvml.state"),
+    }
+    assert thors_load(tmp_path / "thor", **nvml) == "37.0"
+    board.world.lose(0)
+    assert "GPU" in thors_load(tmp_path / "thor", **nvml)
+    board.close()
+    assert thors_load(tmp_path / "thor").startswith("None the kernel tells no load")
+
+
+def test_nvml_is_asked_only_where_the_kernel_tells_no_load(tmp_path: Path) -> None:
+    plant(tmp_path, ORIN_NX)
+    assert thors_load(tmp_path, VANALLEN_NVML_LIBRARY="/nowhere/libnvidia-ml.so.1") == "43.7"
+    plant(tmp_path / "thor", THOR)
+    told = thors_load(tmp_path / "thor", VANALLEN_NVML_LIBRARY="/nowhere/libnvidia-ml.so.1")
+    assert "does not load" in told
