@@ -12,7 +12,9 @@ from hal.errors import HalError
 CAP_SYS_ADMIN = 21
 LIMITS = ("power_limit_w", "locked_clock_mhz", "reset_clock", "clear_ecc")
 """What the NVIDIA driver takes from a process with CAP_SYS_ADMIN only."""
-FOR_ROOT = ("gpu_reset", "driver_reload", "power_mode")
+FOR_ROOT = ("gpu_reset", "driver_reload", "power_mode", "confirm_slot")
+NVBOOTCTRL = ("/usr/sbin/nvbootctrl", "/usr/bin/nvbootctrl", "/sbin/nvbootctrl", "/bin/nvbootctrl")
+OF_JETSON = ("other_slot", "confirm_slot")
 HOST_BUSES = ("VANALLEN_HOST_BUS", "VANALLEN_HOST_BUS_FOLDER")
 
 
@@ -47,13 +49,21 @@ def recovery(subject: Subject) -> Finding:
 
 
 def _may(subject: Subject, name: str) -> bool:
-    if name in FOR_ROOT:
-        return subject.machine.uid == 0
+    if name in FOR_ROOT and subject.machine.uid != 0:
+        return False
     if name in LIMITS:
         return subject.machine.uid == 0 or _has_admin(subject)
-    if name == "rail_power_cycle":
+    if name in OF_JETSON and not _has_slots(subject):
+        return False
+    if name in ("rail_power_cycle", "other_slot"):
         return any(subject.machine.environment.get(bus) for bus in HOST_BUSES)
     return True
+
+
+def _has_slots(subject: Subject) -> bool:
+    """Whether this is a Jetson whose boot slots can be told and chosen, which takes root."""
+    has_tool = any(subject.machine.path(tool).is_file() for tool in NVBOOTCTRL)
+    return subject.configuration.board.name == "jetson" and has_tool and subject.machine.uid == 0
 
 
 def _has_admin(subject: Subject) -> bool:

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import re
+import ipaddress
 from pathlib import Path
 
+from flight.configuration import ConfigurationError, address_of
 from flight.doctor.finding import Finding, error, ok, warning
 from flight.doctor.machine import Subject
 
-ENDPOINT = re.compile(r"tcp://(?:\[(?P<v6>[^\]]+)\]|(?P<v4>[^:]+)):(?P<port>\*|\d+)")
 SUPERVISOR = "flight.supervisor"
 
 
 def link(subject: Subject) -> Finding:
     """The payload can listen where it is told to, and only ground can command it."""
     settings = subject.configuration.link
-    parts = ENDPOINT.fullmatch(settings.endpoint)
-    if parts is None:
-        return warning(
-            f"endpoint {settings.endpoint} is not checked", "write it as tcp://address:port"
-        )
-    host, port = parts["v6"] or parts["v4"], parts["port"]
-    is_loopback = host in ("127.0.0.1", "::1", "localhost")
-    if settings.insecure and not is_loopback:
+    try:
+        host, port = address_of(settings.endpoint)
+    except ConfigurationError as refused:  # `flight run` says the same
+        return error(str(refused), "write it so in [link] endpoint")
+    address = host or "0.0.0.0"
+    if settings.insecure and not ipaddress.IPv4Address(address).is_loopback:
         return error(
             f"anybody who reaches {settings.endpoint} can command this payload",
             "leave insecure away, or listen on 127.0.0.1",
         )
-    if port == "*":
-        return ok(f"{host}, on a port that is free")
-    if reason := subject.machine.why_not_bound("0.0.0.0" if host == "*" else host, int(port)):
+    if port == 0:
+        return ok(f"{address}, on a port that is free")
+    if reason := subject.machine.why_not_bound(address, port):
         return error(
             f"nothing can listen at {settings.endpoint}: {reason}",
             "give another port (or * for a free one), or an address of this machine",

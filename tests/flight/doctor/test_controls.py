@@ -54,6 +54,27 @@ def test_a_power_cycle_needs_somebody_to_ask(machine: FakeMachine) -> None:
     assert machine.asked(controls.controls).verdict is Verdict.OK
 
 
+@pytest.mark.verifies("VA-RCV-12")
+def test_the_other_slot_needs_a_jetson_its_tool_root_and_somebody_to_ask(
+    machine: FakeMachine,
+) -> None:
+    bus = {"VANALLEN_HOST_BUS_FOLDER": "/run/host-bus"}
+    for board, tool, uid, environment, cannot in (
+        ("nvml", True, 0, bus, "other_slot, confirm_slot"),
+        ("jetson", False, 0, bus, "other_slot, confirm_slot"),
+        ("jetson", True, 0, {}, "rail_power_cycle, other_slot"),
+        ("jetson", True, 0, bus, ""),
+    ):
+        allow(machine, board=board, level="L6")
+        machine.set(uid=uid, environment=environment)
+        path = machine.root / "usr/sbin/nvbootctrl"
+        path.unlink(missing_ok=True)
+        if tool:
+            machine.write("/usr/sbin/nvbootctrl", "#!/bin/sh\n")
+        found = machine.asked(controls.recovery)
+        assert found.text.partition("cannot: ")[2] == cannot
+
+
 def test_an_emulated_board_does_what_it_is_allowed(machine: FakeMachine) -> None:
     allow(machine, "gpu_reset", board="emulated-h100")
     machine.become_somebody_else()

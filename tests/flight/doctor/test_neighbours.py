@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fake_machine import FakeMachine
 
+from flight.configuration import ConfigurationError, address_of
 from flight.doctor import neighbours
 from flight.doctor.finding import Verdict
 
@@ -25,7 +26,6 @@ class TestLink:
         [
             ("tcp://10.0.0.5:5005", ("10.0.0.5", 5005)),
             ("tcp://*:5005", ("0.0.0.0", 5005)),
-            ("tcp://[fd00::1]:5005", ("fd00::1", 5005)),
         ],
     )
     def test_a_port_that_is_taken_is_an_error_with_the_reason(
@@ -41,11 +41,18 @@ class TestLink:
         machine.set(why_not_bound=lambda _host, _port: "")
         assert machine.asked(neighbours.link).verdict is Verdict.OK
 
-    def test_an_endpoint_of_another_kind_is_not_checked_and_says_so(
-        self, machine: FakeMachine
+    @pytest.mark.parametrize(
+        "endpoint",
+        ["ipc:///tmp/link", "tcp://[::1]:5005", "tcp://localhost:5005", "tcp://*:99999", "tcp://*"],
+    )
+    def test_an_endpoint_is_refused_in_the_words_of_flight_run(
+        self, machine: FakeMachine, endpoint: str
     ) -> None:
-        machine.configuration = {"link": {"endpoint": "ipc:///tmp/link"}}
-        assert machine.asked(neighbours.link).verdict is Verdict.WARNING
+        machine.configuration = {"link": {"endpoint": endpoint}}
+        found = machine.asked(neighbours.link)
+        with pytest.raises(ConfigurationError) as refused:
+            address_of(endpoint)
+        assert (found.verdict, found.text) == (Verdict.ERROR, str(refused.value))
 
     @pytest.mark.verifies("VA-SEC-04")
     def test_commanding_in_clear_from_elsewhere_is_an_error(self, machine: FakeMachine) -> None:
