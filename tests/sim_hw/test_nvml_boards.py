@@ -39,6 +39,7 @@ TOLD = {
 }
 
 
+@pytest.mark.verifies("VA-SIM-09")
 @pytest.mark.parametrize("name", sorted(BOARDS))
 def test_an_nvml_client_is_told_what_the_board_is(tmp_path: Path, name: str) -> None:
     board = SteppedBoard(tmp_path, 2, model=name)

@@ -55,6 +55,7 @@ def test_a_launch_that_was_begun_before_tells_of_all_its_time() -> None:
     assert after(context(0.0), running, ended) == pytest.approx(0.5 / 1.1)
 
 
+@pytest.mark.verifies("VA-SIM-10")
 def test_what_moves_memory_draws_less_and_warms_the_memory() -> None:
     def settled(memory_use: float | None) -> model.GpuState:
         state = model.initial(H100, PATH, H100.sink_c)
