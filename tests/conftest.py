@@ -7,6 +7,9 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from hal import boards
+from hal.errors import HalError
+
 # "ci" draws the same examples every time, so that coverage can be held to a figure; "explore" draws
 # new ones: HYPOTHESIS_PROFILE=explore make test. A slow machine is no bug, hence no deadline.
 settings.register_profile(
@@ -65,6 +68,14 @@ def target(request: pytest.FixtureRequest) -> str | None:
 
 @pytest.fixture(scope="session")
 def board_name(request: pytest.FixtureRequest) -> str:
-    """Name of the board (a row of hal/boards.py) that a payload is started with."""
+    """Name of the board (a row of hal/boards.py) that a payload is started with.
+
+    What needs a real board that is not here is skipped, and says what is missing.
+    """
     name: str = request.config.getoption("--board") or DEFAULT_BOARD
+    if not name.startswith(EMULATED) and request.config.getoption("--target") is None:
+        try:
+            boards.open_board(name).close()
+        except HalError as error:
+            pytest.skip(f"no such board here: {error}")
     return name
