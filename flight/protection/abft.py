@@ -11,8 +11,9 @@ u |A| |b|, the Frobenius and the Euclidean norm:
   rounding of the sums x C and (x A) B themselves is added.
 
 Rows likewise. Sums of float32 matrices are taken in float32 where that adds little to the rounding
-of the product itself, and again in float64 before anything is doubted. Nothing is called wrong by
-this: what is above its limit gets a second look. See docs/protection.md.
+of the product itself, and again in float64 before anything is doubted. A doubted product is made
+again by the identical call: other bits mean that one of them is wrong, the same bits that rounding
+left more than usual. See docs/protection.md.
 """
 
 from __future__ import annotations
@@ -25,11 +26,17 @@ import numpy as np
 
 from flight.jobs.api import Array, ResultError
 from flight.protection import abft_kernels as kernels
-from flight.protection.second_look import DEVIATIONS, SHARE, Doubt, look
+from flight.protection.second_look import Wrong, look
 
 _FLOATS = {np.dtype(kind): np.finfo(kind) for kind in (np.float32, np.float64)}
 _LIKE = {dtype: dtype.type(0) for dtype in _FLOATS}
 _SINGLE, _DOUBLE = _FLOATS
+SHARE = 12.0
+"""A residual of this many roundings u |A| |b| is always doubted."""
+
+DEVIATIONS = 8.0
+"""A residual of this many standard deviations of what rounding leaves is doubted."""
+
 _FEWEST_WEIGHTS = 4096
 _MOST_PLANS = 4096
 
@@ -120,23 +127,25 @@ class Checks:
         """Whether a product keeps every limit."""
         plan = self._plan
         if c.dtype != plan.kind:
-            c = c.astype(plan.kind, "C")
+            c = _widened(c)
         above, self.worst = kernels.after(
             address_of(c), plan.layout, _LIKE[plan.kind], *plan.weights,
             self._kept, self._ratios, plan.limits,
         )  # fmt: skip
         return not above
 
-    def doubt(self, c: Array) -> Doubt | None:
-        """After `hold` did not: a second look, which finds the product right or what is wrong.
+    def still_hold(self, c: Array) -> bool:
+        """After `hold` said no: the same with checks taken again, in float64.
 
         Raises ResultError when A or B changed after the checks were taken.
         """
         self._renew()
         if self._plan.wide is not None:
             self._take(self._plan.wide)
-        if self.hold(c):
-            return None
+        return self.hold(c)
+
+    def look(self, c: Array) -> Wrong | None:
+        """After `hold` said no: the elements that are wrong beyond doubt, where there are any."""
         batch, columns = c.shape[:-2], c.shape[-1]
         is_above = ~(self._ratios <= 1)
         a = np.broadcast_to(self._a, batch + self._a.shape[-2:])
@@ -149,7 +158,7 @@ class Checks:
         self._ratios = np.empty(plan.ratios, plan.kind)
         a, b = self._a, self._b
         if a.dtype != plan.kind:
-            a, b = a.astype(plan.kind, "C"), b.astype(plan.kind, "C")
+            a, b = _widened(a), _widened(b)
         kernels.before(
             address_of(a), address_of(b), plan.layout, _LIKE[plan.kind], *plan.weights, self._kept
         )
@@ -169,6 +178,11 @@ class Checks:
             raise ResultError(
                 "a matrix changed while it was multiplied; memory is at fault: go back to a commit"
             )
+
+
+def _widened(matrix: Array) -> Array:
+    with np.errstate(all="ignore"):  # an upset can make a signalling NaN
+        return matrix.astype(_DOUBLE, "C")
 
 
 def address_of(matrix: Array) -> int:

@@ -17,8 +17,8 @@ from flight.protection.abft import Checks, Plan, plan
 from flight.protection.known_answers import KnownAnswers, Problem
 from flight.protection.levels import Level, Tally
 from flight.protection.reductions import Reduction
-from flight.protection.redundancy import Room, agree, same_bits
-from flight.protection.second_look import Doubt
+from flight.protection.redundancy import Room, agree, other_bits
+from flight.protection.second_look import name_of
 
 ATTEMPTS = 3
 """A product that is wrong as often as this ends the job."""
@@ -73,7 +73,10 @@ class Guard:
         level = self._level()
         if level is Level.NONE:
             multiply(a, b, out)
-        elif level is Level.ABFT and (found := plan(a, b, out)) is not None:
+            return out
+        if np.may_share_memory(a, out) or np.may_share_memory(b, out):
+            a, b = a.copy(), b.copy()
+        if level is Level.ABFT and (found := plan(a, b, out)) is not None:
             self._checked(found, a, b, out, multiply)
         else:
             self._repeated(lambda: (multiply(a, b, out), None)[1], level, (), (out,))
@@ -199,44 +202,47 @@ class Guard:
         multiply(a, b, out)
         for _ in range(ATTEMPTS):
             began = time.perf_counter_ns()
-            doubt = None if checks.hold(out) else checks.doubt(out)
-            if doubt is not None:
-                is_right = self._remade(a, b, out, multiply, doubt)
+            is_held = checks.hold(out) or checks.still_hold(out)
+            is_right = is_held or self._remade(a, b, out, multiply, checks)
             spent += time.perf_counter_ns() - began
-            with self._lock:
-                self.tally.checks += 1
-                if doubt is None:
-                    self.worst = max(self.worst, checks.worst)
-            if doubt is None or is_right:
+            self.count(checks=1)
+            if is_right:
                 self.count(spent_ns=spent)
+                if is_held:
+                    self.worst = max(self.worst, checks.worst)
                 return
         raise ResultError(
             f"a product of {_name_of(a, b)} failed its check {ATTEMPTS} times; the processor or "
             "its memory is at fault"
         )
 
-    def _remade(self, a: Array, b: Array, out: Array, multiply: Multiply, doubt: Doubt) -> bool:
-        """Mend a doubtful product or make it again; returns whether it was right all the time."""
-        if not self.bit_identical and doubt.is_certain and doubt.places is not None:
-            doubt.mend(out)
+    def _remade(self, a: Array, b: Array, out: Array, multiply: Multiply, checks: Checks) -> bool:
+        """Mend a doubted product, or make it again; returns whether it was right all the time."""
+        name = _name_of(a, b)
+        wrong = None if self.bit_identical else checks.look(out)
+        if wrong is not None and wrong.places is not None:
+            wrong.mend(out)
             self.count(wrong=1, corrected=1)
-            self._say(f"a product of {_name_of(a, b)} was wrong in {doubt}; set right in place")
+            self._say(f"a product of {name} was wrong in {name_of(wrong.places)}; set right")
             return False
         earlier = out.copy()
         multiply(a, b, out)
-        is_same = same_bits(earlier, out.copy())
-        if is_same and not doubt.is_certain:
-            self.reproduced += 1
-            if self.reproduced & (self.reproduced - 1) == 0:
-                self._say(
-                    f"a product of {_name_of(a, b)} was far off for rounding in {doubt}, but came "
-                    f"out the same again and counts as right; {self.reproduced} such so far"
-                )
-            return True
-        again = ", and again with the same bits" if is_same else "; made again"
-        self.count(wrong=1, recomputed=1)
-        self._say(f"a product of {_name_of(a, b)} was wrong in {doubt}{again}")
-        return False
+        places = other_bits(earlier, out)
+        if len(places[0]):
+            self.count(wrong=1, recomputed=1)
+            self._say(f"a product of {name} was wrong in {name_of(places)}; made again")
+            return False
+        if checks.look(out) is not None:
+            self.count(wrong=1, recomputed=1)
+            self._say(f"a product of {name} is wrong, and was made again with the same bits")
+            return False
+        self.reproduced += 1
+        if self.reproduced & (self.reproduced - 1) == 0:
+            self._say(
+                f"a product of {name} was far off for rounding, but came out the same again and "
+                f"counts as right; {self.reproduced} such so far"
+            )
+        return True
 
 
 def _name_of(a: Array, b: Array) -> str:

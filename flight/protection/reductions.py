@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flight.jobs.api import Array
-from flight.protection.second_look import DEVIATIONS
+from flight.protection.abft import DEVIATIONS
 
 UNIT = 2.0**-53
 

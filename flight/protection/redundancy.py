@@ -130,6 +130,13 @@ def same_bits(one: Array, other: Array) -> bool:
     )
 
 
+def other_bits(one: Array, other: Array) -> tuple[Array, ...]:
+    """Indices of the elements of two arrays whose bits are not the same."""
+    word = np.dtype(f"u{one.itemsize}")
+    left, right = (np.ascontiguousarray(array).view(word) for array in (one, other))
+    return np.nonzero(left != right)
+
+
 def _fill(outputs: Sequence[Array], contents: Sequence[Array]) -> None:
     for array, content in zip(outputs, contents, strict=True):
         array[...] = content

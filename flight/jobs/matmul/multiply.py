@@ -17,8 +17,8 @@ import numpy as np
 from flight.jobs import blas
 from flight.jobs.api import Array, Job
 from flight.jobs.matmul import JOB, Parameters, Precision
+from flight.protection.abft import SHARE
 from flight.protection.guard import Guard, Multiply
-from flight.protection.second_look import SHARE
 
 _TYPES = {Precision.FLOAT32: np.float32, Precision.FLOAT64: np.float64}
 _BLOCK = 256

@@ -111,6 +111,7 @@ class Training:
         )
         batch = self.corpus.sequences(parameters.batch, self.shape.context, parameters.seed, step)
         result = self._on_device(trainer.step, step, batch, rate, job.beat)
+        self.guard.report()
         done = step + 1
         job.metric(
             loss=result.loss,

@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flight.jobs.api import InputError, LocalJob
+from flight.jobs.api import InputError, LocalJob, ResultError
 from flight.jobs.imaging import JOB, images, kernels
+from flight.jobs.local import entry_of
+from flight.protection.levels import Level
 
 MakeJob = Callable[..., LocalJob]
 Finish = Callable[[LocalJob], dict[str, bytes]]
@@ -235,3 +237,35 @@ def test_a_job_without_its_scene_is_refused(make_job: MakeJob, finish: Finish) -
     job = make_job(JOB, {"scene": "forgotten.npy"})
     with pytest.raises(InputError, match="scene names no file; set scene=FILE"):
         finish(job)
+
+
+@pytest.mark.verifies("VA-PRT-06", "VA-PRT-08")
+@pytest.mark.parametrize("level", Level)
+def test_products_are_the_same_at_every_level_and_from_abft_on_known_answers_are_among_the_rows(
+    make_job: MakeJob, finish: Finish, tmp_path: Path, scene: Any, level: Level
+) -> None:
+    inputs = {
+        "scene": save(tmp_path / "later.npy", scene),
+        "earlier": save(tmp_path / "earlier.npy", scene // 2),
+    }
+    job = make_job(JOB, inputs=inputs, level=level)
+    assert finish(job) == finish(make_job(JOB, inputs=inputs))
+    tiles = 2 * 2  # of 256 rows, of two images; the last 88 rows are too few
+    assert job.tally.known_answers == (tiles if level else 0)
+    assert (job.tally.checks > 0) == (level > Level.NONE)
+    assert (job.tally.wrong, job.tally.known_wrong) == (0, 0)
+
+
+@pytest.mark.verifies("VA-PRT-08")
+def test_a_kernel_that_is_stuck_is_found_although_it_gives_the_same_bits_twice(
+    make_job: MakeJob, tmp_path: Path, scene: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stuck(_upper: Any, _lower: Any, out: Any) -> None:
+        out[...] = 0.25
+
+    monkeypatch.setattr(kernels, "band_index", stuck)
+    job = make_job(JOB, inputs={"scene": save(tmp_path / "a.npy", scene)}, level=Level.TMR)
+    with pytest.raises(ResultError, match="it runs, but what it computes is wrong"):
+        entry_of(JOB)(job)
+    assert job.tally.wrong == 0, "repetition sees nothing"
+    assert job.tally.known_wrong == 3

@@ -12,8 +12,8 @@ import pytest
 from flight.jobs.api import LocalJob, ResultError
 from flight.jobs.matmul import JOB
 from flight.jobs.matmul.multiply import run
+from flight.protection.abft import SHARE
 from flight.protection.levels import Level
-from flight.protection.second_look import SHARE
 
 MakeJob = Callable[..., LocalJob]
 Finish = Callable[[LocalJob], dict[str, bytes]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from flight.jobs.api import Commit, InputError, JobCancelled, LocalJob
 from flight.jobs.nanogpt import JOB, text
 from flight.jobs.nanogpt.model import Shape, count
 from flight.jobs.nanogpt.training import SHARDS, SIZES, run
+from flight.protection.levels import Level
 from hal.compute_host import HostDevice
 from tests.flight.jobs.plain_gpt import hamlet, plain_loss
 
@@ -226,3 +228,71 @@ def test_batches_are_a_function_of_seed_and_step(tmp_path: Path) -> None:
     assert len(set(batches)) == 3
     assert corpus.sequences(5, 8, 1, 1).tobytes() == batches[0]
     assert corpus.sequences(500, 8, 1, 1)[:, -1].max() == 25, "windows reach the last character"
+
+
+class Upset:
+    """Multiplies, and turns the sign of a large element of the products whose turn it is."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.made = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, a: Any, b: Any, out: Any) -> None:
+        np.matmul(a, b, out=out)
+        with self._lock:
+            self.made += 1
+            is_hit = self.made % self.every == 0
+        if is_hit:
+            place = np.unravel_index(np.abs(out).argmax(), out.shape)
+            out[place] = -out[place] if np.isfinite(out[place]) else 0
+
+
+@pytest.mark.verifies("VA-PRT-09")
+@pytest.mark.parametrize("level", Level)
+def test_training_gives_the_same_products_at_every_level(
+    make_job: MakeJob, finish: Finish, play: dict[str, Path], level: Level
+) -> None:
+    job = make_job(JOB, SHORT, play, level=level)
+    assert finish(job) == finish(make_job(JOB, SHORT, play))
+    assert (job.tally.checks > 0) == (level > Level.NONE)
+    assert (job.tally.wrong, job.tally.outvoted) == (0, 0)
+
+
+@pytest.mark.verifies("VA-PRT-09")
+@pytest.mark.parametrize(
+    ("level", "every"), [(Level.ABFT, 50), (Level.DMR, 2501), (Level.TMR, 1501)]
+)
+def test_training_gives_the_same_products_after_upsets_of_its_matrix_products(
+    make_job: MakeJob, finish: Finish, play: dict[str, Path], level: Level, every: int
+) -> None:
+    job = make_job(JOB, SHORT, play, level=level)
+    run(job, multiply=Upset(every))
+    assert {name: path.read_bytes() for name, path in job.publish().items()} == finish(
+        make_job(JOB, SHORT, play)
+    )
+    assert job.tally.wrong > 0
+    assert job.messages, "what was found is said"
+
+
+def test_without_protection_the_same_upsets_change_the_weights(
+    make_job: MakeJob, finish: Finish, play: dict[str, Path]
+) -> None:
+    job = make_job(JOB, SHORT, play)
+    run(job, multiply=Upset(50))
+    expected = finish(make_job(JOB, SHORT, play))
+    assert job.publish()["weights.npz"].read_bytes() != expected["weights.npz"]
+    assert job.tally.checks == 0
+
+
+def test_a_level_that_changes_while_training_runs_holds_from_the_next_step(
+    make_job: MakeJob, finish: Finish, play: dict[str, Path]
+) -> None:
+    job = make_job(JOB, SHORT, play)
+
+    def change() -> None:
+        job.level = Level(job.beats // 2 % len(Level))
+
+    job.on_beat = change
+    assert finish(job) == finish(make_job(JOB, SHORT, play))
+    assert job.tally.checks > 0
