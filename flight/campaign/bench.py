@@ -101,7 +101,10 @@ class Bench:
         inputs: dict[str, Array],
         outputs: dict[str, Array],
     ) -> Any:
-        """`function(*inputs, *outputs)` as the shield protects it; arrays have names here."""
+        """`function(*inputs, *outputs)` as the shield protects it; arrays have names here.
+
+        It writes every element of its outputs.
+        """
 
         def once() -> Any:
             call = self._next(Site.ACCUMULATOR)
@@ -110,15 +113,16 @@ class Bench:
                 self._note(Site.LOAD, call, name, array)
             for name, array in outputs.items():
                 self._note(Site.ACCUMULATOR, call, name, array)
+                self._note(Site.KERNEL, call, name, array, 1)
             for fault in self._due(Site.LOAD, call):
                 taken[fault.array] = taken[fault.array].copy()
                 fault.pattern.apply(_octets(taken[fault.array]))
             value = function(*taken.values(), *outputs.values())
-            for fault in self._due(Site.ACCUMULATOR, call):
+            for fault in (*self._due(Site.ACCUMULATOR, call), *self._stuck(call)):
                 fault.pattern.apply(_octets(outputs[fault.array]))
             return value
 
-        return self.guard.call(once, outputs=tuple(outputs.values()))
+        return self.guard.call(once, overwritten=tuple(outputs.values()))
 
     def results(self, operations: int, **arrays: Array) -> None:
         """What a kernel that sums nothing has just written, each element at a price."""
@@ -158,6 +162,10 @@ class Bench:
         due = [f for f in self._faults if f.site is site and f.call == call]
         self.struck += len(due)
         return due
+
+    def _stuck(self, call: int) -> list[Address]:
+        """A kernel that is stuck since a call stays so."""
+        return [f for f in self._faults if f.site is Site.KERNEL and f.call <= call]
 
     def _note(
         self, site: Site, call: int, name: str, array: Array, weight: int | None = None

@@ -23,6 +23,7 @@ OUTCOME_COLOURS = {
 LEVEL_COLOURS = {
     "none": "#3d434a",
     "edac": "#8a6fd1",
+    "known answers": "#b0497a",
     "abft": "#e07b00",
     "dmr": "#2f8fb3",
     "tmr": "#3f9d74",
@@ -43,7 +44,7 @@ def legend(colours: Mapping[str, str]) -> str:
 
 def stacked(rows: Sequence[Row]) -> str:
     """One bar a level, cut by outcomes; the share of each is in its tooltip."""
-    left, width, height, gap = 70, 800, 26, 10
+    left, width, height, gap = 120, 760, 26, 10
     parts = []
     for index, row in enumerate(rows):
         top = 6 + index * (height + gap)

@@ -18,7 +18,9 @@ WARP = 32
 BURSTS = (8, 16, 32, 64, 128, 256, 512)
 """Lengths in bits that bursts are drawn from."""
 
-XOR, SET = "xor", "set"
+XOR, SET, OR = "xor", "set", "or"
+LANES = 32
+"""Elements that one stuck lane of a processor stands among."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,10 @@ class Form:
 
 @dataclass(frozen=True)
 class Pattern:
-    """`mask` is xored into, or set at, `offset` and `count - 1` times a `stride` further on."""
+    """`mask` is xored, ored or set at `offset`, and `count - 1` times a `stride` further on.
+
+    A `count` of 0 goes on to the end of the array; what lies behind that is left out.
+    """
 
     offset: int
     mask: bytes
@@ -67,10 +72,17 @@ class Pattern:
     def apply(self, octets: Array) -> None:
         """Change a writable array of octets."""
         mask = np.frombuffer(self.mask, np.uint8)
-        for index in range(self.count):
-            start = self.offset + index * self.stride
-            place = octets[start : start + mask.size]
-            place[:] = place ^ mask if self.operation == XOR else mask
+        count = self.count or -(-max(octets.size - self.offset, 0) // self.stride)
+        starts = self.offset + np.arange(count) * self.stride
+        places = (starts[:, None] + np.arange(mask.size)).ravel()
+        places = places[places < octets.size]
+        masks = np.resize(mask, places.size)
+        if self.operation == XOR:
+            octets[places] ^= masks
+        elif self.operation == OR:
+            octets[places] |= masks
+        else:
+            octets[places] = masks
 
 
 def draw(model: Model, form: Form, draws: Draws) -> Pattern:
@@ -91,6 +103,12 @@ def draw(model: Model, form: Form, draws: Draws) -> Pattern:
             return Pattern(first * item, draws.octets(min(WARP, elements - first) * item), SET)
         case Model.BURST:
             return _burst(size, draws)
+        case Model.CONSTANT:
+            return Pattern(0, draws.octets(item), SET, 0, item)
+        case Model.LANE:
+            mask = (1 << draws.below(8 * item)).to_bytes(item, "little")
+            lane = draws.below(min(LANES, elements))
+            return Pattern(lane * item, mask, OR, 0, LANES * item)
         case Model.ROW | Model.COLUMN:
             return _line(model, form, draws)
     raise ValueError(f"{model.value!r} is nothing that befalls an array")

@@ -19,6 +19,8 @@ class Site(str, enum.Enum):
     """Partial sums in the midst of a call; of a call that sums nothing, its results."""
     LOAD = "load"
     """Operands as one call reads them; memory keeps what is right."""
+    KERNEL = "stuck kernel"
+    """The code that computes: from one call on it is wrong in the same way each time."""
     DRIVER = "driver"
     """The GPU's driver reports an XID while a job runs."""
     PROCESS = "process"
@@ -39,6 +41,8 @@ class Model(str, enum.Enum):
     BURST = "burst"
     ROW = "row"
     COLUMN = "column"
+    CONSTANT = "constant result"
+    LANE = "stuck lane"
     XID = "xid"
     CRASH = "crash"
     KILL = "kill"
@@ -61,6 +65,7 @@ MEMORY_MODELS = (
 """What may befall arrays and values."""
 
 MODELS_OF = {
+    Site.KERNEL: (Model.CONSTANT, Model.LANE),
     Site.DRIVER: (Model.XID,),
     Site.PROCESS: (Model.CRASH, Model.KILL, Model.HANG),
     Site.LINK: (Model.FLIP, Model.REPLAY, Model.DROP),
@@ -68,7 +73,7 @@ MODELS_OF = {
 """What befalls the sites that hold no array; a campaign does not choose among these."""
 
 
-OF_SYSTEM = tuple(MODELS_OF)
+OF_SYSTEM = (Site.DRIVER, Site.PROCESS, Site.LINK)
 """Sites that a whole payload offers."""
 
 
@@ -84,17 +89,24 @@ class Shield(str, enum.Enum):
     NONE = "none"
     EDAC = "edac"
     """Memory at rest is under the code; results are not checked."""
+    KNOWN = "known answers"
+    """Memory as with edac, and problems with known answers between the real ones."""
     ABFT = "abft"
     DMR = "dmr"
     TMR = "tmr"
-    """These three: memory as with edac, and results at that level."""
+    """These three: memory as with edac, results at that level, known answers where there are."""
     SYSTEM = "system"
     """The whole payload: supervision, retries, recovery of the GPU, authentication."""
 
     @property
     def guards_memory(self) -> bool:
         """Whether memory at rest is under the code."""
-        return self in (Shield.EDAC, Shield.ABFT, Shield.DMR, Shield.TMR)
+        return self not in (Shield.NONE, Shield.SYSTEM)
+
+    @property
+    def asks_known_answers(self) -> bool:
+        """Whether a kernel that can be asked for known answers is."""
+        return self is Shield.KNOWN or self.results is not Level.NONE
 
     @property
     def results(self) -> Level:

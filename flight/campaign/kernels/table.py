@@ -19,7 +19,12 @@ KINDS: Kinds = {
     "nanogpt-step": Kind(
         NanogptStepSettings, NanogptStep, (Site.HOST, Site.DEVICE, *_INSIDE), _RESULTS
     ),
-    "imaging": Kind(ImagingSettings, Imaging, (Site.HOST, *_INSIDE), _RESULTS),
+    "imaging": Kind(
+        ImagingSettings,
+        Imaging,
+        (Site.HOST, *_INSIDE, Site.KERNEL),
+        (*_MEMORY, Shield.KNOWN, *_RESULTS[2:]),
+    ),
     "edac-region": Kind(EdacRegionSettings, EdacRegion, (Site.HOST,), _MEMORY),
     "payload": Kind(PayloadSettings, Payload, OF_SYSTEM, (Shield.SYSTEM,)),
 }

@@ -230,7 +230,14 @@ def test_the_shipped_campaign_runs_and_its_report_holds_the_numbers(tmp_path: Pa
         assert shown in text
         assert f"{row['trials']:,}" in text
     assert counted["machine"]["processor"] in text
-    assert {row["level"] for row in counted["overhead"]} == {"none", "edac", "abft", "dmr", "tmr"}
+    assert {row["level"] for row in counted["overhead"]} == {
+        "none",
+        "edac",
+        "known answers",
+        "abft",
+        "dmr",
+        "tmr",
+    }
 
     again = CliRunner().invoke(main, ["campaign", "replay", str(out), "77"])
     assert again.exit_code == 0, again.output

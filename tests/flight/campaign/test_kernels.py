@@ -24,8 +24,9 @@ columns = 24
 inputs = 2
 trials = 32
 [kernel.imaging]
-rows = 8
+rows = 16
 columns = 32
+sites = ["host memory", "accumulator", "load"]
 [kernel.edac-region]
 size = "9000 octets"
 n = 64
@@ -63,6 +64,27 @@ def test_compared_runs_and_memory_under_the_code_leave_nothing_silent(
     counted = outcomes(laboratory, kernel, level)
     assert not counted[Outcome.TOLERABLE] + counted[Outcome.CRITICAL]
     assert counted[Outcome.CLEAN] == 3
+
+
+STUCK = """\
+name = "stuck"
+seed = 3
+trials = 60
+levels = ["none", "known answers", "dmr"]
+[kernel.imaging]
+rows = 1024
+columns = 32
+sites = ["stuck kernel"]
+"""
+
+
+def test_a_stuck_kernel_is_caught_by_known_answers_unless_it_sticks_at_the_end() -> None:
+    laboratory = Laboratory(plan.loads(STUCK))
+    assert not outcomes(laboratory, "imaging", "none")[Outcome.ABORT]
+    for level in ("known answers", "dmr"):
+        counted = outcomes(laboratory, "imaging", level)
+        assert counted[Outcome.ABORT] > 40
+        assert counted[Outcome.ABORT] + counted[Outcome.RECOVERED] < 60
 
 
 def test_memory_under_the_code_is_never_silently_wrong(laboratory: Laboratory) -> None:

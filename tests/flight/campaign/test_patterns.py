@@ -79,6 +79,19 @@ def test_a_row_and_a_column_change_the_same_bit_of_each_of_their_elements() -> N
         assert len(set(bits // 32 % 70)) == 1
 
 
+def test_a_constant_result_and_a_stuck_lane_reach_to_the_end_of_any_array() -> None:
+    (constant, *_), (lane, *_) = drawn(Model.CONSTANT), drawn(Model.LANE)
+    for size in (840, 70):
+        array = np.arange(size, dtype=np.float32)
+        constant.apply(array.view(np.uint8))
+        assert len(set(array.view(np.uint32).tolist())) == 1
+        before = np.zeros(size, np.uint32)
+        lane.apply(before.view(np.uint8))
+        stuck = np.flatnonzero(before)
+        assert np.array_equal(stuck, np.arange(lane.offset // 4, size, patterns.LANES))
+        assert len({int(value).bit_count() for value in before[stuck]}) == 1
+
+
 shapes = st.lists(st.integers(1, 9), min_size=1, max_size=4).map(tuple)
 
 

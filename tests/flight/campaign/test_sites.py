@@ -121,6 +121,22 @@ def test_calls_that_sum_nothing_are_struck_in_results_and_in_what_they_read() ->
         assert np.array_equal(x, ones(4))
 
 
+@pytest.mark.verifies("VA-CAM-03")
+def test_a_stuck_kernel_stays_so_and_two_equal_wrong_runs_agree() -> None:
+    def double(x: Array, y: Array) -> None:
+        np.add(x, x, out=y)
+
+    stuck = Pattern(0, bytes(4), "set", 0, 4)
+    bench = Bench(Shield.DMR, [fault(Site.KERNEL, "y", call=2, pattern=stuck)])
+    results = []
+    for size in (4, 6, 2):
+        y = ones(size)
+        bench.call(double, {"x": ones(size)}, {"y": y})
+        results.append(y.tolist())
+    assert results == [[2] * 4, [0] * 6, [0] * 2]
+    assert bench.tally.wrong == 0
+
+
 def test_two_runs_that_are_compared_are_struck_one_at_a_time() -> None:
     bench = Bench(Shield.DMR, [fault(Site.ACCUMULATOR, "out", call=1)])
     assert np.array_equal(bench.product(ones(4, 4), ones(4, 4)), 4 * ones(4, 4))
