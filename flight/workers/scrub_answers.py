@@ -111,6 +111,7 @@ class Answers:
         self._load(body, name, golden)
 
     def _reload(self, body: Body, _: int) -> None:
+        self._rounds.warm()
         name, block = str(body["region"]), int(body["block"])
         mapped = self._rounds.mapped.get(name)
         golden = str(body.get("golden") or (mapped.said.golden if mapped else ""))
@@ -181,6 +182,7 @@ class Answers:
         return mapped.said.length if mapped else 1 << 20
 
     def _make_test(self, octets: int) -> None:
+        self._rounds.warm()
         from flight.edac.region_file import create
 
         if not 0 < octets <= LARGEST_TEST:

@@ -38,8 +38,10 @@ Walked = Callable[[str, int], None]
 class Rounds:
     """All regions of one payload; `step` does what is due and never takes long."""
 
-    def __init__(self, run_dir: Path, send: Send) -> None:
+    def __init__(self, run_dir: Path, send: Send, warm: Callable[[], None] = lambda: None) -> None:
         self.is_enabled = True
+        self.warm = warm
+        """Called before the code is needed, whose import takes seconds."""
         self.files = RegionFiles(run_dir)
         self.walk = Walk(PERIOD_NS)
         self.pace = Pace(RATE)
@@ -60,10 +62,6 @@ class Rounds:
         self._is_changed = False
         self._octets = self._stripes = 0
         self._told_octets, self._told_at, self._now = 0, 0, 0
-
-    def has_work(self) -> bool:
-        """Whether there is a region file at all."""
-        return bool(self.mapped) or bool(self.files.search())
 
     def due(self) -> int:
         """When there is something to do, in ns of its clock."""
@@ -148,6 +146,7 @@ class Rounds:
             why = "workers died again and again while they walked it"
             self._break(name, kind, job, path, inode, why)
             return
+        self.warm()
         try:
             mapped = open_mapped(name, path, job)
         except FileNotFoundError:

@@ -22,9 +22,7 @@ from flight.workers.scrub_rounds import Rounds
 from flight.workers.warm import beats_by_timer
 
 LONGEST_WAIT_S = 0.4
-NICENESS = 19
-NEED_CODE = ("test", "remake", "reload")
-"""Messages that need the code, with or without a region."""
+NICENESS = 10
 
 
 class ScrubWorker:
@@ -40,7 +38,7 @@ class ScrubWorker:
         self._lifeline = lifeline
         self._clock = clock
         self._is_warm = False
-        self.rounds = Rounds(run_dir, lifeline.channel.send)
+        self.rounds = Rounds(run_dir, lifeline.channel.send, self._warm)
         self.answers = Answers(lifeline, state_dir, run_dir, self.rounds)
 
     def run(self) -> None:
@@ -52,11 +50,7 @@ class ScrubWorker:
     def step(self, messages: list[Message]) -> None:
         """Heed messages, look for regions, walk a stripe, tell: each where it is due."""
         for message in messages:
-            if message.kind in NEED_CODE:
-                self._warm()
             self.answers.heed(message, self._clock())
-        if not self._is_warm and self.rounds.has_work():
-            self._warm()
         self.rounds.step(self._clock())
 
     def close(self) -> None:
@@ -81,10 +75,10 @@ class ScrubWorker:
 
 
 def be_modest() -> None:
-    """Take what others leave: the batch policy, and the least weight in it.
+    """Take what others leave: the batch policy, which wakes without displacing anybody.
 
-    Not the idle policy: where all processors are busy it stands still for seconds, and a worker
-    that does not beat is replaced.
+    Neither the idle policy nor the least weight: where all processors are busy, both stand still
+    for seconds, and a worker that does not beat is replaced. The rate bounds what it takes.
     """
     os.nice(NICENESS)
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

@@ -284,7 +284,7 @@ def test_a_half_loaded_region_of_a_killed_worker_is_cleared_away(bench: Bench) -
 
 
 def test_it_takes_what_others_leave(bench: Bench) -> None:
-    assert os.getpriority(os.PRIO_PROCESS, bench.process.pid) == 19
+    assert os.getpriority(os.PRIO_PROCESS, bench.process.pid) == 10
     assert os.sched_getscheduler(bench.process.pid) == os.SCHED_BATCH
 
 
