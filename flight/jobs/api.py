@@ -90,11 +90,12 @@ class Job(Protocol):
     def seal(self) -> None:
         """The registered arrays do not change until `verify`: take down what they hold."""
 
-    def verify(self) -> None:
+    def verify(self) -> int:
         """Check the registered arrays since `seal`, and set wrong bits right in place.
 
-        Comes before they change; does nothing without a `seal` since the last one. Raises
-        MemoryLost, to be let through.
+        Comes before they change; does nothing without a `seal` since the last one. Returns how
+        many blocks were wrong: what was computed from them since `seal` may be wrong as well.
+        Raises MemoryLost, to be let through.
         """
 
     def region(self, name: str, array: Array) -> Array:
@@ -226,9 +227,9 @@ class LocalJob:
         """Take down what the arrays hold."""
         self._memory.seal()
 
-    def verify(self) -> None:
+    def verify(self) -> int:
         """Check the arrays, and set them right."""
-        self._memory.verify()
+        return self._memory.verify()
 
     def region(self, name: str, array: Array) -> Array:
         """A read-only copy; nobody looks after it here."""
@@ -260,8 +261,10 @@ class LocalJob:
         self.metrics.update(values)
 
     def commit(self, step: int) -> None:
-        """Copy the registered arrays into `last_commit`."""
+        """Copy the registered arrays, checked if they are sealed, into `last_commit`."""
         self._mark(step)
+        if "_memory" in vars(self):
+            self._memory.check()
         arrays = {name: array.copy() for name, array in (self._arrays or {}).items()}
         self.last_commit = Commit(step, arrays)
 

@@ -33,27 +33,33 @@ class JobMemory:
         self._is_sealed = True
         self._tally.spent_ns += time.perf_counter_ns() - began
 
-    def verify(self) -> None:
-        """Check the arrays since `seal`, set them right, and open them. Raises MemoryLost."""
-        self.check()
-        self._is_sealed = False
+    def verify(self) -> int:
+        """Check the arrays since `seal`, set them right, and open them; blocks set right.
 
-    def check(self) -> None:
+        Raises MemoryLost.
+        """
+        mended = self.check()
+        self._is_sealed = False
+        return mended
+
+    def check(self) -> int:
         """The same, but they stay sealed; nothing is done to arrays that are not."""
         if not self._is_sealed:
-            return
+            return 0
         began = time.perf_counter_ns()
-        tally = self._tally
+        tally, mended = self._tally, 0
         lost: dict[str, int] = {}
         for name, region in self._regions.items():
             tally.blocks_checked += region.blocks
-            for mended in region.scrub():
-                if mended.verdict is Verdict.LOST:
+            for found in region.scrub():
+                if found.verdict is Verdict.LOST:
                     lost[name] = lost.get(name, 0) + 1
                 else:
-                    tally.blocks_corrected += 1
+                    mended += 1
+        tally.blocks_corrected += mended
         tally.blocks_lost += sum(lost.values())
         tally.spent_ns += time.perf_counter_ns() - began
         if lost:
             said = ", ".join(f"{count} blocks of '{name}'" for name, count in lost.items())
             raise MemoryLost(f"{said} have more wrong bits than can be corrected")
+        return mended

@@ -144,9 +144,9 @@ class RealJob:
         """The registered arrays do not change until `verify`."""
         self._registered().seal()
 
-    def verify(self) -> None:
+    def verify(self) -> int:
         """Check the registered arrays since `seal`, set them right; raises MemoryLost."""
-        self._registered().verify()
+        return self._registered().verify()
 
     def region(self, name: str, array: Array) -> Array:
         """A read-only copy in a region file, sealed: the scrub worker looks after it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 
 from flight.jobs.api import Array
 from flight.protection.known_answers import Problem
@@ -15,6 +15,8 @@ F = np.float32
 
 # no fastmath: the bits are those of the plain form
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+# rows of a band, perhaps in a region, which no job writes
+_BAND = types.Array(types.uint16, 2, "C", readonly=True)
 
 
 def plain_band_index(upper: Array, lower: Array) -> Array:
@@ -24,7 +26,7 @@ def plain_band_index(upper: Array, lower: Array) -> Array:
         return np.asarray((a - b) / (a + b), F)
 
 
-@njit("void(u2[:,::1], u2[:,::1], f4[:,::1])", **_OPTIONS)
+@njit(types.void(_BAND, _BAND, types.float32[:, ::1]), **_OPTIONS)
 def band_index(upper: Any, lower: Any, out: Any) -> None:
     """Like `plain_band_index`."""
     for row in range(out.shape[0]):

@@ -24,8 +24,10 @@ HISTOGRAM_BINS = 20
 def run(job: Job) -> None:
     """Make the products that `job.parameters` ask for; raises InputError for an image."""
     parameters: Parameters = job.parameters
-    scene = images.read(job.input("scene"), "scene")
-    earlier = images.read(job.input("earlier"), "earlier") if parameters.earlier else None
+    scene = job.region("scene", images.read(job.input("scene"), "scene"))
+    earlier = None
+    if parameters.earlier:
+        earlier = job.region("earlier", images.read(job.input("earlier"), "earlier"))
     _check(parameters, scene, earlier)
     work = Scene(job, len(range(0, scene.shape[1], TILE_ROWS)) * (6 if earlier is not None else 3))
     index = work.index(scene)

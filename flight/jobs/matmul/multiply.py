@@ -35,16 +35,19 @@ def run(job: Job, multiply: Multiply = np.matmul) -> None:
     residual = np.zeros(1)
     failures = np.zeros(parameters.repeats, np.uint8)
     job.state(digest=digest, residual=residual, failures=failures)
+    job.seal()
     guard = Guard(lambda: job.level, job.tally, JOB.bit_identical, job.log)
     for repeat in range(job.step, parameters.repeats):
         left, right = _matrices(parameters, repeat)
         began = time.perf_counter()
         wrong = job.tally.wrong
         out = guard.product(left, right, None, partial(_in_blocks, job, multiply))
+        job.verify()
         failures[repeat] = min(job.tally.wrong - wrong, 255)
         residual[0] = max(residual[0], guard.worst)
         chained = hashlib.sha256(digest.tobytes() + out.tobytes()).digest()
         digest[...] = np.frombuffer(chained, np.uint8)
+        job.seal()
         operations = 2 * parameters.size**3
         job.metric(
             gflops=operations / (time.perf_counter() - began) / 1e9,
@@ -53,6 +56,7 @@ def run(job: Job, multiply: Multiply = np.matmul) -> None:
         )
         job.commit(repeat + 1)
         job.progress(repeat + 1, parameters.repeats)
+    job.verify()
     _report(job, digest, residual, failures)
 
 

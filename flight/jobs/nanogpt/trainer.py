@@ -135,13 +135,22 @@ class Trainer:
         return math.fsum(self._spread(work, range(len(self._shards)), beat)) * share
 
     def step(
-        self, step: int, sequences: Array, rate: float, beat: Callable[[], None]
+        self,
+        step: int,
+        sequences: Array,
+        rate: float,
+        beat: Callable[[], None],
+        was_wrong: Callable[[], bool] = lambda: False,
     ) -> StepResult:
         """Train on one batch, as the step of that number from 0, at that learning rate.
 
+        `was_wrong` is asked before the weights change: where their memory was wrong, and is right
+        again, the gradient is computed anew.
         Raises JobError, with the weights as they were, when loss or gradient is not finite.
         """
         loss = self.repeated(self.gradient, sequences, beat, overwritten=(self.gradients,))
+        while was_wrong():
+            loss = self.repeated(self.gradient, sequences, beat, overwritten=(self.gradients,))
         norm = self.repeated(
             self._update, step, loss, rate, beat, outputs=(self.gradients[0], self._state)
         )

@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 import numba
@@ -15,7 +15,7 @@ import numpy as np
 from numba.core.registry import cpu_target
 
 from flight.jobs import blas
-from flight.jobs.api import Job
+from flight.jobs.api import Job, MemoryLost
 from flight.jobs.nanogpt import JOB, Configuration, Parameters, Schedule, text, weights
 from flight.jobs.nanogpt.model import Multiply, Shape, count, initialise
 from flight.jobs.nanogpt.optimiser import learning_rate
@@ -34,6 +34,9 @@ SHARDS = {Configuration.TINY: 2, Configuration.CPU: 4, Configuration.BABY: 8}
 """Parts that each batch is cut in. The bits depend on it, so it is no option."""
 
 VALIDATION_BATCHES = 8
+
+MOST_WRONG = 3
+"""Times that one pass is made anew because the weights it read had wrong bits."""
 
 CURVE = ("step", "loss", "validation_loss", "gradient_norm", "learning_rate")
 
@@ -59,13 +62,19 @@ class Training:
         self.threads = threads
         self.multiply = multiply
         self.guard = Guard(lambda: job.level, job.tally, JOB.bit_identical, job.log)
-        self.corpus = text.load(job.input("text") if parameters.text else None, context)
+        corpus = text.load(job.input("text") if parameters.text else None, context)
+        self.corpus = replace(
+            corpus,
+            training=job.region("text", corpus.training),
+            validation=job.region("held-back", corpus.validation),
+        )
         self.shape = Shape(layers, heads, width, context, len(self.corpus.vocabulary))
         self.size = count(self.shape)
         self.state = job.compute.allocate(3 * self.size, np.float32)
         rows = -(-parameters.steps // parameters.evaluation_interval)
         self.curve = np.zeros((rows, len(CURVE)))
         self.pinned = pinned(self.corpus.sha256, parameters)
+        self._wrong_in_row = 0
 
     def run(self) -> None:
         """From start or commit to the products."""
@@ -82,9 +91,12 @@ class Training:
             self.guard,
             self.multiply,
         ) as trainer:
+            job.seal()
             for step in range(job.step, parameters.steps):
                 self._train(trainer, step)
             self._write(trainer)
+            while self._was_wrong():
+                self._write(trainer)
 
     def _register(self) -> None:
         """Hand the state over; say so when a resumed run can no longer give the same bits."""
@@ -110,8 +122,8 @@ class Training:
             parameters.schedule is Schedule.COSINE,
         )
         batch = self.corpus.sequences(parameters.batch, self.shape.context, parameters.seed, step)
-        result = self._on_device(trainer.step, step, batch, rate, job.beat)
-        self.guard.report()
+        result = self._on_device(trainer.step, step, batch, rate, job.beat, self._was_wrong)
+        job.seal()
         done = step + 1
         job.metric(
             loss=result.loss,
@@ -132,8 +144,11 @@ class Training:
             for index in range(VALIDATION_BATCHES)
         ]
         loss = self._on_device(trainer.evaluate, batches, job.beat)
+        while self._was_wrong():
+            loss = self._on_device(trainer.evaluate, batches, job.beat)
         row = -(-done // parameters.evaluation_interval) - 1
         self.curve[row] = done, result.loss, loss, result.gradient_norm, rate
+        job.seal()
         job.metric(validation_loss=loss)
         job.log(f"step {done}: loss {result.loss:.4f}, validation {loss:.4f}")
 
@@ -171,6 +186,18 @@ class Training:
             "pinned": self.pinned,
         }
         job.output("training.json").write_text(json.dumps(report, indent=1) + "\n")
+
+    def _was_wrong(self) -> bool:
+        """Whether the state had wrong bits since it was sealed; they are right again.
+
+        What was computed from them is to be computed anew, and they are watched meanwhile.
+        """
+        self._wrong_in_row = self._wrong_in_row + 1 if self.job.verify() else 0
+        if self._wrong_in_row > MOST_WRONG:
+            raise MemoryLost(f"the state was wrong {MOST_WRONG} times while one step was computed")
+        if self._wrong_in_row:
+            self.job.seal()
+        return self._wrong_in_row > 0
 
     def _on_device(self, function: Callable[..., T], *arguments: Any) -> T:
         """Compute on the device, which keeps the time; returns what the function returns."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flight.jobs.api import Commit, InputError, JobCancelled, LocalJob
+from flight.jobs.api import Commit, InputError, JobCancelled, LocalJob, MemoryLost
 from flight.jobs.nanogpt import JOB, text
 from flight.jobs.nanogpt.model import Shape, count
 from flight.jobs.nanogpt.training import SHARDS, SIZES, run
@@ -149,6 +149,76 @@ def test_a_resumed_run_gives_the_products_of_an_undisturbed_one(
     resumed = make_job(JOB, SHORT, play, resume=kept)
     assert finish(resumed) == expected
     assert not any("not be bit-identical" in message for message in resumed.messages)
+
+
+class Struck(HostDevice):
+    """A device beside whose work, the first time of each, a burst hits the job's memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.job: LocalJob | None = None
+        self.launches = 0
+        self._last = ""
+
+    def launch(self, function: Any, *arguments: Any) -> Any:
+        assert self.job is not None
+        assert self.job._arrays is not None
+        self.launches += 1
+        octets = self.job._arrays["weights"].view(np.uint8)
+        at = self.launches * 7919 % (octets.size - 64)
+        if function.__name__ != self._last or self._last == "step":
+            octets[at : at + 64] ^= 0x81
+        self._last = function.__name__
+        return super().launch(function, *arguments)
+
+
+@pytest.mark.verifies("VA-EDC-07")
+def test_bursts_in_its_memory_at_every_step_leave_the_products_as_they_are(
+    make_job: MakeJob, finish: Finish, play: dict[str, Path]
+) -> None:
+    expected = finish(make_job(JOB, SHORT, play))
+    device = Struck()
+    job = device.job = make_job(JOB, SHORT, play, device=device)
+    assert finish(job) == expected
+    assert job.tally.blocks_corrected >= 12 + 3 + 1
+    assert job.tally.blocks_lost == 0
+    assert job.last_commit is not None
+
+
+@pytest.mark.verifies("VA-EDC-07")
+def test_memory_beyond_correction_ends_the_run_and_no_commit_holds_it(
+    make_job: MakeJob, finish: Finish, play: dict[str, Path]
+) -> None:
+    expected = finish(make_job(JOB, SHORT, play))
+    job = make_job(JOB, SHORT, play)
+
+    def ruin() -> None:
+        if job.beats == 7:
+            assert job._arrays is not None
+            job._arrays["weights"][:64] += 1.0
+
+    job.on_beat = ruin
+    with pytest.raises(MemoryLost, match="of 'weights' have more wrong bits"):
+        run(job)
+    assert job.last_commit is not None
+    assert job.last_commit.step == 4
+    assert finish(make_job(JOB, SHORT, play, resume=job.last_commit)) == expected
+
+
+def test_memory_that_is_wrong_again_and_again_ends_the_run(
+    make_job: MakeJob, play: dict[str, Path]
+) -> None:
+    job = make_job(JOB, SHORT, play)
+    verify = job.verify
+
+    def stuck() -> int:
+        assert job._arrays is not None
+        job._arrays["weights"][5] += 1.0
+        return verify()
+
+    job.verify = stuck  # type: ignore[method-assign]
+    with pytest.raises(MemoryLost, match="the state was wrong 3 times while one step"):
+        run(job)
 
 
 def test_a_run_resumed_under_other_conditions_says_so(
