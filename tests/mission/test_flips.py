@@ -19,7 +19,7 @@ from tests.mission.conftest import cleanly, start
 from tests.mission.watching import await_done
 
 pytestmark = [pytest.mark.control, pytest.mark.xdist_group("flips")]
-SETTINGS = {"size": 256, "repeats": 1500}
+SETTINGS = {"size": 256, "repeats": 1000}
 SCENARIO = """
 name = "wrong results"
 description = "In the middle of the SAA; only the logic of the GPU is upset, a few times a second"
@@ -37,7 +37,7 @@ dram_correctable = "0 cm2"
 dram_uncorrectable = "0 cm2"
 sram_correctable = "0 cm2"
 sram_uncorrectable = "0 cm2"
-logic = "1e-5 cm2"
+logic = "2e-5 cm2"
 gpu_interrupt = "0 cm2"
 host_interrupt = "0 cm2"
 latch_up = "0 cm2"
