@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from typing import Any
@@ -36,6 +37,7 @@ def _rows(
     for turn in range(rounds + 1):
         for shield, run in runs.items():
             assert run is not None
+            gc.collect()  # what earlier runs left is not this run's to clear away
             began = time.perf_counter_ns()
             run()
             took = time.perf_counter_ns() - began
