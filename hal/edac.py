@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from hal.errors import BoardError, Unsupported
+from hal.reading import Reading
 from hal.sensor import Quantity, Sensor
 from hal.sysfs import Sysfs
 
 FOLDER = "sys/devices/system/edac"
+MOST_PLACES = 64
+_NOT_IN_NAMES = re.compile(r"[^a-z0-9_]+")
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,25 @@ class Edac:
             raise Unsupported("no memory controller whose error counters can be cleared")
         for path in files:
             self._files.write(path, "1")
+
+    def readings(self, time_ns: int) -> list[Reading]:
+        """The totals, then every controller, cache and chip-select row: edac.mc_mc0_corrected.
+
+        Trouble is in the readings; where the kernel counts nothing, the totals say so.
+        """
+        sensors = [self.sensor("corrected", "uncorrected")]
+        for place in (*self._places, *self._files.find(f"{FOLDER}/mc/mc*/csrow*"))[:MOST_PLACES]:
+            name = _NOT_IN_NAMES.sub("_", place.removeprefix(f"{FOLDER}/").lower())[:24]
+            quantities = (
+                Quantity(f"{name}_corrected", "errors"),
+                Quantity(f"{name}_uncorrected", "errors"),
+            )
+            sensors.append(Sensor(quantities, partial(self._counts_of, place)))
+        return [reading for sensor in sensors for reading in sensor.read("edac.", time_ns)]
+
+    def _counts_of(self, place: str) -> tuple[float, ...]:
+        names = ("ce_count", "ue_count")
+        return tuple(float(self._files.number(f"{place}/{name}")) for name in names)
 
     def sensor(self, corrected: str, uncorrected: str) -> Sensor:
         """A sensor of the two totals, under the names given."""

@@ -8,6 +8,7 @@ replaced. Configuration: ``{"board": name, "period_s": 0.5, "allow_control": [ac
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import time
 from collections import deque
@@ -21,9 +22,11 @@ from flight.channel import Message
 from flight.workers.lifeline import Lifeline, WorkerError, load_configuration
 from hal.boards import open_board
 from hal.device import Board, ControlRequest, Fault
+from hal.edac import Edac
 from hal.errors import HalError
 from hal.host import HostSensors
-from hal.reading import Reading
+from hal.reading import Reading, tai_now
+from hal.sysfs import Sysfs
 
 PERIOD_S = 0.5
 FAULT_POLL_S = 0.1
@@ -179,7 +182,12 @@ def main(argv: list[str]) -> int:
         return 2
     opener = partial(open_board, name, allow_control=allowed, wait=beating(lifeline))
     sensors = HostSensors(_disks(configuration))
-    BoardServer(lifeline, opener, period_s=period_s, computer=sensors.read).run()
+    memory = Edac(Sysfs(Path(os.environ.get("VANALLEN_JETSON_ROOT", "/"))))
+
+    def computer() -> list[Reading]:
+        return [*sensors.read(), *memory.readings(tai_now())]
+
+    BoardServer(lifeline, opener, period_s=period_s, computer=computer).run()
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from hal.errors import (
     TimedOut,
     Unsupported,
 )
+from hal.reading import Validity
 from hal.runner import runner
 from hal.sysfs import Sysfs, Vanished, slug
 
@@ -139,6 +141,29 @@ def test_a_kernel_that_counts_no_errors_says_so_and_zero_is_not_made_up(files: S
     with pytest.raises(Unsupported, match="can be cleared"):
         edac.clear()
     assert edac.places == ()
+
+
+def test_every_place_is_a_reading_of_the_computer_and_trouble_is_in_it(
+    files: Sysfs, tmp_path: Path
+) -> None:
+    controller(tmp_path, "mc/mc0", 3, 1)
+    controller(tmp_path, "mc/mc0/csrow0", 2, 1)
+    edac = Edac(files)
+    found = {reading.name: reading for reading in edac.readings(7)}
+    assert found["edac.corrected"].value == 3.0
+    assert found["edac.mc_mc0_uncorrected"].value == 1.0
+    assert found["edac.mc_mc0_csrow0_corrected"].value == 2.0
+    assert all(re.fullmatch(r"edac\.[a-z][a-z0-9_]{0,40}", name) for name in found)
+    (tmp_path / "sys/devices/system/edac/mc/mc0/ce_count").unlink()
+    after = {reading.name: reading for reading in edac.readings(8)}
+    assert after["edac.mc_mc0_corrected"].validity is not Validity.VALID
+    assert after["edac.mc_mc0_csrow0_corrected"].value == 2.0
+
+
+def test_a_kernel_without_counters_gives_totals_that_are_not_supported(files: Sysfs) -> None:
+    found = Edac(files).readings(7)
+    assert [reading.name for reading in found] == ["edac.corrected", "edac.uncorrected"]
+    assert {reading.validity for reading in found} == {Validity.UNSUPPORTED}
 
 
 def test_counters_are_cleared_where_the_controller_can(files: Sysfs, tmp_path: Path) -> None:
