@@ -24,11 +24,15 @@ def edac() -> None:
 @edac.command()
 @click.argument("file", type=FILE)
 def verify(file: Path) -> None:
-    """Read every octet of FILE and say what is wrong, changing nothing."""
-    from flight.edac import container
+    """Read every octet of FILE and say what is wrong, changing nothing.
 
+    FILE is a container, or a plain file with a sidecar (FILE.edac) beside it.
+    """
+    from flight.edac import container, sidecar
+
+    look = sidecar.verify if sidecar.path_of(file).exists() else container.verify
     try:
-        report = container.verify(file)
+        report = look(file)
     except (container.ContainerError, OSError) as failure:
         _fail(file, failure)
     for sentence in report.sentences():
@@ -41,11 +45,15 @@ def verify(file: Path) -> None:
 @click.argument("file", type=FILE)
 @click.option("--out", type=OUT, help="Leave FILE alone and write the repaired file here.")
 def repair(file: Path, out: Path | None) -> None:
-    """Write FILE anew with every error corrected; nothing is written when content is lost."""
-    from flight.edac import container
+    """Write FILE anew with every error corrected; nothing is written when content is lost.
 
+    FILE is a container, or a plain file with a sidecar (FILE.edac) beside it.
+    """
+    from flight.edac import container, sidecar
+
+    set_right = sidecar.repair if sidecar.path_of(file).exists() else container.repair
     try:
-        report = container.repair(file, out)
+        report = set_right(file, out)
     except (container.ContainerError, OSError) as failure:
         _fail(file, failure)
     for sentence in report.sentences():
@@ -68,6 +76,18 @@ def protect(file: Path, out: Path, label: str, n: int) -> None:
         with file.open("rb") as source:
             container.write(out, iter(lambda: source.read(1 << 20), b""), label, Code(n))
     except (ValueError, OSError) as failure:
+        _fail(file, failure)
+
+
+@edac.command()
+@click.argument("file", type=FILE)
+def beside(file: Path) -> None:
+    """Protect FILE by a sidecar beside it, FILE.edac; FILE stays as it is."""
+    from flight.edac import sidecar
+
+    try:
+        sidecar.write(file)
+    except OSError as failure:
         _fail(file, failure)
 
 

@@ -41,6 +41,7 @@ __all__ = [
     "pack",
     "read",
     "repair",
+    "replacing",
     "unpack",
     "verify",
     "write",
@@ -212,7 +213,7 @@ class Reader:
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path) -> Iterator[BinaryIO]:
     """A stream that becomes the file when all went well, and leaves nothing behind otherwise."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -251,7 +252,7 @@ def unpack(container: bytes) -> bytes:
 
 def write(path: Path, content: Any, label: str = "", code: Code | None = None) -> None:
     """Put content, one buffer or an iterator of them, into a file that is there whole or not."""
-    with _replacing(path) as stream:
+    with replacing(path) as stream:
         writer = Writer(stream, label, code)
         for piece in content if isinstance(content, Iterator) else (content,):
             writer.write(piece)
@@ -284,7 +285,7 @@ def repair(path: Path, out: Path | None = None) -> Report:
         raise DataLost(report)
     if report.is_sound and out is None:
         return report
-    with path.open("rb") as source, _replacing(out or path) as stream:
+    with path.open("rb") as source, replacing(out or path) as stream:
         reader = Reader(source)
         header = reader.header
         writer = Writer(stream, header.label, header.code, header.depth)

@@ -21,6 +21,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from flight.edac.code import LARGEST, SMALLEST, Code
@@ -189,6 +190,49 @@ def mend(content: BinaryIO, sidecar: BinaryIO, out: BinaryIO, beat: Beat = lambd
         out.write(right.data)
         beat()
     return reader.report
+
+
+def path_of(path: Path) -> Path:
+    """Where the sidecar of a file lies."""
+    return path.with_name(path.name + SUFFIX)
+
+
+def write(path: Path) -> Digest:
+    """Give a file its sidecar, there whole or not at all. Raises OSError."""
+    from flight.edac.container import replacing
+
+    with path.open("rb") as content, replacing(path_of(path)) as beside:
+        return protect(content, beside)
+
+
+def verify(path: Path) -> Report:
+    """Look at every octet of a file and its sidecar. Raises NoSidecar, UnknownVersion, OSError."""
+    with path.open("rb") as content, path_of(path).open("rb") as beside:
+        return examine(content, beside)
+
+
+def repair(path: Path, out: Path | None = None) -> Report:
+    """Write a file anew, all of it right, and its sidecar, in their places or as `out`.
+
+    A sound file stays as it is unless `out` is given.
+    Raises DataLost, and writes nothing, when content is lost.
+    """
+    from flight.edac.container import DataLost, replacing
+
+    report = verify(path)
+    if not report.is_recoverable:
+        raise DataLost(report)
+    if report.is_sound and out is None:
+        return report
+    with (
+        path.open("rb") as content,
+        path_of(path).open("rb") as beside,
+        replacing(out or path) as stream,
+    ):
+        if not mend(content, beside, stream).is_recoverable:
+            raise DataLost(report)
+    write(out or path)
+    return report
 
 
 def _ends(stream: BinaryIO) -> tuple[bytes, bytes, int]:

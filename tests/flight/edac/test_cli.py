@@ -51,6 +51,24 @@ def test_a_damaged_file_is_described_and_then_repaired(file: Path) -> None:
     assert run("verify", file)[0] == 0
 
 
+def test_a_plain_file_is_protected_by_a_sidecar_and_set_right(tmp_path: Path) -> None:
+    plain = tmp_path / "weights.npz"
+    plain.write_bytes(CONTENT)
+    assert run("beside", plain) == (0, "")
+    assert run("verify", plain) == (0, f"{plain}: sound\n")
+    flip(plain, 500)
+    assert run("verify", plain) == (1, f"{plain}: 1 blocks had wrong content, corrected\n")
+    new = tmp_path / "new.npz"
+    assert run("repair", plain, "--out", new)[0] == 0
+    assert run("verify", new)[0] == 0
+    assert run("repair", plain)[1].endswith("written, sound\n")
+    assert plain.read_bytes() == new.read_bytes() == CONTENT
+    flip(plain, 100, 100 + 64 * 3, 100 + 64 * 6)
+    status, said = run("repair", plain)
+    assert status == 2
+    assert "1 blocks of 3 are lost: 1" in said
+
+
 def test_repair_into_another_file_leaves_the_first(file: Path, tmp_path: Path) -> None:
     flip(file, 500)
     torn = file.read_bytes()
