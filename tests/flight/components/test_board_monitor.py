@@ -498,7 +498,7 @@ def test_the_picture_of_a_device_tells_whether_its_readings_can_be_believed(scen
     scene.board.set("recovery_action", 1)
     scene.live()
     (picture,) = monitor.picture()
-    assert picture == DevicePicture(0, scene.bench.now, Condition.WELL, 1)
+    assert picture == DevicePicture(0, scene.bench.now, Condition.WELL, 1, None, 0)
     scene.board.lost[0] = "off the bus"
     scene.live()
     assert monitor.picture()[0].condition is Condition.LOST
