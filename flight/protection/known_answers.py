@@ -56,24 +56,34 @@ class KnownAnswers:
         self._batches = 0
         self._items = FEWEST
 
-    def run(self, kernel: Callable[..., Any], inputs: Sequence[Array], output: Array) -> None:
+    def run(
+        self,
+        kernel: Callable[..., Any],
+        inputs: Sequence[Array],
+        output: Array,
+        has_room: bool = False,
+    ) -> None:
         """`kernel(*inputs, output)` over a batch: items along the first axis of every array.
 
-        The kernel treats each item by itself. Inputs change while this runs, and are put back;
-        where they are read-only, the problem runs by itself, and the items before and after its
-        slot by themselves: then a lane that is wrong by its place alone is not seen.
+        The kernel treats each item by itself. With `has_room` the last item of every array is free:
+        the item whose slot the problem takes is computed there, in the same call. Without, it comes
+        in a call of its own. Inputs change while this runs, and are put back; where they are
+        read-only, the problem runs by itself, and the items before and after its slot by
+        themselves: then a lane that is wrong by its place alone is not seen.
         Raises ResultError when its answers stay wrong.
         """
         self._items += len(output)
         if self._items < FEWEST:
             kernel(*inputs, output)
             return
+        answered = _inside if all(array.flags.writeable for array in inputs) else _between
+        if has_room:
+            answered = _with_room
         problem = self._problems[self._batches % len(self._problems)]
         for _ in range(ATTEMPTS):
             self._items = 0
             slot = self._slot(len(output))
             self._batches += 1
-            answered = _inside if all(array.flags.writeable for array in inputs) else _between
             is_right = answered(kernel, inputs, output, slot, problem)
             self._count(known_answers=1, known_wrong=int(not is_right))
             if is_right:
@@ -91,6 +101,22 @@ class KnownAnswers:
         return self._batches * step % size
 
 
+def _with_room(
+    kernel: Callable[..., Any],
+    inputs: Sequence[Array],
+    output: Array,
+    slot: int,
+    problem: Problem,
+) -> bool:
+    """Whether the kernel finds the answer among a batch; the slot's own item is the last."""
+    for array in inputs:
+        array[-1] = array[slot]
+    is_right = _answers(kernel, inputs, output, slot, problem)
+    for array in (*inputs, output):
+        array[slot] = array[-1]
+    return is_right
+
+
 def _inside(
     kernel: Callable[..., Any],
     inputs: Sequence[Array],
@@ -100,17 +126,28 @@ def _inside(
 ) -> bool:
     """Whether the kernel finds the answer among a batch; the slot's own item comes after it."""
     kept = [array[slot].copy() for array in inputs]
-    output[slot] = _inverted(problem.answer)  # whatever lay there, it is not the answer
     try:
-        for array, item in zip(inputs, problem.items, strict=True):
-            array[slot] = item
-        kernel(*inputs, output)
+        is_right = _answers(kernel, inputs, output, slot, problem)
     finally:
         for array, item in zip(inputs, kept, strict=True):
             array[slot] = item
-    is_right = same_bits(np.ascontiguousarray(output[slot]), problem.answer)
     _run(kernel, inputs, output, slice(slot, slot + 1))
     return is_right
+
+
+def _answers(
+    kernel: Callable[..., Any],
+    inputs: Sequence[Array],
+    output: Array,
+    slot: int,
+    problem: Problem,
+) -> bool:
+    """Whether a problem in a slot of a batch comes out right."""
+    output[slot] = _inverted(problem.answer)  # whatever lay there, it is not the answer
+    for array, item in zip(inputs, problem.items, strict=True):
+        array[slot] = item
+    kernel(*inputs, output)
+    return same_bits(np.ascontiguousarray(output[slot]), problem.answer)
 
 
 def _between(

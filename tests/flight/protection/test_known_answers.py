@@ -126,6 +126,21 @@ def test_results_and_inputs_are_as_if_there_had_been_no_problem() -> None:
     assert (bench.tally.known_answers, bench.tally.known_wrong) == (ITEMS, 0)
 
 
+@pytest.mark.verifies("VA-PRT-08")
+def test_with_room_for_one_more_item_the_batch_takes_one_call() -> None:
+    bench = Bench()
+    known = bench.guard.known_answers(problems())
+    device = Device(nothing)
+    out, right = np.empty((2, ITEMS, WIDTH), np.float32)
+    for items in batches(ITEMS):
+        before = items.copy()
+        known.run(device, (items,), out, has_room=True)
+        kernel(before, right)
+        assert np.array_equal(out[:-1], right[:-1])
+        assert np.array_equal(items[:-1], before[:-1])
+    assert (device.beats, bench.tally.known_answers) == (ITEMS, ITEMS)
+
+
 def test_read_only_items_are_left_alone_and_their_results_are_right() -> None:
     bench = Bench()
     known = bench.guard.known_answers(problems())
