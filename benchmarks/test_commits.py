@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 import statistics
@@ -22,6 +23,7 @@ from flight.jobs.memory import JobMemory
 from flight.jobs.nanogpt import Configuration
 from flight.protection.levels import Tally
 from flight.workers import commits
+from flight.workers.protector_client import Protector
 
 ROUNDS = 15
 SIZES = {"nanogpt cpu": 9_649_152, "nanogpt baby": 128_941_056}
@@ -93,3 +95,39 @@ def test_the_whole_models_check_beside_a_training_step(
     name = configuration.name.lower()
     goal(f"seal and verify of nanogpt {name} / step, %", 100 * check / training, at_most=1.0)
     print(f"\nnanogpt {name}: seal and verify {1e3 * check:.3f} ms, step {1e3 * training:.1f} ms")
+
+
+def test_what_the_process_with_the_kernels_costs(benchmark: Any, tmp_path: Path) -> None:
+    """Its start, its memory and its speed, on a file of 64 MiB."""
+    size = 64 << 20
+    path, beside = tmp_path / "file", tmp_path / "file.edac"
+    path.write_bytes(np.random.default_rng(2).bytes(size))
+    protector = Protector(lambda: None)
+    with path.open("rb") as content, beside.open("wb+") as out, (tmp_path / "one").open("wb+") as x:
+        one = (tmp_path / "little").open("wb+")
+
+        def protect(file: Any, into: Any) -> None:
+            os.lseek(file.fileno(), 0, os.SEEK_SET)
+            os.ftruncate(into.fileno(), 0)
+            os.lseek(into.fileno(), 0, os.SEEK_SET)
+            protector.ask("protect", file.fileno(), into.fileno())
+
+        first = seconds(lambda: protect(one, x))
+        again = statistics.median(seconds(lambda: protect(one, x)) for _ in range(5))
+        whole = statistics.median(seconds(lambda: protect(content, out)) for _ in range(3))
+        checked = statistics.median(
+            seconds(lambda: protector.ask("examine", content.fileno(), out.fileno()))
+            for _ in range(3)
+        )
+        one.close()
+    digest = seconds(lambda: hashlib.sha256(path.read_bytes()).digest())
+    assert protector._process is not None
+    status = Path(f"/proc/{protector._process.pid}/status").read_text()
+    resident = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+    protector.close()
+    benchmark.pedantic(lambda: None)
+    print(f"\nfirst request {first:.2f} s, next {1e3 * again:.1f} ms, {resident}")
+    print(
+        f"protect {size / whole / 1e6:.0f} MB/s, examine {size / checked / 1e6:.0f} MB/s, ", end=""
+    )
+    print(f"SHA-256 alone {size / digest / 1e6:.0f} MB/s")
