@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 
 from flight.jobs.api import Array, ResultError
-from flight.protection.redundancy import same_bits
 
 ATTEMPTS = 3
 """A kernel that is wrong as often as this in one batch is given up."""
@@ -32,6 +32,18 @@ class Problem:
     items: tuple[Array, ...]
     answer: Array
 
+    @cached_property
+    def bits(self) -> bytes:
+        """Of the answer."""
+        return self.answer.tobytes()
+
+    @cached_property
+    def inverted(self) -> Array:
+        """What is certainly not the answer."""
+        octets = ~np.frombuffer(self.bits, np.uint8)
+        inverted: Array = octets.view(self.answer.dtype).reshape(self.answer.shape)
+        return inverted
+
 
 class KnownAnswers:
     """One slot of each batch holds a problem instead of its item, which is computed after it.
@@ -48,7 +60,7 @@ class KnownAnswers:
         count: Callable[..., None],
         log: Callable[[str], None],
     ) -> None:
-        if all(same_bits(problem.answer, problems[0].answer) for problem in problems):
+        if len({problem.bits for problem in problems}) < 2:
             raise ValueError("known answers are all the same; give problems that differ in theirs")
         self._problems = problems
         self._count = count
@@ -76,9 +88,9 @@ class KnownAnswers:
         if self._items < FEWEST:
             kernel(*inputs, output)
             return
-        answered = _inside if all(array.flags.writeable for array in inputs) else _between
-        if has_room:
-            answered = _with_room
+        answered = _with_room
+        if not has_room:
+            answered = _inside if all(array.flags.writeable for array in inputs) else _between
         problem = self._problems[self._batches % len(self._problems)]
         for _ in range(ATTEMPTS):
             self._items = 0
@@ -95,10 +107,15 @@ class KnownAnswers:
         )
 
     def _slot(self, size: int) -> int:
-        step = max(round(_GOLDEN * size), 1)
-        while math.gcd(step, size) != 1:
-            step += 1
-        return self._batches * step % size
+        return self._batches * _step(size) % size
+
+
+@cache
+def _step(size: int) -> int:
+    step = max(round(_GOLDEN * size), 1)
+    while math.gcd(step, size) != 1:
+        step += 1
+    return step
 
 
 def _with_room(
@@ -143,11 +160,11 @@ def _answers(
     problem: Problem,
 ) -> bool:
     """Whether a problem in a slot of a batch comes out right."""
-    output[slot] = _inverted(problem.answer)  # whatever lay there, it is not the answer
+    output[slot] = problem.inverted  # whatever lay there, it is not the answer
     for array, item in zip(inputs, problem.items, strict=True):
         array[slot] = item
     kernel(*inputs, output)
-    return same_bits(np.ascontiguousarray(output[slot]), problem.answer)
+    return bool(output[slot].tobytes() == problem.bits)
 
 
 def _between(
@@ -158,19 +175,13 @@ def _between(
     problem: Problem,
 ) -> bool:
     """Whether the kernel finds the answer between the items before the slot and the others."""
-    answer = _inverted(problem.answer)[None]
+    answer = problem.inverted[None].copy()
     if slot:
         _run(kernel, inputs, output, slice(slot))
     kernel(*(item[None] for item in problem.items), answer)
     _run(kernel, inputs, output, slice(slot, None))
-    return same_bits(answer[0], problem.answer)
+    return bool(answer.tobytes() == problem.bits)
 
 
 def _run(kernel: Callable[..., Any], inputs: Sequence[Array], output: Array, items: slice) -> None:
     kernel(*(array[items] for array in inputs), output[items])
-
-
-def _inverted(answer: Array) -> Array:
-    octets = np.ascontiguousarray(answer).reshape(-1).view(np.uint8)
-    inverted: Array = (~octets).view(answer.dtype).reshape(answer.shape)
-    return inverted
