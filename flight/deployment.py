@@ -65,7 +65,7 @@ from icd.identity import Identity
 SOFTWARE = "vanallen 0.1.0"
 BULK = RateGroup("bulk", SECOND // 100)
 FAST = RateGroup("fast", SECOND // 10)
-SCRUBS = RateGroup("scrubs", SECOND // 5)
+SCRUBS = RateGroup("scrubs", SECOND // 2)
 SLOW = RateGroup("slow", SECOND)
 
 COMMANDS, TELEMETRY, WATCHDOG, BOARD, JOBS, FILES, EXECUTIVE, RECOVERY = 1, 2, 3, 4, 5, 6, 7, 8

@@ -48,7 +48,7 @@ SECOND = s.SECOND
 MIB = 1 << 20
 SLICE = 12 << 10
 """Octets of program memory compared in one step: about 0.1 ms."""
-FIRST_PASS_NS = SECOND // 5
+FIRST_PASS_NS = SECOND // 2
 """Between two steps of the first pass, which makes the checksums."""
 LOG_LENGTH = 1024
 MOST_REGISTERED = 64

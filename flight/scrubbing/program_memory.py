@@ -65,10 +65,18 @@ class NoProgram:
 
 
 class ProgramMemory:
-    """Implements `Program` for this process. `modules` is `sys.modules`, unless a test says so."""
+    """Implements `Program` for this process, or for some packages of it only.
 
-    def __init__(self, modules: Mapping[str, ModuleType] | None = None) -> None:
+    `modules` is `sys.modules`, unless a test says so.
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, ModuleType] | None = None,
+        packages: Sequence[str] = (),
+    ) -> None:
         self._modules = sys.modules if modules is None else modules
+        self._packages = packages
         self.passes = 0
         self._known: dict[str, _Known] = {}
         self._walk = self._compare()
@@ -104,6 +112,8 @@ class ProgramMemory:
     def _compare(self) -> Iterator[tuple[int, str]]:
         """For each object its octets, and its name if it has changed."""
         for name, module in list(self._modules.items()):
+            if self._packages and name.partition(".")[0] not in self._packages:
+                continue
             yield _NAMES, ""
             known = self._known.setdefault(name, _Known())
             at = 0

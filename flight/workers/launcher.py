@@ -15,8 +15,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +31,10 @@ from flight.workers.job_processes import (
 from flight.workers.kernel_cache import default_cache
 from flight.workers.lifeline import Lifeline, WorkerError, load_configuration
 from flight.workers.status_page import NAME, StatusPage, StatusWriter
+from flight.workers.warm import beats_by_timer
 
 WATCH_S = 0.2
 WARM_FIRST = ("flight.workers.job_worker", "flight.jobs.registry")
-TIMER_S = 0.1
-WARM_LIMIT_S = 120.0
 END_S = 2.0
 
 
@@ -141,7 +139,7 @@ class Launcher:
         )
 
     def _fork(self, body: dict[str, Any]) -> JobProcess:
-        with _beats_by_timer(self._lifeline):  # the first time it may compile kernels
+        with beats_by_timer(self._lifeline):  # the first time it may compile kernels
             from flight.workers.job_worker import Order, run
 
         job_id, folder = body["job_id"], Path(body["folder"]).absolute()
@@ -233,7 +231,7 @@ class Launcher:
     def _warm_one(self) -> None:
         """Import one more module; beats come from a timer, because an import can take seconds."""
         name = self._cold.pop(0)
-        with _beats_by_timer(self._lifeline):
+        with beats_by_timer(self._lifeline):
             try:
                 importlib.import_module(name)
             except Exception as error:  # a job that needs it will say so itself
@@ -262,24 +260,6 @@ class Launcher:
 
     def _send(self, kind: str, body: dict[str, Any]) -> bool:
         return self._lifeline.channel.send(kind, body)
-
-
-@contextmanager
-def _beats_by_timer(lifeline: Lifeline) -> Iterator[None]:
-    """Beat from a timer signal for a while; a fork does not inherit the timer."""
-    limit = time.monotonic() + WARM_LIMIT_S
-
-    def beat(*_: object) -> None:
-        if time.monotonic() < limit:
-            lifeline.beat_if_due()
-
-    before = signal.signal(signal.SIGALRM, beat)
-    signal.setitimer(signal.ITIMER_REAL, TIMER_S, TIMER_S)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def _entry_modules() -> list[str]:

@@ -11,13 +11,18 @@ import os
 import select
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from flight.channel import Channel, Message
+from flight.scrubbing.program_memory import OURS, ProgramMemory
 
+PROGRAM_S = 1.0
+PROGRAM_OCTETS = 6 << 10
+"""Of program memory compared in one go, and how often: about 0.1 ms each second."""
 BEAT_S = 0.4  # promised to the executive: at least one every 0.5 s
 CHANNEL_FD = "VANALLEN_CHANNEL_FD"
 LEASE_FD = "VANALLEN_LEASE_FD"
@@ -41,6 +46,8 @@ class Lifeline:
         self._poll.register(channel.fileno(), select.POLLIN)
         self._poll.register(lease_fd, 0)  # a hang-up is always reported
         self._watched: dict[int, Callable[[], None]] = {}
+        self._program: ProgramMemory | None = None
+        self._program_due = 0.0
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Lifeline:
@@ -61,6 +68,7 @@ class Lifeline:
         os.set_inheritable(channel.fileno(), False)
         os.set_inheritable(lease_fd, False)
         lifeline = cls(channel, lease_fd)
+        lifeline._program = ProgramMemory(packages=OURS)
         lifeline.end_on_sigterm()
         return lifeline
 
@@ -107,6 +115,7 @@ class Lifeline:
             elif not events & select.POLLIN:  # with POLLIN, receive() below reads up to the end
                 self.is_over = True
         self.beat_if_due()
+        self._check_program()
         messages = self.receive(limit)
         self.is_over = self.is_over or (self.channel.closed and not messages)
         return messages
@@ -140,6 +149,16 @@ class Lifeline:
         if now >= self._beat_due:
             self.channel.send("beat", {})
             self._beat_due = now + self._beat_s
+
+    def _check_program(self) -> None:
+        """Compare some of this worker's own code; end at once, running no more of it, if wrong."""
+        if self._program is None or (now := time.monotonic()) < self._program_due:
+            return
+        self._program_due = now + PROGRAM_S
+        if changed := self._program.check(PROGRAM_OCTETS):
+            sys.stderr.write(f"worker ends: its program memory changed: {', '.join(changed)}\n")
+            sys.stderr.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def has_lease(self) -> bool:
         """False once the supervisor is gone."""

@@ -75,6 +75,9 @@ def test_it_reaches_other_processes_as_it_was() -> None:
         ({"stations": {"1": "king"}}, "stations.1 = 'king'; give operator or observer"),
         ({"stations": {"1": 1}}, "must be a table of texts"),
         ({"stations": "all"}, "must be a table of texts"),
+        ({"scrubber": {"rate_mib_s": 0}}, "1 … 100000 MiB/s"),
+        ({"scrubber": {"period_s": 0.01}}, "0.1 … 86400"),
+        ({"scrubber": {"enabled": 1}}, "true or false"),
     ],
 )
 def test_what_cannot_be_flown_is_refused_with_what_to_write(

@@ -10,7 +10,10 @@ from pathlib import Path
 from flight.scrubbing.regions import STEPS, Kind
 
 PAGE = Path(__file__).parents[3] / "docs" / "scrubbing.md"
-BEGIN, END = "<!-- table: see tests/flight/scrubbing/test_document.py -->\n", "<!-- end of table -->"
+BEGIN, END = (
+    "<!-- table: see tests/flight/scrubbing/test_document.py -->\n",
+    "<!-- end of table -->",
+)
 MEANINGS = {
     Kind.JOB: "sealed by a job, nowhere else",
     Kind.GOLDEN: "sealed by a job, a copy of a file",

@@ -240,3 +240,12 @@ def test_a_simulated_executive_has_no_program_of_its_own() -> None:
     none.recompute()
     assert none.check(1 << 20) == []
     assert none.items == none.passes == 0
+
+
+def test_some_packages_can_be_compared_alone(module: ModuleType) -> None:
+    other = ModuleType("elsewhere.made_up")
+    exec(SOURCE, other.__dict__)
+    modules = {module.__name__: module, other.__name__: other}
+    memory = ProgramMemory(modules, packages=("flight",))
+    assert check_all(memory) == []
+    assert memory.items == program(module).items
