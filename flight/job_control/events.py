@@ -123,7 +123,7 @@ class JobEvents:
     def results_repaired(
         self, job: U32, wrong: U64, corrected: U64, recomputed: U64, outvoted: U64, blocks: U64
     ) -> None:
-        """Job {job}: {wrong} results wrong, {recomputed} made again; {blocks} memory blocks corrected."""
+        """Job {job}: {wrong} results wrong, {recomputed} made again; {blocks} blocks corrected."""
 
     @event(28, Severity.HIGH)
     def protection_failed(self, job: U32, known_wrong: U64, blocks_lost: U64) -> None:
