@@ -27,12 +27,12 @@ _OPTIONS: dict[str, Any] = {
 }
 D = np.float64
 Function = TypeVar("Function", bound=Callable[..., Any])
-_intrinsic: Callable[[Any], Any] = numba.extending.intrinsic
+intrinsic: Callable[[Any], Any] = numba.extending.intrinsic
 _types: Any = numba.types
 _carray: Any = numba.carray  # type: ignore[attr-defined]
 
 
-def _compiled(*signatures: str) -> Callable[[Function], Function]:
+def jit(*signatures: str) -> Callable[[Function], Function]:
     """Compile now for each signature; without one, when a compiled function first calls it."""
     decorate: Any = numba.njit(list(signatures) or None, **_OPTIONS)
     return cast(Callable[[Function], Function], decorate)
@@ -52,7 +52,7 @@ WEIGHT_SQUARE = 19.0 / 12.0
 """Mean square of a weight that is ± 1 … 1.5, evenly spread."""
 
 
-@_intrinsic
+@intrinsic
 def _pointer(_context: Any, _address: Any, like: Any) -> Any:
     """An address as a pointer to numbers of the type of `like`."""
     kind = _types.CPointer(like)
@@ -68,7 +68,7 @@ def _row(base: Any, step: Any, r: Any, cols: Any, like: Any) -> Any:
     return _carray(_pointer(base + step * r, like), (cols,))
 
 
-@_compiled()
+@jit()
 def _down(base: Any, step: Any, rows: Any, cols: Any, like: Any, x: Any, down: Any) -> None:
     """down = x M."""
     kind = x.dtype.type
@@ -89,7 +89,7 @@ def _down(base: Any, step: Any, rows: Any, cols: Any, like: Any, x: Any, down: A
             down[c] += x0 * kind(m0[c])
 
 
-@_compiled()
+@jit()
 def _across(base: Any, step: Any, rows: Any, cols: Any, like: Any, y: Any, across: Any) -> None:
     """across = M y."""
     kind = y.dtype.type
@@ -114,7 +114,7 @@ def _across(base: Any, step: Any, rows: Any, cols: Any, like: Any, y: Any, acros
         across[r] = s0
 
 
-@_compiled()
+@jit()
 def _down_and_squares(
     base: Any, step: Any, rows: Any, cols: Any, like: Any, x: Any, down: Any, squares: Any
 ) -> None:
@@ -148,7 +148,7 @@ def _down_and_squares(
         squares[r] = q0
 
 
-@_compiled()
+@jit()
 def _all(
     base: Any, step: Any, rows: Any, cols: Any, like: Any,
     x: Any, down: Any, down_squares: Any, y: Any, across: Any, across_squares: Any,
@@ -198,7 +198,7 @@ def _all(
 _BEFORE = "void(i8, i8, i8[::1], {0}, {0}[::1], {0}[::1], {0}[:,:,::1])"
 
 
-@_compiled(_BEFORE.format("f4"), _BEFORE.format("f8"))
+@jit(_BEFORE.format("f4"), _BEFORE.format("f8"))
 def before(left: Any, right: Any, layout: Any, like: Any, x: Any, y: Any, kept: Any) -> None:
     """What the columns and rows of each product must add up to, from its factors.
 
@@ -274,7 +274,7 @@ def _total(squares: Any) -> Any:
 _AFTER = "Tuple((i8, f8))(i8, i8[::1], {0}, {0}[::1], {0}[::1], {0}[:,:,::1], {0}[:,::1], f8[::1])"
 
 
-@_compiled(_AFTER.format("f4"), _AFTER.format("f8"))
+@jit(_AFTER.format("f4"), _AFTER.format("f8"))
 def after(
     product: Any, layout: Any, like: Any, x: Any, y: Any, kept: Any, ratios: Any, limits: Any
 ) -> Any:

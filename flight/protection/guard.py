@@ -202,19 +202,28 @@ class Guard:
         multiply(a, b, out)
         for _ in range(ATTEMPTS):
             began = time.perf_counter_ns()
-            is_held = checks.hold(out) or checks.still_hold(out)
+            is_held = checks.hold(out) or self._still_holds(checks, out)
             is_right = is_held or self._remade(a, b, out, multiply, checks)
             spent += time.perf_counter_ns() - began
-            self.count(checks=1)
-            if is_right:
-                self.count(spent_ns=spent)
+            with self._lock:
+                self.tally.checks += 1
                 if is_held:
                     self.worst = max(self.worst, checks.worst)
-                return
+                if is_right:
+                    self.tally.spent_ns += spent
+                    return
         raise ResultError(
             f"a product of {_name_of(a, b)} failed its check {ATTEMPTS} times; the processor or "
             "its memory is at fault"
         )
+
+    def _still_holds(self, checks: Checks, out: Array) -> bool:
+        try:
+            return checks.still_hold(out)
+        except ResultError as error:
+            self.count(checks=1, wrong=1)
+            self._say(str(error))
+            raise
 
     def _remade(self, a: Array, b: Array, out: Array, multiply: Multiply, checks: Checks) -> bool:
         """Mend a doubted product, or make it again; returns whether it was right all the time."""
@@ -236,11 +245,13 @@ class Guard:
             self.count(wrong=1, recomputed=1)
             self._say(f"a product of {name} is wrong, and was made again with the same bits")
             return False
-        self.reproduced += 1
-        if self.reproduced & (self.reproduced - 1) == 0:
+        with self._lock:
+            self.reproduced += 1
+            number = self.reproduced
+        if number & (number - 1) == 0:
             self._say(
                 f"a product of {name} was far off for rounding, but came out the same again and "
-                f"counts as right; {self.reproduced} such so far"
+                f"counts as right; {number} such so far"
             )
         return True
 

@@ -205,8 +205,11 @@ def test_a_matrix_that_changes_while_it_is_multiplied_is_noticed(side: int, bit:
             np.matmul(a, b, out=out)
 
     changed: list[bool] = []
+    bench = Bench()
     with pytest.raises(ResultError, match="a matrix changed while it was multiplied"):
-        Bench().guard.product(*pair, None, multiply)
+        bench.guard.product(*pair, None, multiply)
+    assert bench.tally.wrong == 1
+    assert "go back to a commit" in bench.said[0]
 
 
 @pytest.mark.verifies("VA-PRT-04")
@@ -310,3 +313,15 @@ def test_the_level_is_asked_at_each_product() -> None:
         runs.append(counted.made)
     assert runs == [1, 1, 2, 3]
     assert bench.tally.checks == 3
+
+
+def test_plans_of_products_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flight.protection import abft
+
+    monkeypatch.setattr(abft, "_MOST_PLANS", 3)
+    monkeypatch.setattr(abft, "_plans", {})
+    bench = Bench()
+    for size in range(2, 12):
+        bench.guard.product(normal(size, size), normal(size, size))
+        assert len(abft._plans) <= 3
+    assert bench.tally.checks == 10
