@@ -23,6 +23,7 @@ from flight.components.scrubber_lifecycle import ScrubberLifecycle
 from flight.ports import Worker, WorkerMessage
 from flight.scrubbing import messages
 from flight.scrubbing import stimuli as s
+from flight.scrubbing.choices import Choices
 from flight.scrubbing.declared import (
     COUNTER_OF,
     FilePath,
@@ -36,7 +37,7 @@ from flight.scrubbing.declared import (
     ScrubberSettings,
 )
 from flight.scrubbing.events import ScrubberEvents
-from flight.scrubbing.picture import Picture, kept_files, kept_times
+from flight.scrubbing.picture import Picture
 from flight.scrubbing.ports import Board, Jobs, Memory, Payload
 from flight.scrubbing.program_memory import Program
 from flight.scrubbing.questions import Questions
@@ -80,10 +81,9 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
         self.core = ScrubberLifecycle(self.parameters.policy(), deque(maxlen=LOG_LENGTH))
         self._questions = Questions(worker)
         self._picture = Picture(jobs, board)
-        self._is_enabled, self._rate = settings.is_enabled, settings.rate_mib_s
+        self._chosen = Choices.read({}, settings)
         self.struck = 0
         """Wrong blocks found that nobody injected."""
-        self._registered: dict[str, str] = {}
         self._processes: list[list[Any]] = []
         self._program_due = 0
         self._pid: Any = None
@@ -111,7 +111,7 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
             self._insist_on(region, State.WALKED)
         elif not self.hk.regions:
             raise Refused("there is no sealed region; see list_regions", FailureCode.NOT_FOUND)
-        if not self._is_enabled:
+        if not self._chosen.is_enabled:
             raise Refused("scrubbing is disabled; send enable first")
 
         def done(answer: messages.Answer) -> Scrubbed:
@@ -122,7 +122,7 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
     @command(4)
     def set_rate(self, rate: Rate) -> None:
         """Choose how fast regions are walked, also across restarts."""
-        self._rate = rate
+        self._chosen.rate = rate
         self._keep()
         self._send_settings()
 
@@ -133,11 +133,11 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
         if not is_name(name) or name == TEST_REGION or name.startswith("job-"):
             text = "letters, digits and _ . - (at most 48; not 'test', not 'job-…')"
             raise Refused(f"no name for a region: {name!r}; write {text}")
-        if len(self._registered) >= MOST_REGISTERED and name not in self._registered:
+        if len(self._chosen.registered) >= MOST_REGISTERED and name not in self._chosen.registered:
             raise Refused(f"{MOST_REGISTERED} files are registered; retire one first")
 
         def done(answer: messages.Answer) -> Registered:
-            self._registered[name] = file
+            self._chosen.registered[name] = file
             self._keep()
             self.region_registered(name, file, answer.value)
             return Registered(answer.value)
@@ -201,16 +201,10 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
 
     def start(self, now: int) -> None:  # noqa: ARG002
         """Take up what was saved; the worker is told once it is there."""
-        saved = self._memory.load()
-        if isinstance(saved.get("enabled"), bool):
-            self._is_enabled = bool(saved["enabled"])
-        rate = saved.get("rate")
-        if isinstance(rate, int | float) and rate > 0:
-            self._rate = float(rate)
-        self._registered = kept_files(saved.get("registered"))
-        self._step(s.Restore(kept_times(saved.get("restarts"))))
-        if isinstance(why := saved.get("restarted"), str) and why:
-            self.program_restarted(why)
+        self._chosen = Choices.read(dict(self._memory.load()), self._settings)
+        self._step(s.Restore(self._chosen.restarts))
+        if self._chosen.restarted:
+            self.program_restarted(self._chosen.restarted)
         self._keep()
         self._worker.on_message(self._message)
         self._worker.send("hello", {})
@@ -234,7 +228,11 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
         """The fields, packed."""
         self._picture.show(self.hk, self.port.clock())
         hk, program = self.hk, self._program
-        hk.is_enabled, hk.rate, hk.factor = self._is_enabled, self._rate, self.core.factor
+        hk.is_enabled, hk.rate, hk.factor = (
+            self._chosen.is_enabled,
+            self._chosen.rate,
+            self.core.factor,
+        )
         hk.program_items, hk.program_passes = program.items, program.passes
         hk.program_restarts = len(self.core.restarts)
         return super().housekeeping()
@@ -276,7 +274,7 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
         self._questions.restart()
         self._send_settings()
         self._processes = []
-        for name, file in self._registered.items():
+        for name, file in self._chosen.registered.items():
             body = {"region": name, "golden": paths.file_path(file)}
             self._questions.ask(self.core.number(), "register", body, partial(self._again, name))
 
@@ -319,8 +317,8 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
         self._worker.send(
             "settings",
             {
-                "is_enabled": self._is_enabled,
-                "rate": self._rate * MIB,
+                "is_enabled": self._chosen.is_enabled,
+                "rate": self._chosen.rate * MIB,
                 "period_s": self._settings.period_s,
                 "factor": self.core.factor,
             },
@@ -345,7 +343,7 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
 
     def _golden_of(self, body: Mapping[str, Any]) -> dict[str, str]:
         """Where the golden copy is, for a region whose own header cannot tell any more."""
-        file = self._registered.get(str(body.get("region")))
+        file = self._chosen.registered.get(str(body.get("region")))
         return {"golden": paths.file_path(file)} if file else {}
 
     def _tell(self, told: s.Tell) -> None:
@@ -360,7 +358,7 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
         """End when the disk has kept why, or after a short while."""
         self._restart = self.port.clock() + RESTART_WAIT_NS, reason
         end = partial(self.port.post_answer, self._end_now)
-        self._memory.keep(self._content(restarted=reason), end)
+        self._memory.keep(self._chosen.content(self.core.restarts, reason), end)
 
     def _end_now(self) -> None:
         if self._restart is not None:
@@ -373,30 +371,23 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
         self._program_due = now + (SECOND if self._program.passes else FIRST_PASS_NS)
 
     def _switch(self, *, is_enabled: bool) -> None:
-        self._is_enabled = is_enabled
+        self._chosen.is_enabled = is_enabled
         self._keep()
         self._send_settings()
         self._tell_rate(self.core.factor)
 
     def _tell_rate(self, factor: float) -> None:
-        self.rate_changed(self._rate, factor, "enabled" if self._is_enabled else "disabled")
+        self.rate_changed(
+            self._chosen.rate, factor, "enabled" if self._chosen.is_enabled else "disabled"
+        )
 
     def _forget(self, region: str) -> None:
         """A retired region is not loaded again after a restart."""
-        if self._registered.pop(region, None) is not None:
+        if self._chosen.registered.pop(region, None) is not None:
             self._keep()
 
     def _keep(self) -> None:
-        self._memory.keep(self._content(), None)
-
-    def _content(self, restarted: str = "") -> dict[str, object]:
-        return {
-            "enabled": self._is_enabled,
-            "rate": self._rate,
-            "registered": dict(self._registered),
-            "restarts": list(self.core.restarts),
-            "restarted": restarted,
-        }
+        self._memory.keep(self._chosen.content(self.core.restarts), None)
 
     def _insist_on(self, region: str, state: State | None = None) -> None:
         row = self._picture.rows.get(region)
