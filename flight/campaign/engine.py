@@ -114,7 +114,7 @@ def machine() -> dict[str, Any]:
     return {
         "processor": _processor(),
         "processors": os.cpu_count(),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "numpy": version("numpy"),
         "numba": version("numba"),

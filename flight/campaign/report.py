@@ -13,7 +13,7 @@ Row = Mapping[str, Any]
 
 _STYLE = """
 :root { color: #20252b; font: 16px/1.5 system-ui, "Segoe UI", Roboto, sans-serif; }
-body { max-width: 1120px; margin: 2.5rem auto 5rem; padding: 0 1.2rem; }
+body { max-width: 1240px; margin: 2.5rem auto 5rem; padding: 0 1.2rem; }
 h1 { font-size: 1.9rem; margin: 0 0 .2rem; } h2 { margin: 2.6rem 0 .6rem; font-size: 1.35rem; }
 h3 { margin: 1.6rem 0 .3rem; font-size: 1.05rem; }
 p.under { color: #5b636b; margin-top: 0; }
@@ -130,7 +130,7 @@ def _outcomes(rows: Sequence[Row]) -> str:
                 _with_interval(row.get("silent")),
                 _size(row.get("worst_silent")),
                 _with_interval(row.get("coverage")),
-                _with_interval(row.get("false_positive"), counted=True),
+                _counted(row.get("false_positive")),
             ]
         )
     note = (
@@ -253,11 +253,19 @@ def _table(head: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> st
     return f'<div class="wide"><table>{row([escape(h) for h in head], "th")}{rows}</table></div>'
 
 
-def _with_interval(share: Row | None, *, counted: bool = False) -> str:
+def _with_interval(share: Row | None) -> str:
+    """A rate over its interval; nothing where there were no trials."""
     if share is None or not share["trials"]:
-        return "none"
-    shown = f"{share['count']:,} of {share['trials']:,}" if counted else _rate(share)
-    return f"{shown}<small>{_percent(share['low'])} to {_percent(share['high'])}</small>"
+        return ""
+    return f"{_rate(share)}<small>{_percent(share['low'])} to {_percent(share['high'])}</small>"
+
+
+def _counted(share: Row | None) -> str:
+    """A count out of trials, its interval in the tooltip."""
+    if share is None or not share["trials"]:
+        return ""
+    interval = f"{_percent(share['low'])} to {_percent(share['high'])}"
+    return f'<span title="{interval}">{share["count"]:,} of {share["trials"]:,}</span>'
 
 
 def _size(error: float | str | None) -> str:
@@ -273,5 +281,6 @@ def _rate(share: Row) -> str:
 
 def _percent(share: float) -> str:
     value = 100 * share
-    digits = 1 if value >= 10 or value <= -10 else 2 if abs(value) >= 0.1 or value == 0 else 3
+    size = min(abs(value), 100 - abs(value))  # how far from nothing, or from all
+    digits = 3 if 0 < size < 0.1 else 1 if abs(value) >= 10 else 2
     return f"{value:.{digits}f} %"
