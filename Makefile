@@ -14,7 +14,8 @@ HAS_CC := $(shell command -v cc || command -v gcc || command -v clang)
 RUN_LOCK := requirements/$(if $(HAS_CC),run,run-zig).txt
 PACKAGES := $(wildcard icd flight hal sim_hw ground)
 CODE := $(PACKAGES) tools tests $(wildcard benchmarks examples)
-OUT_OF_PROCESS := $(wildcard tests/mission)
+# Most of these are other processes or compiled code: coverage would only slow them down.
+APART := story or slow
 COVERED := --cov --cov-report= --cov-report=json:build/coverage.json
 
 .DEFAULT_GOAL := help
@@ -33,9 +34,9 @@ run: $(VENV)/.run ## Fly the first pass: an emulated H100 payload trains a small
 ifeq ($(strip $(ARGS)),)
 test: $(VENV)/.dev ## Run every suite; with ARGS, pytest with just these. COVER=yes: hold coverage to its ratchet.
 	@mkdir -p build
-	$(PY) -m pytest tests $(OUT_OF_PROCESS:%=--ignore=%) -n $(WORKERS) $(if $(filter yes,$(COVER)),$(COVERED))
+	$(PY) -m pytest tests -m "not ($(APART))" -n $(WORKERS) $(if $(filter yes,$(COVER)),$(COVERED))
 	$(if $(filter yes,$(COVER)),@$(PY) tools/check_coverage.py build/coverage.json coverage.ratchet)
-	$(if $(OUT_OF_PROCESS),$(PY) -m pytest $(OUT_OF_PROCESS) -n $(STORIES) --dist loadgroup)
+	$(PY) -m pytest tests -m "$(APART)" -n $(STORIES) --dist loadgroup
 else
 test: $(VENV)/.dev
 	$(PY) -m pytest $(ARGS)
@@ -61,7 +62,7 @@ bench: $(VENV)/.dev $(VENV)-reference/.made ## Run the benchmarks, beside PyTorc
 
 coverage: $(VENV)/.dev ## Measure branch coverage and list the lines that no test reached.
 	@mkdir -p build
-	$(PY) -m pytest tests $(OUT_OF_PROCESS:%=--ignore=%) -n $(WORKERS) $(COVERED) --cov-report=term-missing:skip-covered
+	$(PY) -m pytest tests -m "not ($(APART))" -n $(WORKERS) $(COVERED) --cov-report=term-missing:skip-covered
 	@$(PY) tools/check_coverage.py build/coverage.json coverage.ratchet
 
 ratchet: $(VENV)/.dev ## Write the last measured coverage into coverage.ratchet.

@@ -82,6 +82,7 @@ def test_a_job_outlives_the_executive_and_is_in_the_table_of_the_next(payload: J
     assert not is_alive(job)
 
 
+@pytest.mark.slow
 def test_a_job_outlives_the_launcher_and_the_supervisor_reaps_it(payload: JobPayload) -> None:
     job = payload.launch()
     payload.await_beat()

@@ -64,6 +64,7 @@ class CudaAPIError(Exception):
         self.code = code
 
 
+@pytest.mark.slow
 def test_the_matmul_kernel_agrees_with_its_reference_in_the_cuda_simulator() -> None:
     environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
     ended = subprocess.run(

@@ -14,6 +14,7 @@ from ground.client import Client
 from tests.mission.station import Station
 from tests.mission.watching import until
 
+HERE = Path(__file__).parent
 STATIONS = '[stations]\n1 = "operator"\n2 = "operator"\n3 = "observer"\n'
 """Station 1 is the ground server, 2 and 3 are the tests' own."""
 
@@ -113,7 +114,11 @@ def station(shared: Session) -> Iterator[Callable[..., Station]]:
         one.__exit__(None, None, None)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest story first, so that nothing waits for it in the end."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Every test here is a story; the longest tests go first: nothing waits for them at the end."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.story)
+    yield
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -32,6 +32,7 @@ def operator(payload: SimulatedPayload) -> Operator:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.verifies("VA-EXE-07")
 def test_a_quiet_day_raises_nothing_slips_nothing_and_drops_only_old_housekeeping(
     operator: Operator,
@@ -73,6 +74,7 @@ def _submit(operator: Operator, kind: str = "matmul", **settings: Any) -> bytes:
     return operator.send("jobs.submit", fragment.number, fragment.hash, 5, 0, 0, 4, arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.verifies("VA-CMD-01", "VA-JOB-07")
 def test_a_day_of_passes_ends_every_telecommand_and_every_job_exactly_once(
     operator: Operator,

@@ -120,6 +120,7 @@ def test_a_job_runner_that_is_rebuilt_is_told_the_level_again(operator: Operator
     assert level_of(operator, job) is DMR
 
 
+@pytest.mark.slow
 @pytest.mark.verifies("VA-LVL-06")
 def test_corrected_memory_errors_of_the_board_raise_the_level(operator: Operator) -> None:
     job = submit(operator)
@@ -143,6 +144,7 @@ def test_wrong_results_of_jobs_raise_the_level(operator: Operator) -> None:
     assert len(operator.seen("jobs.results_repaired")) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.verifies("VA-LVL-08")
 def test_a_day_with_a_forecast_spends_the_passes_and_nothing_else_at_the_higher_level(
     operator: Operator,
