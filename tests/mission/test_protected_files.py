@@ -13,7 +13,7 @@ from examples.session import Session
 from ground.client import Client
 from ground.errors import TransferFailed
 from tests.mission.conftest import cleanly, start
-from tests.mission.watching import await_done, await_job, kill, until
+from tests.mission.watching import await_done, await_job, job_row, kill, until
 
 pytestmark = [pytest.mark.control, pytest.mark.xdist_group("protected files")]
 WORK = {"size": 256, "repeats": 1000, "seed": 3}
@@ -67,7 +67,7 @@ def test_a_job_goes_on_from_a_stored_commit_that_was_hit_to_the_same_product(
     await_job(flown, job, lambda row: row["phase"] == "RUNNING" and row["step"] > 5)
     flown.send("jobs.pause", {"job": job})
     row = await_job(flown, job, lambda row: row["phase"] == "PAUSED")
-    until(lambda: stored_commits(own, job), 20.0, "a commit on the disk")
+    until(lambda: kept_step(flown, job) == row["step"], 20.0, "its last commit on the disk")
     kill(row["pid"])
     await_job(flown, job, lambda row: row["phase"] == "WAITING")
     for path in stored_commits(own, job):
@@ -80,6 +80,12 @@ def test_a_job_goes_on_from_a_stored_commit_that_was_hit_to_the_same_product(
     assert begun[-1].arguments["step"] > 5
     result = json.loads(fetched(flown, f"products/job-{job}/result.json", tmp_path))
     assert result["digest"] == expected["digest"]
+
+
+def kept_step(payload: Client, job: int) -> int:
+    """The step of the commit that the payload knows to be on the disk."""
+    payload.send("jobs.list")
+    return int(job_row(payload, job)["commit_step"])
 
 
 def stored_commits(session: Session, job: int) -> list[Path]:
