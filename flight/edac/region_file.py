@@ -81,7 +81,7 @@ class Description(NamedTuple):
     golden: str
     """File whose content is the data, to reload a lost block from; empty where there is none."""
 
-    def _replace_changing(self, newer: Description) -> Description:
+    def changed_to(self, newer: Description) -> Description:
         return self._replace(state=newer.state, generation=newer.generation)
 
     @property
@@ -190,7 +190,7 @@ class RegionFile:
 
     def _read(self) -> Description:
         """The header, but for what the mapping was made with: that does not change any more."""
-        return self._described._replace_changing(_newest(self._map[:PAGE]))
+        return self._described.changed_to(_newest(self._map[:PAGE]))
 
 
 def create(
