@@ -93,14 +93,14 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
     # ------------------------------------------------------------ telecommands
 
     @command(1)
-    def enable(self) -> None:
-        """Walk regions again."""
-        self._switch(is_enabled=True)
+    def enable(self) -> Pending[None]:
+        """Walk regions again, also after a restart."""
+        return self._switch(is_enabled=True)
 
     @command(2)
-    def disable(self) -> None:
+    def disable(self) -> Pending[None]:
         """Walk no region, until enable; owners go on checking their own."""
-        self._switch(is_enabled=False)
+        return self._switch(is_enabled=False)
 
     @command(3, timeout_s=300.0)
     def scrub_now(
@@ -120,11 +120,11 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
         return self._ask("scrub", {"region": region}, done)
 
     @command(4)
-    def set_rate(self, rate: Rate) -> None:
+    def set_rate(self, rate: Rate) -> Pending[None]:
         """Choose how fast regions are walked, also across restarts."""
         self._chosen.rate = rate
-        self._keep()
         self._send_settings()
+        return self._kept()
 
     @command(5, timeout_s=300.0)
     def register(self, file: FilePath, name: RegionName) -> Pending[Registered]:
@@ -370,11 +370,11 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
             self._step(s.ProgramChanged(name))
         self._program_due = now + (SECOND if self._program.passes else FIRST_PASS_NS)
 
-    def _switch(self, *, is_enabled: bool) -> None:
+    def _switch(self, *, is_enabled: bool) -> Pending[None]:
         self._chosen.is_enabled = is_enabled
-        self._keep()
         self._send_settings()
         self._tell_rate(self.core.factor)
+        return self._kept()
 
     def _tell_rate(self, factor: float) -> None:
         self.rate_changed(
@@ -388,6 +388,13 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
 
     def _keep(self) -> None:
         self._memory.keep(self._chosen.content(self.core.restarts), None)
+
+    def _kept(self) -> Pending[None]:
+        """Completed once the disk has what was chosen."""
+        pending: Pending[None] = self.defer()
+        done = partial(self.port.post_answer, lambda: pending.complete())
+        self._memory.keep(self._chosen.content(self.core.restarts), done)
+        return pending
 
     def _insist_on(self, region: str, state: State | None = None) -> None:
         row = self._picture.rows.get(region)

@@ -261,11 +261,15 @@ def boot_other_slot(session: Session, client: Client) -> int:
 
 
 def reading(client: Client, name: str) -> float:
-    """The newest value of a reading of the board."""
-    cursor = client.cursor()
-    client.send("board.list_readings")
-    rows = client.reports("board.reading", after=cursor, wait_s=5)["rows"]
-    return next(float(row["value"]) for row in rows if row["name"] == name)
+    """The newest value of a reading of the board, which may only be about to have one."""
+
+    def found() -> list[float]:
+        cursor = client.cursor()
+        client.send("board.list_readings")
+        rows = client.reports("board.reading", after=cursor, wait_s=5)["rows"]
+        return [float(row["value"]) for row in rows if row["name"] == name]
+
+    return until(found, 20.0, f"a reading {name}")[0]
 
 
 def boot_cause(client: Client) -> str:
