@@ -392,8 +392,12 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
     def _kept(self) -> Pending[None]:
         """Completed once the disk has what was chosen."""
         pending: Pending[None] = self.defer()
-        done = partial(self.port.post_answer, lambda: pending.complete())
-        self._memory.keep(self._chosen.content(self.core.restarts), done)
+
+        def done() -> None:
+            pending.complete()
+
+        on_disk = partial(self.port.post_answer, done)
+        self._memory.keep(self._chosen.content(self.core.restarts), on_disk)
         return pending
 
     def _insist_on(self, region: str, state: State | None = None) -> None:
