@@ -368,7 +368,8 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
     def _check_program(self, now: int) -> None:
         for name in self._program.check(SLICE):
             self._step(s.ProgramChanged(name))
-        self._program_due = now + (SECOND if self._program.passes else FIRST_PASS_NS)
+        is_first = self._program.items and not self._program.passes
+        self._program_due = now + (FIRST_PASS_NS if is_first else SECOND)
 
     def _switch(self, *, is_enabled: bool) -> Pending[None]:
         self._chosen.is_enabled = is_enabled
