@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -23,6 +24,9 @@ def main() -> int:
     if ending.reboot:
         # The same pid starts all over again, so whoever watches the supervisor sees no end.
         os.execv(sys.executable, sys.orig_argv)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # It is ending: asked again, it must not die of the signal and lose its exit status.
+        signal.signal(number, signal.SIG_IGN)
     if ending.reason:
         print(f"error: {ending.reason}", file=sys.stderr)
     return ending.status
