@@ -47,7 +47,7 @@ lint: $(VENV)/.dev ## Check style, types, imports, requirements and names; chang
 	$(VENV)/bin/ruff format --check $(CODE)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
-	$(PY) tools/check_components.py flight/components
+	$(PY) tools/check_determinism.py flight
 	$(PY) tools/check_requirements.py docs/requirements.md tests
 	$(PY) tools/check_names.py
 

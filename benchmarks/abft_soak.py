@@ -23,9 +23,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 from benchmarks.products import draw
-from flight.protection import abft
-from flight.protection.guard import Guard
-from flight.protection.levels import Level, Tally
+from flight.fault_tolerance import abft
+from flight.fault_tolerance.guard import Guard
+from flight.fault_tolerance.levels import Level, Tally
 
 SIZES = ((0.96, 2**15), (0.995, 2**18), (0.9999, 2**22), (1.0, 2**28))
 """Which share of the products, in order, has at most so many multiplications."""

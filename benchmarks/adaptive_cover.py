@@ -12,10 +12,10 @@ import sys
 import numpy as np
 from numpy.typing import NDArray
 
-from flight.adaptive import stimuli as s
-from flight.adaptive.forecast import SECOND, Forecast, parse
-from flight.components.protection_lifecycle import ProtectionLifecycle
-from flight.protection.levels import Level
+from flight.components.protection import stimuli as s
+from flight.components.protection.forecast import SECOND, Forecast, parse
+from flight.components.protection.lifecycle import ProtectionLifecycle
+from flight.fault_tolerance.levels import Level
 from sim_hw.world import forecast, scenario
 
 DMR_COST = 2.05

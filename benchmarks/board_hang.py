@@ -30,7 +30,7 @@ def executive(out: str, arguments: list[str]) -> int:
     """The executive, with a poller that keeps the time; SIGTERM ends it and `out` is written."""
     import zmq
 
-    from flight import executive_process
+    from flight.executive import process as executive_process
 
     turns: list[tuple[int, int]] = []
     asked: list[tuple[int, str]] = []
@@ -62,14 +62,14 @@ def executive(out: str, arguments: list[str]) -> int:
 
 def plan(root: Path) -> Path:
     """The plan of `flight run`, with the timed executive in place of the plain one."""
-    from flight.configuration import Configuration
-    from flight.launch import prepare
+    from flight.deployment.configuration import Configuration
+    from flight.deployment.launch import prepare
 
     path = prepare(Configuration(), root / "s", root / "r")
     content = json.loads(path.read_text())
     argv = content["executive"]["argv"]
     ours = [sys.executable, str(Path(__file__).absolute()), "--executive", str(root / "times")]
-    content["executive"]["argv"] = [*ours, *argv[argv.index("flight.executive_process") + 1 :]]
+    content["executive"]["argv"] = [*ours, *argv[argv.index("flight.executive.process") + 1 :]]
     content["executive"]["env"]["PYTHONPATH"] = str(Path(__file__).absolute().parent.parent)
     path.write_text(json.dumps(content))
     return path
@@ -95,7 +95,7 @@ def rest(seconds: float) -> None:
 
 def hang_once(root: Path) -> tuple[int, int, int]:
     """Monotonic ns: when every call began to block, when another server was there, and the end."""
-    from sim_hw.inject import World
+    from sim_hw.nvml.inject import World
 
     before = board_server(root)
     with World(root / "r" / "board") as world:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import psutil
 
 from examples.session import Session
-from ground.client import Client
+from ground.client.client import Client
 from ground.errors import GroundError
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgpack
 import zmq
 
-from flight.channel import Channel, pair
+from flight.framework.channel import Channel, pair
 
 SIZES = (16, 1024, 32768)
 WARM_UP = 200

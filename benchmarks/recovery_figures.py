@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from examples.session import Session
-from ground.client import Client
+from ground.client.client import Client
 from ground.errors import GroundError
 
 EVERYTHING = '[recovery]\nmax_level = "L7"\n'

@@ -29,9 +29,9 @@ from flight.jobs.nanogpt import Configuration
 GIB = 1 << 30
 PROGRAM = """
 import statistics, time
-import flight.executive_process
-from flight.components.scrubber import SLICE
-from flight.scrubbing.program_memory import ProgramMemory
+import flight.executive.process
+from flight.components.scrubber.component import SLICE
+from flight.framework.program_memory import ProgramMemory
 program = ProgramMemory()
 for _ in range(4):
     times, passes = [], program.passes

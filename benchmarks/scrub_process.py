@@ -14,8 +14,8 @@ from typing import Any
 
 import psutil
 
-from flight.channel import Channel, pair
-from flight.configuration import ScrubberSettings
+from flight.deployment.configuration import ScrubberSettings
+from flight.framework.channel import Channel, pair
 
 MIB = 1 << 20
 WALK_LIMIT_S = 120.0
@@ -39,7 +39,7 @@ class ScrubProcess:
             "VANALLEN_LEASE_FD": str(descriptors[1]),
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "flight.workers.scrub_worker", str(configuration)],
+            [sys.executable, "-m", "flight.components.scrubber.worker.worker", str(configuration)],
             env=environment,
             pass_fds=descriptors,
         )

@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 
 from benchmarks.nanogpt_step import TrainingStep
+from flight.commits import slots as commits
+from flight.fault_tolerance.levels import Tally
 from flight.jobs.memory import JobMemory
 from flight.jobs.nanogpt import Configuration
-from flight.protection.levels import Tally
-from flight.workers import commits
-from flight.workers.protector_client import Protector
+from flight.storage.worker.protector_client import Protector
 
 ROUNDS = 15
 SIZES = {"nanogpt cpu": 9_649_152, "nanogpt baby": 128_941_056}

@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from craft import GADGET, START, Craft, Gadget
-
-from flight.downlink import Downlink
-from flight.executive import SECOND, Executive, RateGroup
-from flight.ports import Port
-from flight.simulated.payload import KEY, STATION, SimulatedPayload
+from flight.deployment.simulated import KEY, STATION, SimulatedPayload
+from flight.framework.executive import SECOND, Executive, RateGroup
+from flight.framework.ports import Port
+from flight.link.downlink import Downlink
 from icd import link, reports, telecommand
 from icd.dictionary import Severity
 from icd.link import Heartbeat, Kind, LinkMessage
 from icd.reports import Stage
+from tests.flight.support.small_executive import GADGET, START, Craft, Gadget
 
 PAINT = reports.function(2, b"\x02")
 ADD = reports.function(1, b"\x00\x02\x00\x03")

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import zmq
 
-from ground import archive_queries
-from ground.config import PayloadConfig, ServerConfig
-from ground.decode import Decoder
-from ground.server import GroundServer
+from ground.server import archive_queries
+from ground.server.config import PayloadConfig, ServerConfig
+from ground.server.decode import Decoder
+from ground.server.server import GroundServer
 from icd import identity, link, reports, telemetry
 from icd.codec import Codec
 from icd.dictionary import ComponentDictionary, Dictionary
@@ -124,8 +124,8 @@ def _send(pipe: Any, packets: int) -> None:
 
 def test_query_of_archived_packets(tmp_path: Path, benchmark: Any) -> None:
     """Reading archived packets back, as `ground decode` does."""
-    from ground.archive import PACKETS as TABLE
-    from ground.archive import Archive
+    from ground.server.archive import PACKETS as TABLE
+    from ground.server.archive import Archive
 
     archive = Archive(tmp_path / "archive.sqlite")
     octets = packet()

@@ -17,9 +17,9 @@ import pynvml
 import pytest
 
 from hal import boards
-from hal.compute_host import HostDevice
+from hal.compute.host import HostDevice
 from hal.device import Board
-from sim_hw.inject import World
+from sim_hw.nvml.inject import World
 from sim_hw.nvml_library import build
 
 SUBSCRIBER = """

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hal.jetson import JetsonBoard
-from tests.sim_hw.emulated_orin import SteppedOrin
+from hal.jetson.board import JetsonBoard
+from tests.sim_hw.support.emulated_orin import SteppedOrin
 
 
 @pytest.fixture

@@ -16,13 +16,13 @@ import pytest
 
 from benchmarks.nanogpt_step import BATCH, TrainingStep
 from benchmarks.products import KINDS
+from flight.fault_tolerance.guard import Guard
+from flight.fault_tolerance.known_answers import Problem
+from flight.fault_tolerance.levels import Level, Tally
 from flight.jobs import blas
 from flight.jobs.nanogpt import Configuration
 from flight.jobs.nanogpt.trainer import Trainer
 from flight.jobs.nanogpt.training import SHARDS
-from flight.protection.guard import Guard
-from flight.protection.known_answers import Problem
-from flight.protection.levels import Level, Tally
 
 GOALS = {1024: 0.08, 2048: 0.04}
 """Cost of checksums over the product alone, by size."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from examples.session import Session
 from examples.texts import shakespeare_or_prose
-from ground.client import Client
+from ground.client.client import Client
 from ground.errors import CommandFailed, LinkDown
 
 DONE = {"DONE", "FAILED", "CANCELLED", "EXPIRED"}

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ground.client import Client, connect
+from ground.client.client import Client, connect
 
 START_S = 90.0
 END_S = 15.0

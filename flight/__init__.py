@@ -1,0 +1,1 @@
+"""What flies: the executive with its components, the supervisor above and the workers beside it."""

@@ -13,10 +13,10 @@ from typing import Any
 import click
 
 from flight.campaign.cli import campaign
-from flight.cli.doctor import doctor
-from flight.configuration import Configuration, ConfigurationError, from_toml
+from flight.deployment.configuration import Configuration, ConfigurationError, from_toml
+from flight.doctor.cli import doctor
 from flight.edac.cli import edac
-from flight.protection.levels import Level
+from flight.fault_tolerance.levels import Level
 
 _LEVELS = click.Choice([level.name.lower() for level in Level])
 
@@ -48,7 +48,7 @@ def run(
     insecure: bool,
 ) -> None:
     """Run a payload until SIGTERM or Ctrl-C."""
-    from flight.launch import become_supervisor, default_state_dir, prepare
+    from flight.deployment.launch import become_supervisor, default_state_dir, prepare
     from hal.errors import HalError
 
     try:
@@ -87,7 +87,7 @@ def run(
 )
 def keygen(path: Path, slots: tuple[int, ...]) -> None:
     """Make link keys in PATH (mode 0600) for the slots that have none."""
-    from flight.launch import make_keys
+    from flight.deployment.launch import make_keys
 
     try:
         made = make_keys(path, list(slots))
@@ -100,7 +100,7 @@ def keygen(path: Path, slots: tuple[int, ...]) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Write it to a file instead.")
 def dictionary(out: Path | None) -> None:
     """Print the dictionary file that ground works from."""
-    from flight.deployment import dictionary as make
+    from flight.deployment.deployment import dictionary as make
 
     text = make().to_json()
     if out is None:

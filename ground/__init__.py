@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ground.client import Client, connect
-    from ground.client_async import AsyncClient, connect_async
+    from ground.client.client import Client, connect
+    from ground.client.client_async import AsyncClient, connect_async
 
 __all__ = ["AsyncClient", "Client", "connect", "connect_async"]
 
@@ -14,11 +14,11 @@ __all__ = ["AsyncClient", "Client", "connect", "connect_async"]
 def __getattr__(name: str) -> Any:
     """Clients are imported when they are asked for: a console command starts in no time."""
     if name in ("Client", "connect"):
-        from ground import client
+        from ground.client import client
 
         return getattr(client, name)
     if name in ("AsyncClient", "connect_async"):
-        from ground import client_async
+        from ground.client import client_async
 
         return getattr(client_async, name)
     raise AttributeError(f"module 'ground' has no attribute '{name}'")

@@ -15,12 +15,13 @@ from types import FrameType
 
 import click
 
-from hal import boards, trace
-from hal.compute import open_device
+from hal import boards
+from hal.compute.device import open_device
 from hal.errors import HalError
 from hal.load import PHASES, work
 from hal.reading import tai_now
-from hal.recorder import Load, Phase, record
+from hal.recording import trace
+from hal.recording.recorder import Load, Phase, record
 from icd.board_state import ENVIRONMENT
 
 _KINDS = click.Choice(["host", "cuda"])

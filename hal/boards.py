@@ -66,7 +66,7 @@ class Row:
     @property
     def takes_gpus(self) -> bool:
         """Whether its companion can be told how many GPUs to be."""
-        return bool(self.companion_template) and self.opener.startswith("hal.nvml:")
+        return bool(self.companion_template) and self.opener.startswith("hal.nvml.board:")
 
     def ready_file(self, run_dir: Path) -> Path | None:
         """The file the companion writes once the board can be opened."""
@@ -96,7 +96,7 @@ def _emulated(name: str, description: str, model: str) -> Row:
     return Row(
         name,
         description,
-        opener="hal.nvml:open_board",
+        opener="hal.nvml.board:open_board",
         thresholds=_H100,
         companion_template=(
             *("-m", "sim_hw", "board", "--model", model),
@@ -118,7 +118,7 @@ def _emulated_orin() -> Row:
     return Row(
         "emulated-orin",
         "a Jetson AGX Orin 64GB in software: rails, heat, power modes, faults",
-        opener="hal.jetson:open_board",
+        opener="hal.jetson.board:open_board",
         thresholds=_ORIN_64,
         companion_template=(
             *("-m", "sim_hw", "board", "--model", "orin"),
@@ -146,11 +146,24 @@ _ROWS = {
             for model, what in _EMULATED_NVML.items()
         ),
         _emulated_orin(),
-        Row("nvml", "the NVIDIA GPUs of this machine, read-only", "hal.nvml:open_board", _NVIDIA),
         Row(
-            "jetson", "the Jetson that this machine is, read-only", "hal.jetson:open_board", _JETSON
+            "nvml",
+            "the NVIDIA GPUs of this machine, read-only",
+            "hal.nvml.board:open_board",
+            _NVIDIA,
         ),
-        Row("replay", "a board that was recorded, played back", "hal.replay:open_board", _NVIDIA),
+        Row(
+            "jetson",
+            "the Jetson that this machine is, read-only",
+            "hal.jetson.board:open_board",
+            _JETSON,
+        ),
+        Row(
+            "replay",
+            "a board that was recorded, played back",
+            "hal.recording.replay:open_board",
+            _NVIDIA,
+        ),
     )
 }
 

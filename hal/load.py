@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hal.compute import ComputeDevice
+from hal.compute.device import ComputeDevice
 from hal.kernels.copy import COPY
 from hal.kernels.matmul import MATMUL
 

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import click
 
-from sim_hw.board import EmulatedBoard
-from sim_hw.constants import provenance
-from sim_hw.inject_commands import inject
-from sim_hw.nvml_boards import BOARDS
+from sim_hw.model.constants import provenance
+from sim_hw.model.traffic import measured_bytes_s
+from sim_hw.nvml.board import EmulatedBoard
+from sim_hw.nvml.commands import inject
+from sim_hw.nvml.profiles import BOARDS
+from sim_hw.nvml.vendor_tools import install, tool
 from sim_hw.nvml_library import build
 from sim_hw.nvml_library.state import GPUS
-from sim_hw.orin import ORIN, RAILS, THERMAL
-from sim_hw.orin_board import EmulatedOrin
-from sim_hw.orin_commands import inject_orin
-from sim_hw.tools import install, tool
-from sim_hw.traffic import measured_bytes_s
+from sim_hw.orin.board import EmulatedOrin
+from sim_hw.orin.commands import inject_orin
+from sim_hw.orin.constants import ORIN, RAILS, THERMAL
 from sim_hw.world import commands as world
 
 Wait = Callable[[float], bool]

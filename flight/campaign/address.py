@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from flight.campaign import patterns
-from flight.campaign.draws import Draws
+from flight.campaign.fault_models import Model, Site
 from flight.campaign.patterns import Form, Pattern
-from flight.campaign.words import Model, Site
+from flight.campaign.random_draws import Draws
 
 
 @dataclass(frozen=True)

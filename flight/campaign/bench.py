@@ -13,13 +13,13 @@ import numpy as np
 
 from flight.campaign import products
 from flight.campaign.address import Address, Opportunity
+from flight.campaign.fault_models import Shield, Site
 from flight.campaign.patterns import Array, Form
-from flight.campaign.words import Shield, Site
 from flight.edac.blocks import Region, Verdict
 from flight.edac.code import Code
+from flight.fault_tolerance.guard import Guard
+from flight.fault_tolerance.levels import Tally
 from flight.jobs.api import ResultError
-from flight.protection.guard import Guard
-from flight.protection.levels import Tally
 
 CHECKS = ".checks"
 """Behind the name of an array: its check symbols and hashes."""

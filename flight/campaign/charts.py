@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from flight.campaign.words import Outcome
+from flight.campaign.fault_models import Outcome
 
 Row = Mapping[str, Any]
 

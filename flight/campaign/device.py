@@ -1,4 +1,4 @@
-"""A compute device whose memory is struck: the door of `hal.compute` with a bench behind it."""
+"""A compute device whose memory is struck: `hal.compute.device` with a campaign's trial behind."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from numpy.typing import DTypeLike
 
 from flight.campaign.bench import Bench
+from flight.campaign.fault_models import Site
 from flight.campaign.patterns import Array
-from flight.campaign.words import Site
-from hal.compute import ComputeDevice
+from hal.compute.device import ComputeDevice
 from hal.kernels import Kernel
 
 
 class StruckDevice:
-    """See `hal.compute.ComputeDevice`. Arrays rest before each launch and before each copy out.
+    """See `hal.compute.device.ComputeDevice`. Arrays rest before each launch and each copy out.
 
     On a device that is not the host's processor, what rests is copied to the host, struck and
     checked there, and copied back.

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from flight.campaign import overhead, plan, pool, report, results
-from flight.campaign.laboratory import Laboratory
-from flight.campaign.plan import Campaign, Kinds
+from flight.campaign.kernels.kind import Kinds
+from flight.campaign.plan import Campaign
 from flight.campaign.results import Record, Results
 from flight.campaign.summary import summary
+from flight.campaign.trials import Laboratory
 
 CAMPAIGN, RUN, SUMMARY, REPORT = "campaign.toml", "run.json", "summary.json", "report.html"
 DETAILS, DETAILED = "details.json", ("cells", "bits")

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from flight.campaign.fault_models import Outcome
 from flight.campaign.patterns import Array
-from flight.campaign.words import Outcome
-from flight.protection.levels import Tally
+from flight.fault_tolerance.levels import Tally
 
 
 @dataclass(frozen=True)

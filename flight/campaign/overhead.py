@@ -7,8 +7,8 @@ import statistics
 import time
 from typing import Any
 
-from flight.campaign.laboratory import Laboratory
-from flight.campaign.words import Shield
+from flight.campaign.fault_models import Shield
+from flight.campaign.trials import Laboratory
 
 
 def measure(laboratory: Laboratory) -> list[dict[str, Any]]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from flight.campaign.draws import Draws
-from flight.campaign.words import Model
+from flight.campaign.fault_models import Model
+from flight.campaign.random_draws import Draws
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

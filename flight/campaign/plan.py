@@ -5,31 +5,18 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from flight.campaign import settings
+from flight.campaign.fault_models import MEMORY_MODELS, Model, Shield, Site, models_of
+from flight.campaign.kernels.kind import Kinds
 from flight.campaign.settings import NAMED, quantity, text, whole, words
-from flight.campaign.words import MEMORY_MODELS, Model, Shield, Site, models_of
 
 FORMAT = 1
 """Raised when the same file would give other trials."""
-
-
-class Kind(NamedTuple):
-    """A kernel that campaigns can strike: its settings, its class, and what it offers."""
-
-    settings: type[Any]
-    subject: type[Any]
-    """Made with the settings and the campaign's seed; see `kernels.subject.Subject`."""
-    sites: tuple[Site, ...]
-    shields: tuple[Shield, ...]
-
-
-Kinds = Mapping[str, Kind]
 
 
 def built_in() -> Kinds:

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from flight.campaign.laboratory import Laboratory, Prepared
+from flight.campaign.fault_models import Outcome
 from flight.campaign.outcomes import Ended
 from flight.campaign.plan import Campaign
-from flight.campaign.words import Outcome
+from flight.campaign.trials import Laboratory, Prepared
 
 CHUNK = 25
 """Trials that a worker is given at a time."""

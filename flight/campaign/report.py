@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from flight.campaign import charts
-from flight.campaign.words import Outcome
+from flight.campaign.fault_models import Outcome
 
 Row = Mapping[str, Any]
 

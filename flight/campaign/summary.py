@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from flight.campaign.fault_models import Model, Outcome, Shield, Site
 from flight.campaign.plan import Campaign
 from flight.campaign.results import Record
 from flight.campaign.statistics import Share, difference, fisher
-from flight.campaign.words import Model, Outcome, Shield, Site
 
 FORMAT = 1
 _SILENT = [each.value for each in Outcome if each.is_silent]

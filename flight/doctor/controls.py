@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from flight.components.recovery.fault_table import controls_up_to, level_named
 from flight.doctor.finding import Finding, error, ok, warning
 from flight.doctor.machine import Subject
-from flight.recovery.table import controls_up_to, level_named
 from hal import boards
 from hal.device import CONTROLS
 from hal.errors import HalError

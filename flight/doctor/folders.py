@@ -8,9 +8,9 @@ import statistics
 import tempfile
 from pathlib import Path
 
+from flight.deployment.launch import KEYS, LONGEST_RUN_PATH
 from flight.doctor.finding import Finding, error, ok, warning
 from flight.doctor.machine import Subject, nearest_folder, why_not_written
-from flight.launch import KEYS, LONGEST_RUN_PATH
 
 MIB = 1 << 20
 LEAST_STATE, GOOD_STATE = 256 * MIB, 2048 * MIB

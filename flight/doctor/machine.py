@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flight.configuration import Configuration
-from flight.workers.confinement import landlock_version
+from flight.components.job_runner.worker.confinement import landlock_version
+from flight.deployment.configuration import Configuration
 
 PROBE_S = 20.0
 """A driver call that has not returned by then never will."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from pathlib import Path
 
-from flight.configuration import ConfigurationError, address_of
+from flight.deployment.configuration import ConfigurationError, address_of
 from flight.doctor.finding import Finding, error, ok, warning
 from flight.doctor.machine import Subject
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from flight.edac.compiled_kernels import kept
 from flight.edac.hash import SCATTERED
-from flight.edac.kept import kept
 from flight.edac.vectors import (
     CHAINS,
     CHECKS,

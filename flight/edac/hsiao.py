@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from flight.edac.kept import kept
+from flight.edac.compiled_kernels import kept
 from flight.edac.vectors import ones
 
 DATA_BITS = 64

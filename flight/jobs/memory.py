@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from flight.edac.blocks import Region, Verdict
 from flight.edac.code import Code
-from flight.jobs.api import Array, MemoryLost
-from flight.protection.levels import Tally
+from flight.fault_tolerance.errors import Array, MemoryLost
+from flight.fault_tolerance.levels import Tally
 
 _SMALL = 4096
 """Up to this size an array is one block of the smallest code: a larger one is mostly padding."""

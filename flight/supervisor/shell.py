@@ -17,7 +17,6 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
-from flight.supervision import SupervisionLink, close_all
 from flight.supervisor import children
 from flight.supervisor.core import (
     EXECUTIVE,
@@ -31,6 +30,7 @@ from flight.supervisor.core import (
     Start,
     Tell,
 )
+from flight.supervisor.link import SupervisionLink, close_all
 from flight.supervisor.notify import Notifier, without_notification
 from flight.supervisor.plan import Plan, ProcessPlan
 

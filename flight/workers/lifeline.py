@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from flight.channel import Channel, Message
-from flight.scrubbing.program_memory import OURS, ProgramMemory
+from flight.framework.channel import Channel, Message
+from flight.framework.program_memory import OURS, ProgramMemory
 
 PROGRAM_S = 1.0
 PROGRAM_OCTETS = 6 << 10

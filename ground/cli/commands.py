@@ -6,7 +6,7 @@ import click
 
 from ground.cli.common import client_options, connected
 from ground.cli.completion import complete_command
-from ground.commanding import Catalogue, Known, describe
+from ground.server.commanding import Catalogue, Known, describe
 
 
 @click.command()

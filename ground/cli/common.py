@@ -11,7 +11,7 @@ import click
 from ground.errors import GroundError
 
 if TYPE_CHECKING:
-    from ground.client import Client
+    from ground.client.client import Client
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,7 +33,7 @@ def client_options(function: F) -> F:
 @contextlib.contextmanager
 def connected(server: str | None, payload: str | None) -> Iterator[Client]:
     """A client for a subcommand; errors of ours become sentences."""
-    from ground.client import connect
+    from ground.client.client import connect
 
     about = click.get_current_context().find_root().obj or {}
     with (

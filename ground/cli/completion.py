@@ -38,7 +38,7 @@ def complete_command(
     """Names of telecommands with their descriptions."""
     from click.shell_completion import CompletionItem
 
-    from ground.commanding import Catalogue
+    from ground.server.commanding import Catalogue
 
     known = Catalogue(newest_dictionary(context)).known
     return [
@@ -52,7 +52,7 @@ def complete_argument(
     context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """NAME= of the arguments not given yet, and the labels of an enumeration after it."""
-    from ground.commanding import Catalogue
+    from ground.server.commanding import Catalogue
 
     known = Catalogue(newest_dictionary(context)).known.get(context.params.get("name") or "")
     fields = known.entry.arguments if known else ()
@@ -91,7 +91,7 @@ def items(
     """Completions of one ARG=VALUE word."""
     from click.shell_completion import CompletionItem
 
-    from ground.commanding import describe
+    from ground.server.commanding import describe
 
     name, equals, value = incomplete.partition("=")
     if equals:

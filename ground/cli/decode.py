@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from ground import archive_queries
 from ground.cli.common import sentences, shown, utc
-from ground.decode import Decoder
-from ground.dictionaries import DictionaryStore
+from ground.server import archive_queries
+from ground.server.decode import Decoder
+from ground.server.dictionaries import DictionaryStore
 from icd.space_packet import PacketError
 
 HEADER = ("received_utc", "cursor", "payload", "time_ns", "apid", "service", "subtype", "count",

@@ -7,7 +7,7 @@ import sys
 import click
 
 from ground.cli.common import client_options, connected, utc
-from ground.results import Event
+from ground.client.results import Event
 
 SEVERITIES = ("info", "low", "medium", "high")
 _COLOURS = {2: "cyan", 3: "yellow", 4: "red"}

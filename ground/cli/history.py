@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ground.cli.common import client_options, connected, shown, utc
-from ground.results import CommandResult
+from ground.client.results import CommandResult
 
 _TICKS = {"accepted": "A", "started": "S", "completed": "C"}
 

@@ -13,7 +13,7 @@ from ground.cli.completion import complete_job, complete_job_argument
 from ground.cli.send import Ticker, conclude
 
 if TYPE_CHECKING:
-    from ground.client import Client
+    from ground.client.client import Client
 
 BAR = 30
 
@@ -147,7 +147,7 @@ def protect(job: int, level: str, server: str | None, payload: str | None) -> No
 
 def _order(name: str, values: dict[str, Any], server: str | None, payload: str | None) -> None:
     """Send a telecommand of the component which runs jobs."""
-    from ground.jobs import component_of
+    from ground.server.jobs import component_of
 
     with connected(server, payload) as client:
         component = component_of(client.dictionary(wait_s=5.0))

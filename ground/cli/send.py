@@ -8,7 +8,7 @@ import click
 
 from ground.cli.common import client_options, connected, pairs, shown
 from ground.cli.completion import complete_argument, complete_command
-from ground.results import CommandResult
+from ground.client.results import CommandResult
 
 _TICKS = {"failed": "✗", "rejected": "✗", "timed out": "✗"}
 

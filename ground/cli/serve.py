@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 
 from ground.cli.common import sentences
-from ground.config import PayloadConfig, ServerConfig, parse_payload
 from ground.errors import ConfigurationError
-from ground.server import GroundServer
+from ground.server.config import PayloadConfig, ServerConfig, parse_payload
+from ground.server.server import GroundServer
 
 
 @click.command()

@@ -7,8 +7,8 @@ import sys
 import click
 
 from ground.cli.common import Failure, client_options, connected, onboard, shown
+from ground.client.results import Value
 from ground.errors import nearest
-from ground.results import Value
 
 
 def line(value: Value, width: int) -> str:

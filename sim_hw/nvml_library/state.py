@@ -16,7 +16,7 @@ from ctypes import c_char, c_double, c_int32, c_uint8, c_uint32, c_uint64
 from pathlib import Path
 from typing import Any
 
-from sim_hw import futex
+from sim_hw.model import futex
 
 ENVIRONMENT = "VANALLEN_NVML_STATE"
 MAGIC = 0x4C4D564E
@@ -135,7 +135,7 @@ class Gpu(ctypes.Structure):
         ("recovery_action", c_uint32),
         ("process_count", c_uint32),
         ("lost", c_uint32),  # written by the model and by `inject`
-        ("cure", c_uint32),  # likewise; a `sim_hw.xid.Cure`
+        ("cure", c_uint32),  # likewise; a `sim_hw.nvml.xid.Cure`
         ("needs_reset", c_uint32),  # likewise
         ("remapped_correctable_inactive", c_uint32),
         ("remapped_uncorrectable_inactive", c_uint32),

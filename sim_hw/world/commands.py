@@ -138,7 +138,7 @@ def truth(log: Path, kinds: tuple[str, ...]) -> None:
 def expect(scenario: str) -> None:
     """Print how often each fault is to be expected in SCENARIO, without acceleration or storms."""
     with said():
-        from sim_hw.constants import provenance
+        from sim_hw.model.constants import provenance
         from sim_hw.world import scenario as scenarios
         from sim_hw.world.world import World
 

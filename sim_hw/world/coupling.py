@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from icd import flips
-from sim_hw.recovery import RecoveryProfile
+from sim_hw.nvml.reset_effects import RecoveryProfile
 from sim_hw.world import records, scenario, vehicle
-from sim_hw.world.doors import DOORS, Door, Host, orin_mode
+from sim_hw.world.board_adapters import DOORS, Door, Host, orin_mode
 from sim_hw.world.effects import Recovery
 from sim_hw.world.faults import Fault
+from sim_hw.world.flip_delivery import Post
 from sim_hw.world.history import History, Past
-from sim_hw.world.post import Post
 from sim_hw.world.scenario import Scenario
 from sim_hw.world.settings import SettingsError
 from sim_hw.world.striking import left_for_host

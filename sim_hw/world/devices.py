@@ -5,11 +5,11 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from sim_hw.constants import constant
-from sim_hw.gpu import GpuProfile
-from sim_hw.nvml_boards import BOARDS
-from sim_hw.orin import ORIN, THERMAL
-from sim_hw.thermal import ThermalProfile
+from sim_hw.model.constants import constant
+from sim_hw.model.gpu import GpuProfile
+from sim_hw.model.thermal import ThermalProfile
+from sim_hw.nvml.profiles import BOARDS
+from sim_hw.orin.constants import ORIN, THERMAL
 
 _DRAM = "2e-19 cm2 a bit; published values are 1e-19 to 1e-18, not measured on this part"
 _DRAM_MULTIPLE = "5 % of the corrected ones; published shares are 1 to 25 %"

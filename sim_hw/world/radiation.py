@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_hw.constants import constant
+from sim_hw.model.constants import constant
 from sim_hw.world import flux_table
 from sim_hw.world.orbit import Orbit, Track
 

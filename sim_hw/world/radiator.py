@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_hw.thermal import ThermalProfile
+from sim_hw.model.thermal import ThermalProfile
 from sim_hw.world.geodesy import EQUATOR_KM
 from sim_hw.world.orbit import Track
 from sim_hw.world.power import SOLAR_CONSTANT_W_M2

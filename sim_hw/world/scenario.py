@@ -18,12 +18,7 @@ from sim_hw.world.devices import DEVICES, CrossSections, Device, Upset
 from sim_hw.world.faults import Scripted
 from sim_hw.world.faults import sections as upset_sections
 from sim_hw.world.flux_table import HIGHEST_KM, LOWEST_KM
-from sim_hw.world.orbit import (
-    Orbit,
-    OrbitError,
-    node_of_local_time,
-    sun_synchronous_inclination,
-)
+from sim_hw.world.orbit import Orbit, OrbitError, node_of_local_time, sun_synchronous_inclination
 from sim_hw.world.power import PowerSettings
 from sim_hw.world.radiation import Radiation, Storm
 from sim_hw.world.radiator import RadiatorSettings

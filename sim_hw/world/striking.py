@@ -18,7 +18,7 @@ _OF_THE_HOST = (Recovery.RESTART_PROCESS, Recovery.REBOOT, Recovery.POWER_CYCLE)
 
 
 class NvmlBoard(Protocol):
-    """An emulated board with NVML: `sim_hw.inject.World`."""
+    """An emulated board with NVML: `sim_hw.nvml.inject.World`."""
 
     def ecc(
         self,
@@ -34,7 +34,7 @@ class NvmlBoard(Protocol):
 
 
 class OrinBoard(Protocol):
-    """An emulated Jetson: `sim_hw.orin_inject.OrinWorld`."""
+    """An emulated Jetson: `sim_hw.orin.inject.OrinWorld`."""
 
     def ecc(self, corrected: int, uncorrected: int) -> None: ...
 

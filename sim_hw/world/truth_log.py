@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_hw.constants import provenance
+from sim_hw.model.constants import provenance
 from sim_hw.world import flux_table, vehicle
 from sim_hw.world.faults import Fault
 from sim_hw.world.world import Block, World

@@ -1,4 +1,4 @@
-"""Battery, GPU and heat over many steps, compiled; the reference is `sim_hw.gpu`.
+"""Battery, GPU and heat over many steps, compiled; the reference is `sim_hw.model.gpu`.
 
 The models are those of the emulated board, written once more without objects so that a day at one
 step a second takes milliseconds. The tests hold the two against each other, step by step.
@@ -13,10 +13,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_hw import gpu as model
-from sim_hw import thermal
-from sim_hw.gpu import GpuProfile
-from sim_hw.thermal import ThermalProfile
+from sim_hw.model import gpu as model
+from sim_hw.model import thermal
+from sim_hw.model.gpu import GpuProfile
+from sim_hw.model.thermal import ThermalProfile
 from sim_hw.world.power import PowerSettings
 
 Array = NDArray[np.float64]
@@ -135,7 +135,7 @@ def initial(
 
 @numba.njit(cache=True)
 def gpu_power(c: Constants, load: float, clock: float, die_c: float) -> float:
-    """Board power in W: `sim_hw.gpu.power_w`."""
+    """Board power in W: `sim_hw.model.gpu.power_w`."""
     share = math.pow(max(0.0, clock / c.max_clock), c.clock_exponent)
     dynamic = c.span_w * math.pow(min(1.0, max(0.0, load)), c.load_exponent) * share
     leakage = 1.0 + c.leakage_per_k * max(0.0, die_c - c.leakage_from_c)
@@ -169,7 +169,7 @@ def governed(c: Constants, state: Array, load: float, limit_w: float, steps: int
 
 @numba.njit(cache=True)
 def heated(c: Constants, state: Array, watts: float, sink_c: float, dt_s: float) -> None:
-    """Backward Euler over the two nodes: `sim_hw.thermal.step`."""
+    """Backward Euler over the two nodes: `sim_hw.model.thermal.step`."""
     count = max(1, math.ceil(dt_s))
     part = dt_s / count
     die_rate, plate_rate = c.die_capacity / part, c.plate_capacity / part

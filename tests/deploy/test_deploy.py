@@ -15,7 +15,7 @@ import click
 import pytest
 
 from flight.__main__ import main as flight
-from flight.configuration import Configuration, from_toml
+from flight.deployment.configuration import Configuration, from_toml
 from ground.__main__ import ground
 from hal import boards
 from hal.device import CONTROLS

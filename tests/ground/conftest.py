@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-from ground.client import Client, connect
-from ground.config import PayloadConfig, ServerConfig
-from ground.server import GroundServer
-
-from .dictionaries import DICTIONARY
-from .fake_payload import KEY, FakePayload
+from ground.client.client import Client, connect
+from ground.server.config import PayloadConfig, ServerConfig
+from ground.server.server import GroundServer
+from tests.ground.support.dictionaries import DICTIONARY
+from tests.ground.support.fake_payload import KEY, FakePayload
 
 DEADLINE_S = 10.0
 

@@ -13,8 +13,8 @@ from hal import boards
 from hal.device import CONTROLS, Board
 from hal.errors import DriverMissing
 from sim_hw.nvml_library import build
-from tests.sim_hw.emulated import SteppedBoard
-from tests.sim_hw.emulated_orin import SteppedOrin
+from tests.sim_hw.support.emulated import SteppedBoard
+from tests.sim_hw.support.emulated_orin import SteppedOrin
 
 EVERY_CONTROL = frozenset(CONTROLS)
 EMULATED = ("emulated-h100", "emulated-orin")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flight.deployment import dictionary
+from flight.deployment.deployment import dictionary
 from icd.dictionary import (
     CommandEntry,
     ComponentDictionary,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from examples.session import Session
-from ground.client import Client
+from ground.client.client import Client
 from tests.mission.station import Station
 from tests.mission.watching import until
 

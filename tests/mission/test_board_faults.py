@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from examples.session import Session
-from ground.client import Client
-from ground.results import Value
+from ground.client.client import Client
+from ground.client.results import Value
 from tests.mission.conftest import cleanly, start
 from tests.mission.watching import await_job, inject, until
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from examples.session import Session
-from ground.client import Client
+from ground.client.client import Client
 from tests.mission.watching import run
 
 pytestmark = pytest.mark.xdist_group("functional")

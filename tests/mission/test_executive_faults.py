@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from examples.session import Session
-from ground.client import Client
+from ground.client.client import Client
 from tests.mission.conftest import start
 from tests.mission.station import Station
 from tests.mission.watching import (

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from flight.fault_tolerance.levels import Level
 from flight.jobs.local import run_local
-from flight.protection.levels import Level
-from ground.client import Client
-from hal.compute import open_device
-from hal.flips import Replayed
+from ground.client.client import Client
+from hal.compute.device import open_device
+from hal.compute.upsets import Replayed
 from icd import flips
 from sim_hw.world import records
 from tests.mission.conftest import cleanly, start

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ground.client import Client
+from ground.client.client import Client
 from ground.errors import CommandFailed, CommandRefused, TransferFailed
 
 COMPONENTS = ("commands", "telemetry", "watchdog", "board", "jobs", "files", "executive")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from examples.texts import shakespeare_or_prose
-from ground.client import Client
+from ground.client.client import Client
 from ground.errors import CommandRefused, TransferFailed
 from tests.mission.watching import await_done, await_job
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from examples.session import Session
-from ground.client import Client
+from ground.client.client import Client
 from ground.errors import TransferFailed
 from tests.mission.conftest import cleanly, start
 from tests.mission.watching import await_done, await_job, job_row, kill, until

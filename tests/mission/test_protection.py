@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from examples.session import Session
-from ground.client import Client
+from ground.client.client import Client
 from tests.mission.conftest import cleanly, start
 from tests.mission.watching import await_done, await_job, command_again, job_row, until
 

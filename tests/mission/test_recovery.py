@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from examples.session import Session
-from flight.recovery.table import JETSON, XIDS, Level, Wait
-from ground.client import Client
+from flight.components.recovery.fault_table import JETSON, XIDS, Level, Wait
+from ground.client.client import Client
 from tests.mission.conftest import STATIONS, cleanly
 from tests.mission.watching import await_job, command_again, inject, run, until
 
@@ -181,7 +181,7 @@ ORIN_TROUBLE: dict[int, Callable[[Session, Client], None]] = {
     7: lambda session, _: trouble(session, "ecc", "--corrected", "3"),
     8: lambda session, _: trouble(session, "ecc", "--uncorrected", "1"),
 }
-"""What makes the driver report each fault of `hal.jetson_faults.JetsonFault`."""
+"""What makes the driver report each fault of `hal.jetson.faults.JetsonFault`."""
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ground.client import Client
+from ground.client.client import Client
 from icd import link, reports
 from icd.failures import FailureCode
 from icd.link import Kind, LinkMessage

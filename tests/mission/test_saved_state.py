@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from examples.session import Session
-from flight.clock import computer_boot_id
-from ground.client import Client
+from flight.framework.clock import computer_boot_id
+from ground.client.client import Client
 from tests.mission.watching import command_again
 
 Flying = tuple[Session, Client]

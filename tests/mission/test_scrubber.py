@@ -12,7 +12,7 @@ import pytest
 
 from examples.session import Session
 from flight.edac import region_file
-from ground.client import Client
+from ground.client.client import Client
 from tests.mission.conftest import cleanly, start
 from tests.mission.watching import await_end, await_job, command_again, kill, until
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from examples.session import Session
-from ground.client import Client, connect
+from ground.client.client import Client, connect
 from ground.errors import LinkDown
 from icd.reports import Stage
 from tests.mission.conftest import cleanly, start

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from examples.session import Session
-from ground.client import Client, connect
+from ground.client.client import Client, connect
 from tests.mission.watching import command_again
 
 pytestmark = pytest.mark.control

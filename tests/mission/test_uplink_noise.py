@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from examples.session import Session
-from ground.client import Client
+from ground.client.client import Client
 from icd import telecommand
 from icd.link import Kind
 from tests.mission.conftest import cleanly, start

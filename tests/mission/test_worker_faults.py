@@ -12,16 +12,9 @@ from typing import Any
 import pytest
 
 from examples.session import Session
-from ground.client import Client
+from ground.client.client import Client
 from tests.mission.conftest import cleanly, start
-from tests.mission.watching import (
-    await_done,
-    await_end,
-    await_job,
-    command_again,
-    kill,
-    until,
-)
+from tests.mission.watching import await_done, await_end, await_job, command_again, kill, until
 
 pytestmark = [pytest.mark.control, pytest.mark.xdist_group("workers")]
 WORKERS = ("storage", "board", "launcher")

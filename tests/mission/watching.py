@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ground.client import Client
+from ground.client.client import Client
 from ground.errors import GroundError
 
 T = TypeVar("T")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flight.campaign.fault_models import MEMORY_MODELS, Shield, Site
 from flight.campaign.settings import whole, words
-from flight.campaign.words import MEMORY_MODELS, Shield, Site
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flight.campaign.bench import Bench
+from flight.campaign.fault_models import Shield
 from flight.campaign.kernels.common import CommonSettings
 from flight.campaign.kernels.subject import ArrayKernel, generator
 from flight.campaign.patterns import Array
 from flight.campaign.settings import Misfit, quantity, share, whole
-from flight.campaign.words import Shield
 from flight.edac.code import Code
 
 

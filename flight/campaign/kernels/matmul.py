@@ -14,7 +14,7 @@ from flight.campaign.kernels.subject import ArrayKernel, generator
 from flight.campaign.patterns import Array
 from flight.campaign.settings import choice, share, whole
 from flight.jobs import blas
-from hal.compute import ComputeDevice, open_device
+from hal.compute.device import ComputeDevice, open_device
 from hal.kernels.matmul import MATMUL
 
 TYPES = {"float32": np.float32, "float64": np.float64}

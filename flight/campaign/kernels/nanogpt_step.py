@@ -20,7 +20,7 @@ from flight.jobs.nanogpt import Configuration, kernels, model, optimiser, traine
 from flight.jobs.nanogpt.model import Shape
 from flight.jobs.nanogpt.trainer import Trainer
 from flight.jobs.nanogpt.training import SHARDS, SIZES
-from hal.compute import open_device
+from hal.compute.device import open_device
 
 CHARACTERS = 65
 RATE = 1e-3

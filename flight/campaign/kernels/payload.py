@@ -10,20 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from flight.campaign.address import Address
-from flight.campaign.draws import Draws
+from flight.campaign.fault_models import Model, Outcome, Shield, Site
 from flight.campaign.kernels.common import CommonSettings
 from flight.campaign.kernels.station import HEARTBEAT_S, Station
 from flight.campaign.outcomes import Ended
 from flight.campaign.patterns import Pattern
+from flight.campaign.random_draws import Draws
 from flight.campaign.settings import quantity, share, whole
-from flight.campaign.words import Model, Outcome, Shield, Site
-from flight.configuration import Configuration, RecoverySettings
-from flight.executive import SECOND
+from flight.components.job_runner.simulated import Behaviour
+from flight.components.recovery.fault_table import XIDS, Level
+from flight.deployment.configuration import Configuration, RecoverySettings
+from flight.deployment.simulated import SimulatedPayload
+from flight.fault_tolerance.levels import Protection
+from flight.framework.executive import SECOND
 from flight.jobs.registry import by_name
-from flight.protection.levels import Protection
-from flight.recovery.table import XIDS, Level
-from flight.simulated.launcher import Behaviour
-from flight.simulated.payload import SimulatedPayload
 from hal.device import FaultKind
 
 JOB_S = 8

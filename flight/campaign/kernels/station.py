@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flight.simulated.payload import KEY, STATION, SimulatedPayload
+from flight.deployment.simulated import KEY, STATION, SimulatedPayload
 from icd import link, reports, telecommand, telemetry
 from icd.codec import Codec
 from icd.link import Heartbeat, Kind, LinkMessage

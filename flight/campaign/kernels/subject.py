@@ -12,13 +12,13 @@ import numpy as np
 from flight.campaign import address
 from flight.campaign.address import Address, Opportunity
 from flight.campaign.bench import Bench, MemoryLost
-from flight.campaign.draws import Draws
+from flight.campaign.fault_models import Model, Outcome, Shield, Site
 from flight.campaign.outcomes import Ended, classify, deviation, found_in, is_same
 from flight.campaign.patterns import Array
-from flight.campaign.words import Model, Outcome, Shield, Site
+from flight.campaign.random_draws import Draws
 from flight.edac.code import Code
+from flight.fault_tolerance.levels import Tally
 from flight.jobs.api import JobError
-from flight.protection.levels import Tally
 
 Arrays = Mapping[str, Array]
 

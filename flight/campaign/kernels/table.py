@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from flight.campaign.fault_models import OF_SYSTEM, Shield, Site
 from flight.campaign.kernels.edac_region import EdacRegion, EdacRegionSettings
 from flight.campaign.kernels.imaging import Imaging, ImagingSettings
+from flight.campaign.kernels.kind import Kind, Kinds
 from flight.campaign.kernels.matmul import Matmul, MatmulSettings
 from flight.campaign.kernels.nanogpt_step import NanogptStep, NanogptStepSettings
 from flight.campaign.kernels.payload import Payload, PayloadSettings
-from flight.campaign.plan import Kind, Kinds
-from flight.campaign.words import OF_SYSTEM, Shield, Site
 
 _MEMORY = (Shield.NONE, Shield.EDAC)
 _RESULTS = (*_MEMORY, Shield.ABFT, Shield.DMR, Shield.TMR)

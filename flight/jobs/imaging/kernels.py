@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
+from flight.fault_tolerance.known_answers import Problem
 from flight.jobs.api import Array
-from flight.protection.known_answers import Problem
 
 F = np.float32
 

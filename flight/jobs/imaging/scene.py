@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from flight.fault_tolerance.guard import Guard
+from flight.fault_tolerance.levels import Level
 from flight.jobs.api import Array, InputError, Job
 from flight.jobs.imaging import JOB, Parameters, images, kernels
-from flight.protection.guard import Guard
-from flight.protection.levels import Level
 
 TILE_ROWS = 256
 """Rows worked on between two beats."""

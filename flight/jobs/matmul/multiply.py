@@ -14,11 +14,11 @@ from functools import partial
 
 import numpy as np
 
+from flight.fault_tolerance.abft import SHARE
+from flight.fault_tolerance.guard import Guard, Multiply
 from flight.jobs import blas
 from flight.jobs.api import Array, Job
 from flight.jobs.matmul import JOB, Parameters, Precision
-from flight.protection.abft import SHARE
-from flight.protection.guard import Guard, Multiply
 
 _TYPES = {Precision.FLOAT32: np.float32, Precision.FLOAT64: np.float64}
 _BLOCK = 256

@@ -12,20 +12,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from flight.fault_tolerance.guard import Guard
+from flight.fault_tolerance.levels import Level
 from flight.jobs.api import JobError
 from flight.jobs.nanogpt import kernels
-from flight.jobs.nanogpt.model import (
-    Array,
-    Multiply,
-    Shape,
-    Shard,
-    count,
-    decayed,
-    weights_in,
-)
+from flight.jobs.nanogpt.model import Array, Multiply, Shape, Shard, count, decayed, weights_in
 from flight.jobs.nanogpt.optimiser import AdamW, clip_factor, parts
-from flight.protection.guard import Guard
-from flight.protection.levels import Level
 
 T = TypeVar("T")
 

@@ -14,6 +14,7 @@ import numba
 import numpy as np
 from numba.core.registry import cpu_target
 
+from flight.fault_tolerance.guard import Guard
 from flight.jobs import blas
 from flight.jobs.api import Job, MemoryLost
 from flight.jobs.nanogpt import JOB, Configuration, Parameters, Schedule, text, weights
@@ -21,7 +22,6 @@ from flight.jobs.nanogpt.model import Multiply, Shape, count, initialise
 from flight.jobs.nanogpt.optimiser import learning_rate
 from flight.jobs.nanogpt.sampling import sample
 from flight.jobs.nanogpt.trainer import StepResult, Trainer
-from flight.protection.guard import Guard
 
 T = TypeVar("T")
 

@@ -13,14 +13,14 @@ import numpy as np
 
 from flight.campaign.address import Address
 from flight.campaign.bench import Bench
-from flight.campaign.draws import Draws
+from flight.campaign.fault_models import Model, Outcome, Shield, Site
 from flight.campaign.kernels.common import CommonSettings
+from flight.campaign.kernels.kind import Kind, Kinds
 from flight.campaign.kernels.subject import ArrayKernel, generator
 from flight.campaign.outcomes import Ended
 from flight.campaign.patterns import Array, Pattern
-from flight.campaign.plan import Kind, Kinds
+from flight.campaign.random_draws import Draws
 from flight.campaign.settings import choice, share
-from flight.campaign.words import Model, Outcome, Shield, Site
 from flight.jobs.api import ResultError
 
 HABITS = ("good", "unused", "fragile", "strict", "nervous", "sums")

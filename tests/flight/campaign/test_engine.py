@@ -13,10 +13,10 @@ from click.testing import CliRunner
 
 from flight.__main__ import main
 from flight.campaign import engine, plan, pool, results
-from flight.campaign.laboratory import Laboratory
+from flight.campaign.fault_models import Outcome
 from flight.campaign.results import OtherCampaign, Results
 from flight.campaign.summary import Counts, summary
-from flight.campaign.words import Outcome
+from flight.campaign.trials import Laboratory
 
 DOUBLER = """\
 name = "doubling"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from flying import wait_for
 
 from flight.campaign import plan, results
-from flight.campaign.laboratory import Laboratory
+from flight.campaign.trials import Laboratory
+from tests.flight.support.processes import wait_for
 
 CAMPAIGN = """\
 name = "killed"

@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 
 from flight.campaign import plan
+from flight.campaign.fault_models import Outcome, Shield
 from flight.campaign.kernels.payload import Payload, PayloadSettings
-from flight.campaign.laboratory import Laboratory
-from flight.campaign.words import Outcome, Shield
+from flight.campaign.trials import Laboratory
 
 SMALL = """\
 name = "small"

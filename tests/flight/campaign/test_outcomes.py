@@ -10,10 +10,10 @@ import pytest
 from campaign.made_up import Doubler, SumSettings
 
 from flight.campaign.address import Address
+from flight.campaign.fault_models import Model, Outcome, Shield, Site
 from flight.campaign.outcomes import Ended, classify, deviation
 from flight.campaign.patterns import Pattern
-from flight.campaign.words import Model, Outcome, Shield, Site
-from flight.protection.levels import Tally
+from flight.fault_tolerance.levels import Tally
 
 
 def attempt(

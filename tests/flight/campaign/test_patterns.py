@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flight.campaign import patterns
-from flight.campaign.draws import Draws
+from flight.campaign.fault_models import MEMORY_MODELS, Model
 from flight.campaign.patterns import Form, Pattern
-from flight.campaign.words import MEMORY_MODELS, Model
+from flight.campaign.random_draws import Draws
 
 FORM = Form((12, 70), 4)
 

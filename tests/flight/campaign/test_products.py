@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from flight.campaign import patterns, products
-from flight.campaign.draws import Draws
+from flight.campaign.fault_models import MEMORY_MODELS, Model
 from flight.campaign.patterns import Array, Form, Pattern
-from flight.campaign.words import MEMORY_MODELS, Model
+from flight.campaign.random_draws import Draws
 
 ROWS, TERMS, COLUMNS = 9, 21, 40
 

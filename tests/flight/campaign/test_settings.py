@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from flight.campaign import plan
+from flight.campaign.fault_models import Shield, Site
 from flight.campaign.settings import SettingsError
-from flight.campaign.words import Shield, Site
 
 GOOD = """\
 name = "good"

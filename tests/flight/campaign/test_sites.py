@@ -8,10 +8,10 @@ import pytest
 from flight.campaign.address import Address, NothingThere, Opportunity, draw
 from flight.campaign.bench import Bench, MemoryLost
 from flight.campaign.device import StruckDevice
-from flight.campaign.draws import Draws
+from flight.campaign.fault_models import Model, Shield, Site
 from flight.campaign.patterns import Array, Pattern
-from flight.campaign.words import Model, Shield, Site
-from hal.compute import open_device
+from flight.campaign.random_draws import Draws
+from hal.compute.device import open_device
 
 TOP_BIT = Pattern(3, b"\x40")
 """The highest bit of the exponent of element 0."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from fake_machine import FakeMachine
 
 from flight.doctor import hardware, kernel, time_of_day
 from flight.doctor.finding import Verdict
+from tests.flight.support.fake_machine import FakeMachine
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 GOVERNOR = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"

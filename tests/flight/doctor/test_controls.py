@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from fake_machine import FakeMachine
 
 from flight.doctor import controls
 from flight.doctor.finding import Verdict
+from tests.flight.support.fake_machine import FakeMachine
 
 STATUS = "/proc/self/status"
 

@@ -10,7 +10,6 @@ from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner
-from fake_machine import FakeMachine
 
 from flight.__main__ import main
 from flight.doctor import board_probe
@@ -19,6 +18,7 @@ from flight.doctor.examination import CHECKS, can_fly, examine
 from flight.doctor.finding import Finding, Verdict
 from flight.doctor.machine import Machine, Subject
 from hal.device import BoardIdentity
+from tests.flight.support.fake_machine import FakeMachine
 
 
 @pytest.mark.verifies("VA-OPS-01")

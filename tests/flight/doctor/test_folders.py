@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fake_machine import FakeMachine
 
 from flight.doctor import folders
 from flight.doctor.finding import Finding, Verdict
 from flight.doctor.machine import Subject
+from tests.flight.support.fake_machine import FakeMachine
 
 MIB = 1 << 20
 

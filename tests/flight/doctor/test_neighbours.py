@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fake_machine import FakeMachine
 
-from flight.configuration import ConfigurationError, address_of
+from flight.deployment.configuration import ConfigurationError, address_of
 from flight.doctor import neighbours
 from flight.doctor.finding import Verdict
+from tests.flight.support.fake_machine import FakeMachine
 
 
 def fly(machine: FakeMachine, pid: int, plan: Path) -> None:

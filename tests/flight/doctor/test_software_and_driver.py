@@ -7,10 +7,10 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from fake_machine import FakeMachine
 
 from flight.doctor import driver, software
 from flight.doctor.finding import Verdict
+from tests.flight.support.fake_machine import FakeMachine
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,7 @@ from flight.edac import reference
 from flight.edac.blocks import aligned
 from flight.edac.code import Code
 from flight.edac.hash import block_hash
-from flight.edac.vectors import (
-    CHAINS,
-    CHECKS,
-    WORK_LINES,
-    end_chains,
-    finish,
-    take_hashed,
-)
+from flight.edac.vectors import CHAINS, CHECKS, WORK_LINES, end_chains, finish, take_hashed
 
 U = np.uint64
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from flight.jobs.api import LocalJob
 from flight.jobs.declaration import JobDeclaration
-from flight.jobs.local import entry_of
+from flight.jobs.local import LocalJob, entry_of
 
 MakeJob = Callable[..., LocalJob]
 

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flight.jobs.api import InputError, LocalJob, ResultError
+from flight.fault_tolerance.levels import Level
+from flight.jobs.api import InputError, ResultError
 from flight.jobs.imaging import JOB, images, kernels
-from flight.jobs.local import entry_of
-from flight.protection.levels import Level
+from flight.jobs.local import LocalJob, entry_of
 
 MakeJob = Callable[..., LocalJob]
 Finish = Callable[[LocalJob], dict[str, bytes]]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from flight.workers.status_page import StatusPage
+from flight.components.job_runner.worker.status_page import StatusPage
 from tests.flight.jobs.plain_gpt import hamlet
 
 ROOT = Path(__file__).parents[3]

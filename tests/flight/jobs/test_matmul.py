@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flight.jobs.api import LocalJob, ResultError
+from flight.fault_tolerance.abft import SHARE
+from flight.fault_tolerance.levels import Level
+from flight.jobs.api import ResultError
+from flight.jobs.local import LocalJob
 from flight.jobs.matmul import JOB
 from flight.jobs.matmul.multiply import run
-from flight.protection.abft import SHARE
-from flight.protection.levels import Level
 
 MakeJob = Callable[..., LocalJob]
 Finish = Callable[[LocalJob], dict[str, bytes]]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from toy_jobs import JOB, Parameters
 
-from flight.jobs.api import LocalJob, MemoryLost
+from flight.jobs.api import MemoryLost
+from flight.jobs.local import LocalJob
 
 
 @pytest.fixture

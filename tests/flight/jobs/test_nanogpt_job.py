@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flight.jobs.api import Commit, InputError, JobCancelled, LocalJob, MemoryLost
+from flight.fault_tolerance.levels import Level
+from flight.jobs.api import InputError, JobCancelled, MemoryLost
+from flight.jobs.local import Commit, LocalJob
 from flight.jobs.nanogpt import JOB, text
 from flight.jobs.nanogpt.model import Shape, count
 from flight.jobs.nanogpt.training import SHARDS, SIZES, run
-from flight.protection.levels import Level
-from hal.compute_host import HostDevice
+from hal.compute.host import HostDevice
 from tests.flight.jobs.plain_gpt import hamlet, plain_loss
 
 MakeJob = Callable[..., LocalJob]

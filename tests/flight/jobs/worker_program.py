@@ -9,9 +9,9 @@ import os
 import sys
 from pathlib import Path
 
+from flight.components.job_runner.worker.job import Order, run
+from flight.components.job_runner.worker.status_page import StatusWriter
 from flight.jobs.registry import by_name
-from flight.workers.job_worker import Order, run
-from flight.workers.status_page import StatusWriter
 
 if __name__ == "__main__":
     job = by_name(sys.argv[1])

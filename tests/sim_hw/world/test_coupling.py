@@ -13,21 +13,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hal.compute_host import HostDevice
+from hal.compute.host import HostDevice
 from icd import flips
 from icd.flips import FlipDraw, FlipKind
-from sim_hw import orin_inject, orin_tree
-from sim_hw.sysfs_tree import SysfsTree
+from sim_hw.orin import inject as orin_inject
+from sim_hw.orin import kernel_files as orin_tree
+from sim_hw.orin.sysfs_tree import SysfsTree
 from sim_hw.world import coupling, history, records, scenario
+from sim_hw.world.board_adapters import Host
 from sim_hw.world.coupling import AWAY_S, DOORS, Coupling
 from sim_hw.world.devices import Upset
-from sim_hw.world.doors import Host
 from sim_hw.world.effects import Effect, Recovery
 from sim_hw.world.faults import Fault
-from sim_hw.world.post import NOBODY, UNUSED, Post
+from sim_hw.world.flip_delivery import NOBODY, UNUSED, Post
 from sim_hw.world.settings import SettingsError
-from tests.sim_hw.emulated import SteppedBoard, wait_until
-from tests.sim_hw.emulated_orin import SteppedOrin
+from tests.sim_hw.support.emulated import SteppedBoard, wait_until
+from tests.sim_hw.support.emulated_orin import SteppedOrin
 
 QUIET = """
 name = "quiet"

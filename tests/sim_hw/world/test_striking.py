@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sim_hw.board import EmulatedBoard
-from sim_hw.inject import EVENT_XID, World
+from sim_hw.nvml.board import EmulatedBoard
+from sim_hw.nvml.inject import EVENT_XID, World
 from sim_hw.world.devices import Upset
 from sim_hw.world.effects import EFFECTS, Effect, Recovery
 from sim_hw.world.faults import Fault

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim_hw import gpu as model
-from sim_hw.gpu import GpuInputs
+from sim_hw.model import gpu as model
+from sim_hw.model.gpu import GpuInputs
 from sim_hw.world import vehicle
 from sim_hw.world.devices import DEVICES
 from sim_hw.world.power import PowerSettings, array_power

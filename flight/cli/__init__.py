@@ -1,1 +1,0 @@
-"""What the command `flight` does, one file a command."""

@@ -1,0 +1,1 @@
+"""Watches the board: readings with validity, faults, power limits, and the board server."""

@@ -1,0 +1,1 @@
+"""The board server: every call into a driver."""

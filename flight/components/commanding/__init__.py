@@ -1,0 +1,1 @@
+"""Takes telecommands: accepts, dispatches, and reports each stage to who asked."""

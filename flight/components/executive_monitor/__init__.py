@@ -1,0 +1,1 @@
+"""Accounts for the executive itself: raising components, slipped cycles, full queues."""

@@ -1,0 +1,1 @@
+"""Files up and down: numbered segments, checked, resumable over restarts."""

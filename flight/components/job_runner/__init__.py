@@ -1,0 +1,1 @@
+"""Runs GPU jobs from submission to products, over crashes, hangs and restarts."""

@@ -1,0 +1,1 @@
+"""The launcher, and the job workers that it forks."""

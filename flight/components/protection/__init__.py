@@ -1,0 +1,1 @@
+"""Decides how jobs' results are protected, by forecast, measured errors and telecommand."""

@@ -1,0 +1,1 @@
+"""Decides what follows from a fault of the board: the ladder, strikes and budgets."""

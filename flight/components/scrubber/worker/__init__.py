@@ -1,0 +1,1 @@
+"""The scrub worker: walks sealed regions at a bounded rate."""

@@ -1,0 +1,1 @@
+"""Sends housekeeping: periodic, on demand and on change."""

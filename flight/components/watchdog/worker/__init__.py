@@ -1,0 +1,1 @@
+"""Holds the hardware watchdog's device."""

@@ -1,0 +1,1 @@
+"""Puts a payload together from components and adapters: the only folder that knows them all."""

@@ -1,0 +1,1 @@
+"""The process around the executive: its real clock, sockets and first reads."""

@@ -1,1 +1,0 @@
-"""What recovery is decided by: the ladder, the table of faults, strikes and budgets."""

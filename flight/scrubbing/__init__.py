@@ -1,1 +1,0 @@
-"""Scrubbing of memory at rest: how fast, in which order, and what follows from what is found."""

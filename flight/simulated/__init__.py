@@ -1,1 +1,0 @@
-"""Stand-ins for what surrounds the executive: products, used by tests and by the simulated day."""

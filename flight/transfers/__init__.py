@@ -1,1 +1,0 @@
-"""The pure half of file delivery: telecommands and storage answers in, instructions out."""

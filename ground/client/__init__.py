@@ -1,0 +1,1 @@
+"""Clients of the ground server, synchronous and asynchronous."""

@@ -1,0 +1,1 @@
+"""The ground server: links, decoding, archive, commanding, files, and the API for clients."""

@@ -1,0 +1,1 @@
+"""The driver of Jetson modules through the kernel's files."""

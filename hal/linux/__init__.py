@@ -1,0 +1,1 @@
+"""What any Linux computer tells of itself, its watchdog and its host bus."""

@@ -1,0 +1,1 @@
+"""The driver of NVIDIA GPUs through NVML, and their ladder of resets."""

@@ -1,0 +1,1 @@
+"""Boards recorded, and played back as boards."""

@@ -1,0 +1,1 @@
+"""Physics shared by emulated boards: power, heat, memory traffic."""

@@ -1,0 +1,1 @@
+"""The emulated Jetson Orin: kernel files, faults and vendor tools."""
