@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flight.components.protection import stimuli as s
-from flight.components.protection.forecast import SECOND, Forecast, parse
+from flight.components.protection.forecast import Forecast, parse
 from flight.components.protection.lifecycle import ProtectionLifecycle
 from flight.fault_tolerance.levels import Level
+from flight.framework.time_units import SECOND
 from sim_hw.world import forecast, scenario
 
 DMR_COST = 2.05

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from flight.deployment.simulated import KEY, STATION, SimulatedPayload
-from flight.framework.executive import SECOND, Executive, RateGroup
+from flight.framework.executive import Executive, RateGroup
 from flight.framework.ports import Port
+from flight.framework.time_units import SECOND
 from flight.link.downlink import Downlink
 from icd import link, reports, telecommand
 from icd.dictionary import Severity

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import check_determinism, check_coverage, check_names, check_requirements
+from tools import check_coverage, check_determinism, check_names, check_requirements
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,6 +22,7 @@ else:
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("icd", "flight", "hal", "sim_hw", "ground")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+WATCHDOG = "flight/components/watchdog"
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command as main; main()"
 PIN = re.compile(r"^([a-z][a-z0-9-]*)==([^ ]+?)(?: ; (.*?))? \\$", re.MULTILINE)
 
@@ -182,38 +183,34 @@ class TestContracts:
         ("file", "statement", "broken"),
         [
             ("icd/new.py", "import hal", "icd imports nothing of ours"),
-            ("flight/new.py", "import sim_hw", "flight never imports ground or sim_hw"),
-            ("flight/new.py", "import numba", "the executive's side of flight"),
-            ("flight/components/new.py", "import flight.workers.kernels", "the executive's side"),
-            ("flight/components/new.py", "import hal.nvml.board", "the executive's side"),
-            ("flight/components/new.py", "import hal.reading", None),
-            ("flight/components/new.py", "import flight.components.old", "a component never"),
-            ("flight/components/new.py", "import flight.components.old_lifecycle", "a component"),
+            ("flight/link/new.py", "import sim_hw", "flight never imports ground or sim_hw"),
+            ("flight/framework/new.py", "import numba", "the executive's side of flight"),
+            (f"{WATCHDOG}/new.py", "import flight.edac.cpu", "the executive's side"),
+            (f"{WATCHDOG}/new.py", "import hal.nvml.board", "the executive's side"),
+            (f"{WATCHDOG}/new.py", "import hal.reading", None),
+            (f"{WATCHDOG}/new.py", "import flight.components.board.component", "a component never"),
+            (f"{WATCHDOG}/new.py", "import flight.components.board.lifecycle", "a component never"),
+            (f"{WATCHDOG}/new.py", "import flight.components.recovery.stimuli", "a component"),
+            (f"{WATCHDOG}/new.py", "import flight.components.board.notifications", None),
+            (f"{WATCHDOG}/new.py", "import flight.components.watchdog.component", None),
+            (f"{WATCHDOG}/worker/new.py", "import numba", None),
+            ("flight/link/new.py", "import flight.components.commanding.component", "only deploy"),
+            ("flight/storage/new.py", "import flight.deployment.deployment", "only deployment"),
+            ("flight/fault_tolerance/new.py", "import flight.jobs.api", "folders never import"),
+            ("flight/jobs/levels.py", "import flight.jobs.api", "folders never import"),
             ("flight/supervisor/new.py", "import icd", "the supervisor needs the standard"),
-            ("ground/new.py", "import flight", "ground never imports"),
-            ("sim_hw/new.py", "import hal", "sim_hw never imports"),
-            ("hal/new.py", "import sim_hw", "hal never imports"),
-            ("flight/jobs/train/new.py", "import numba", None),
-            ("flight/components/old.py", "import flight.components.old_lifecycle", None),
+            ("ground/server/new.py", "import flight", "ground never imports"),
+            ("sim_hw/orin/new.py", "import hal", "sim_hw never imports"),
+            ("hal/jetson/new.py", "import sim_hw", "hal never imports"),
+            ("flight/jobs/matmul/new.py", "import numba", None),
         ],
     )
     def test_a_new_file_is_held_to_its_contract(
         self, tmp_path: Path, file: str, statement: str, broken: str | None
     ) -> None:
-        for folder in ("flight/components", "flight/workers", "flight/jobs/train"):
-            (tmp_path / folder).mkdir(parents=True)
-        for package in (*PACKAGES, "flight/supervisor"):
-            (tmp_path / package).mkdir(exist_ok=True)
-        for folder in [each for each in tmp_path.rglob("*") if each.is_dir()]:
-            (folder / "__init__.py").touch()
-        for name in ("components/old", "components/old_lifecycle", "supervision"):
-            (tmp_path / f"flight/{name}.py").touch()
-        for name in ("nvml", "reading"):
-            (tmp_path / f"hal/{name}.py").touch()
-        (tmp_path / "flight/workers/kernels.py").write_text("import numba\n", encoding="utf-8")
+        assert (ROOT / file).parent.is_dir(), "a mistake planted where nothing is guards nothing"
+        self.skeleton(tmp_path)
         (tmp_path / file).write_text(f"{statement}\n", encoding="utf-8")
-        shutil.copy(ROOT / "pyproject.toml", tmp_path)
-        shutil.copytree(ROOT / "tools", tmp_path / "tools")
         checked = subprocess.run(
             [sys.executable, "-c", LINT_IMPORTS, "--no-cache"],
             cwd=tmp_path,
@@ -230,12 +227,73 @@ class TestContracts:
         else:
             assert [line.startswith(broken) for line in failed] == [True], checked.stdout
 
+    STATEMENTS = {
+        "flight/edac/cpu.py": "import numba\n",
+        "flight/jobs/api.py": "import flight.fault_tolerance.errors\nimport flight.jobs.levels\n",
+        "flight/jobs/levels.py": "",
+    }
+    """What the modules of the skeleton say; all others are empty."""
+
+    def skeleton(self, folder: Path) -> None:
+        """The modules that there are, by name; a name that a contract gives must be one."""
+        for package in PACKAGES:
+            for path in (ROOT / package).rglob("*.py"):
+                copy = folder / path.relative_to(ROOT)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.touch()
+        for name, text in self.STATEMENTS.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        shutil.copytree(ROOT / "tools", folder / "tools")
+
     @pytest.mark.verifies("VA-REP-03")
-    def test_a_component_that_opens_a_file_is_found(self, tmp_path: Path) -> None:
-        (tmp_path / "recorder.py").write_text("x = 1\nwith open('log') as f:\n    f.read()\n")
+    def test_every_module_that_a_contract_names_is_there(self) -> None:
+        for contract in PROJECT["tool"]["importlinter"]["contracts"]:
+            own = [*contract.get("source_modules", ()), *contract.get("other_side", ())]
+            for name in [*own, *contract.get("permitted_modules", ())]:
+                pattern = name.replace(".", "/")
+                assert [*ROOT.glob(pattern), *ROOT.glob(f"{pattern}.py")], name
+
+    @pytest.mark.verifies("VA-REP-03")
+    @pytest.mark.parametrize(
+        ("file", "statement"),
+        [
+            ("flight/components/job_runner/attempts.py", "import random"),
+            ("flight/components/recovery/triage.py", "import threading"),
+            ("flight/components/scrubber/regions.py", "import os"),
+            ("flight/link/downlink.py", "import time"),
+            ("flight/storage/script.py", "from pathlib import Path"),
+            ("flight/deployment/simulated.py", "from datetime import datetime\ndatetime.now()"),
+            ("flight/framework/executive.py", "import secrets"),
+        ],
+    )
+    def test_clock_chance_and_disk_are_banned_wherever_something_is_decided(
+        self, file: str, statement: str
+    ) -> None:
+        assert (ROOT / file).is_file(), "a mistake planted where nothing is guards nothing"
+        checked = subprocess.run(
+            [sys.executable, "-m", "ruff", "check", "--select", "TID251", "--stdin-filename", file],
+            input=f"{statement}\n",
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert checked.returncode == 1, checked.stdout + checked.stderr
+        assert "TID251" in checked.stdout
+
+    @pytest.mark.verifies("VA-REP-03")
+    def test_what_decides_and_opens_a_file_is_found(self, tmp_path: Path) -> None:
+        shutil.copy(ROOT / "flight/ruff.toml", tmp_path)
+        opens = "x = 1\nwith open('log') as f:\n    f.read()\n"
+        for name in ("components/job_runner/retry.py", "components/job_runner/worker/job.py"):
+            assert (ROOT / "flight" / name).is_file()
+            (tmp_path / name).parent.mkdir(parents=True)
+            (tmp_path / name).write_text(opens)
         assert check_determinism.main([str(tmp_path)]) == 1
         assert check_determinism.calls(tmp_path) == [
-            f"{tmp_path}/recorder.py:2: open() in a component: submit it to the storage worker"
+            f"{tmp_path}/components/job_runner/retry.py:2: open() in code that decides: "
+            "submit it to the storage worker"
         ]
 
     def test_every_package_says_that_it_is_typed(self) -> None:

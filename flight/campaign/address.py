@@ -9,7 +9,7 @@ from typing import Any
 from flight.campaign import patterns
 from flight.campaign.fault_models import Model, Site
 from flight.campaign.patterns import Form, Pattern
-from flight.campaign.random_draws import Draws
+from flight.campaign.random_draws import RandomDraws
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class NothingThere(ValueError):
 
 
 def draw(
-    site: Site, model: Model, opportunities: Sequence[Opportunity], draws: Draws, step: int
+    site: Site, model: Model, opportunities: Sequence[Opportunity], draws: RandomDraws, step: int
 ) -> Address:
     """One fault, equally likely over all octets (or operations) that the site offers."""
     offered = [each for each in opportunities if each.site is site]

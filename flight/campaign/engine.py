@@ -17,7 +17,7 @@ from flight.campaign.kernels.kind import Kinds
 from flight.campaign.plan import Campaign
 from flight.campaign.results import Record, Results
 from flight.campaign.summary import summary
-from flight.campaign.trials import Laboratory
+from flight.campaign.trials import Trials
 
 CAMPAIGN, RUN, SUMMARY, REPORT = "campaign.toml", "run.json", "summary.json", "report.html"
 DETAILS, DETAILED = "details.json", ("cells", "bits")
@@ -51,7 +51,7 @@ def run(
     about = {
         "machine": machine(),
         "command": shlex.join(["flight", *sys.argv[1:]]),
-        "overhead": overhead.measure(Laboratory(campaign)),
+        "overhead": overhead.measure(Trials(campaign)),
     }
     (folder / RUN).write_text(_json(about))
     write_report(folder, kinds)

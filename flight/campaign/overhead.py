@@ -8,10 +8,10 @@ import time
 from typing import Any
 
 from flight.campaign.fault_models import Shield
-from flight.campaign.trials import Laboratory
+from flight.campaign.trials import Trials
 
 
-def measure(laboratory: Laboratory) -> list[dict[str, Any]]:
+def measure(laboratory: Trials) -> list[dict[str, Any]]:
     """Per kernel and level: median time in ms, and the median ratio to the unprotected run beside.
 
     A round runs every level once, the unprotected one first; ratios are within rounds, so that a
@@ -27,7 +27,7 @@ def measure(laboratory: Laboratory) -> list[dict[str, Any]]:
 
 
 def _rows(
-    laboratory: Laboratory, kernel: str, shields: list[Shield], rounds: int
+    laboratory: Trials, kernel: str, shields: list[Shield], rounds: int
 ) -> list[dict[str, Any]]:
     subject = laboratory.subject(kernel)
     runs = {shield: subject.timed(shield) for shield in shields}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from flight.campaign.fault_models import Model
-from flight.campaign.random_draws import Draws
+from flight.campaign.random_draws import RandomDraws
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -85,7 +85,7 @@ class Pattern:
             octets[places] = masks
 
 
-def draw(model: Model, form: Form, draws: Draws) -> Pattern:
+def draw(model: Model, form: Form, draws: RandomDraws) -> Pattern:
     """Where and what, equally likely over all of an array of that form."""
     size, item = form.octets, form.itemsize
     elements = size // item
@@ -120,7 +120,7 @@ def _bits(first: int, bits: int) -> Pattern:
     return Pattern(first // 8, shifted.to_bytes(-(-shifted.bit_length() // 8), "little"))
 
 
-def _burst(size: int, draws: Draws) -> Pattern:
+def _burst(size: int, draws: RandomDraws) -> Pattern:
     """Neighbouring bits, the first and the last of them wrong, any between: half of them."""
     length = min(draws.one_of(BURSTS), 8 * size)
     first = draws.below(8 * size - length + 1)
@@ -128,7 +128,7 @@ def _burst(size: int, draws: Draws) -> Pattern:
     return _bits(first, inner | 1 | 1 << (length - 1))
 
 
-def _line(model: Model, form: Form, draws: Draws) -> Pattern:
+def _line(model: Model, form: Form, draws: RandomDraws) -> Pattern:
     """One and the same bit of each element of a row or of a column."""
     item, columns = form.itemsize, form.columns
     rows = form.octets // item // columns

@@ -19,7 +19,7 @@ from typing import Any
 from flight.campaign.fault_models import Outcome
 from flight.campaign.outcomes import Ended
 from flight.campaign.plan import Campaign
-from flight.campaign.trials import Laboratory, Prepared
+from flight.campaign.trials import Prepared, Trials
 
 CHUNK = 25
 """Trials that a worker is given at a time."""
@@ -161,7 +161,7 @@ class _Pool:
 def _work(connection: Connection, campaign: Campaign) -> None:
     """The life of a worker: it ends when its parent does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    laboratory = Laboratory(campaign)
+    laboratory = Trials(campaign)
     connection.send((_READY, None))
     try:
         while True:

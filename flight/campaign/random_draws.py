@@ -10,7 +10,7 @@ import numpy as np
 T = TypeVar("T")
 
 
-class Draws:
+class RandomDraws:
     """A counter-based stream (Philox) whose key is seed and trial.
 
     Raw numbers, since NumPy promises that these stay the same in every version.

@@ -10,7 +10,7 @@ from flight.campaign.address import Address
 from flight.campaign.kernels.subject import Subject
 from flight.campaign.outcomes import Ended
 from flight.campaign.plan import Campaign, Trial
-from flight.campaign.random_draws import Draws
+from flight.campaign.random_draws import RandomDraws
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Prepared:
         }
 
 
-class Laboratory:
+class Trials:
     """The kernels of a campaign, made when they are first needed."""
 
     def __init__(self, campaign: Campaign) -> None:
@@ -69,7 +69,7 @@ class Laboratory:
         trial = self.campaign.trial(number)
         subject = self.subject(trial.kernel)
         chosen = self.campaign.file.kernel[trial.kernel]
-        draws = Draws(self.campaign.file.seed, number)
+        draws = RandomDraws(self.campaign.file.seed, number)
         source = draws.below(chosen.inputs)
         faults: tuple[Address, ...] = ()
         if trial.site is not None and trial.model is not None:

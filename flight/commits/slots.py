@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import msgpack
 import numpy as np
 
-from flight.commits import format_1 as commits_before
+from flight.commits import format_1
 from flight.commits.format_1 import CommitError
 from flight.commits.record import BODY_AT, TAIL_OCTETS, CommitRecord, find, seal_of
 from flight.edac.blocks import Octets, Region, Verdict, aligned
@@ -173,8 +173,8 @@ def load(path: Path, like: Mapping[str, Array]) -> Loaded:
     with path.open("rb") as file:
         if file.readinto(octets.data) != size:
             raise CommitError(f"{path.name} is being written")
-    if commits_before.is_one(octets[:16].tobytes()):
-        step, number, arrays = commits_before.load(octets.tobytes(), path.name, like)
+    if format_1.is_one(octets[:16].tobytes()):
+        step, number, arrays = format_1.load(octets.tobytes(), path.name, like)
         return Loaded(step, number, arrays, path)
     examined = examine(octets, path.name)
     record, lost = examined.record, examined.lost

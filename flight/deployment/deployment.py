@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from flight.components.board.component import BoardMonitor
 from flight.components.board.dictionary import BoardParameters
-from flight.components.board.notifications import BoardSignals
+from flight.components.board.notifications import BoardNotifications
 from flight.components.commanding.component import CommandHandler
 from flight.components.executive_monitor.component import ExecutiveMonitor, Meter, NoMeter
 from flight.components.executive_monitor.reset_cause import BOOT, LEAVING, Boot, BootCause, cause_of
@@ -38,7 +38,7 @@ from flight.deployment.recovery_adapters import (
     give_alarm,
 )
 from flight.framework.component import Component
-from flight.framework.executive import SECOND, ComponentT, Executive, RateGroup, Slot
+from flight.framework.executive import ComponentT, Executive, RateGroup, Slot
 from flight.framework.modes import Modes
 from flight.framework.ports import (
     HardwareWatchdog,
@@ -51,10 +51,11 @@ from flight.framework.ports import (
     Worker,
 )
 from flight.framework.program_memory import NoProgram, Program
+from flight.framework.time_units import SECOND
 from flight.jobs.registry import jobs
 from flight.link.downlink import Downlink
 from flight.link.ground_link import GroundLink
-from flight.storage import file_names as paths
+from flight.storage import file_names
 from flight.storage.client import BoundStorage
 from flight.storage.saved_state import SavedState, sensible
 from hal import boards
@@ -135,7 +136,7 @@ class Surroundings:
 def file_store_path(name: str) -> str:
     """The storage path of a file-store name, for jobs; raises ValueError with what to write."""
     try:
-        return paths.file_path(name)
+        return file_names.file_path(name)
     except Refused as verdict:
         raise ValueError(verdict.reason) from None
 
@@ -203,7 +204,7 @@ class Deployment:
             FAST,
             is_critical=True,
         )
-        signals = BoardSignals()
+        signals = BoardNotifications()
         board = BoardParameters.of(boards.row(given.configuration.board.name).thresholds)
         watched = plug("board", lambda port: BoardMonitor(port, given.board, signals, board), FAST)
         given.board.through(watched.post)
@@ -232,7 +233,7 @@ class Deployment:
         )
 
     def _plug_recovery(
-        self, signals: BoardSignals, watched: Slot[BoardMonitor], launched: Slot[JobRunner]
+        self, signals: BoardNotifications, watched: Slot[BoardMonitor], launched: Slot[JobRunner]
     ) -> None:
         given = self.given
         rest = (

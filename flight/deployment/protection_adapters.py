@@ -10,7 +10,7 @@ from flight.components.board.component import BoardMonitor
 from flight.components.job_runner.component import JobRunner
 from flight.components.job_runner.protection_counts import chosen
 from flight.components.protection.component import Protection
-from flight.components.protection.notifications import RadiationSignals
+from flight.components.protection.notifications import RadiationNotifications
 from flight.fault_tolerance.levels import Level
 from flight.framework.executive import Executive, Slot
 from flight.framework.ports import Port, Storage
@@ -59,7 +59,7 @@ class Adaptive:
     def __init__(self, executive: Executive, state: SavedState) -> None:
         self.jobs = JobsAdapter(executive)
         self.errors = ErrorsAdapter()
-        self.signals = RadiationSignals()
+        self.signals = RadiationNotifications()
         self._saved = state.section("protection")
 
     def connect(self, board: Slot[BoardMonitor], jobs: Slot[JobRunner]) -> None:

@@ -15,9 +15,9 @@ from flight.components.recovery.fault_table import controls_up_to, level_named
 from flight.components.scrubber.simulated import SimulatedScrubber
 from flight.deployment.configuration import Configuration
 from flight.deployment.deployment import Deployment, Surroundings
-from flight.framework.executive import SECOND
 from flight.framework.ports import Work, WorkerMessage
 from flight.framework.simulated_worker import SimulatedWorker
+from flight.framework.time_units import SECOND
 from flight.link.uplink import AHEAD
 from flight.storage.simulated import SimulatedStorage
 from icd import link

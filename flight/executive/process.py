@@ -25,15 +25,16 @@ from flight.framework.channel import Channel
 from flight.framework.clock import OnboardClock
 from flight.framework.ports import StorageResult
 from flight.framework.program_memory import ProgramMemory
+from flight.framework.time_units import SECOND
 from flight.framework.worker_link import WorkerLink
-from flight.link.zmq_link import StationLink
+from flight.link.zmq_link import ZmqLink
 from flight.storage.client import StorageClient
 from flight.supervisor.link import SupervisionLink
 from icd.board_state import process_start_time
 
-BOOTSTRAP_NS = 3 * clocks.SECOND
-BEAT_NS = clocks.SECOND // 2
-SAVE_CLOCK_NS = clocks.SECOND * 30
+BOOTSTRAP_NS = 3 * SECOND
+BEAT_NS = SECOND // 2
+SAVE_CLOCK_NS = SECOND * 30
 STROKER = "hardware_watchdog"
 
 
@@ -56,7 +57,7 @@ class ProcessMeter:
         now, cpu = self._now(), used.ru_utime + used.ru_stime
         then, before = self._last
         self._last = (now, cpu)
-        return 100 * (cpu - before) / max((now - then) / clocks.SECOND, 1e-3)
+        return 100 * (cpu - before) / max((now - then) / SECOND, 1e-3)
 
 
 class SupervisorLink:
@@ -116,7 +117,7 @@ class ExecutiveProcess:
         self.clock = OnboardClock(clock if isinstance(clock, dict) else {}, self.clock.boot_id)
         self.deployment = Deployment(self._surroundings(found))
         self.deployment.executive.beside(self.storage)
-        self.stations = StationLink(
+        self.stations = ZmqLink(
             self.configuration.link.endpoint,
             self.deployment.downlink,
             self.clock.now,

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flight.framework.time_units import SECOND
 from icd import cuc
 
-SECOND = 1_000_000_000
 TAI_SINCE_1958 = (378_691_200 + 37) * SECOND
 """From Unix time to TAI since 1958: the days between the epochs, and 37 leap seconds."""
 CEILING_AHEAD = 60 * SECOND

@@ -10,9 +10,9 @@ from typing import Any, Generic, Protocol, TypeVar
 from flight.framework.component import Component
 from flight.framework.invocation import Invocation
 from flight.framework.ports import Port, Stepped, TelemetrySink, Work
-from flight.framework.work_queue import Inbox, WhenFull
+from flight.framework.time_units import SECOND
+from flight.framework.work_queue import WhenFull, WorkQueue
 
-SECOND = 1_000_000_000
 NEVER = 1 << 63
 MOST_RESTARTS = 3
 RESTART_WINDOW = 60 * SECOND
@@ -55,7 +55,7 @@ class Slot(Generic[C_co]):
         apid: int,
         factory: Callable[[Port], C_co],
         telemetry: TelemetrySink,
-        inbox: Inbox,
+        inbox: WorkQueue,
         is_critical: bool,
         clock: Callable[[], int],
     ) -> None:
@@ -166,7 +166,7 @@ class Executive:
         is_critical: bool = False,
     ) -> Slot[ComponentT]:
         """Build a component and give it a queue and a place in a rate group."""
-        inbox = Inbox(depth, when_full)
+        inbox = WorkQueue(depth, when_full)
         slot = Slot(name, apid, factory, self._telemetry, inbox, is_critical, lambda: self.now)
         self.slots[apid] = slot
         self._groups.setdefault(group.name, _Group(group)).members.append(slot)

@@ -16,7 +16,7 @@ class WhenFull(enum.Enum):
     DROP_OLDEST = "drop oldest"
 
 
-class Inbox:
+class WorkQueue:
     """Work for one component, first in, first out.
 
     `put` obeys the depth. `put_answer` does not: answers to what the component itself asked are

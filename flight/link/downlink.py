@@ -6,6 +6,7 @@ import enum
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from flight.framework.time_units import SECOND
 from flight.link.event_filter import EventFilter
 from icd import identity, link, reports, space_packet, telemetry
 from icd.dictionary import Severity
@@ -13,7 +14,6 @@ from icd.identity import Identity
 from icd.link import Heartbeat, Kind, LinkMessage
 from icd.reports import Service, Stage
 
-SECOND = 1_000_000_000
 LOSS_OF_SIGNAL = 5 * SECOND
 FORGET_STATION = 600 * SECOND
 MOST_STATIONS = 16

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from flight.framework.time_units import SECOND
 from icd.dictionary import Severity
 
-SECOND = 1_000_000_000
 BURST = 32
 REFILL_NS = SECOND // 15
 """One token every 1/15 s, up to a burst of 32: the figures of cFS."""

@@ -14,7 +14,7 @@ from icd.link import LARGEST
 RECEIVE_LIMIT = 128
 
 
-class StationLink:
+class ZmqLink:
     """Moves link messages between the socket, the uplink and the downlink; never waits."""
 
     def __init__(

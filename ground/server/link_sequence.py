@@ -10,7 +10,7 @@ AHEAD = 4096
 
 
 class LinkSequence:
-    """Hands out strictly rising numbers; a restart goes on from the persisted ceiling."""
+    """Effects out strictly rising numbers; a restart goes on from the persisted ceiling."""
 
     def __init__(self, path: Path, first: int) -> None:
         """`first` is used when there is no file yet: microseconds since 1970 keep a station whose

@@ -17,7 +17,7 @@ from ground.server.dictionaries import DictionaryStore
 from ground.server.gaps import ApidGaps
 from ground.server.link import PayloadLink
 from ground.server.verification import CommandRecord, Tracker
-from ground.server.wakeup import Signal
+from ground.server.wakeup import Wakeup
 from icd import reports, telecommand
 from icd.dictionary import Dictionary
 from icd.identity import Identity
@@ -78,7 +78,7 @@ class Payload:
         self.decoder = Decoder()
         self.catalogue = Catalogue(None)
         self.gaps = ApidGaps()
-        self.changed = Signal()
+        self.changed = Wakeup()
         self.housekeeping: dict[str, Latest] = {}
         self.parameters: dict[str, Latest] = {}
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)

@@ -11,7 +11,7 @@ from typing import Any
 from ground.errors import Forgotten, GroundError, TransferFailed
 from ground.server import file_transfer as files
 from ground.server.payload import Payload
-from ground.server.wakeup import Signal
+from ground.server.wakeup import Wakeup
 
 MOST_KEPT = 100
 
@@ -30,7 +30,7 @@ class Transfer:
     total: int = 0
     reason: str = ""
     revision: int = 0
-    changed: Signal = field(default_factory=Signal, repr=False)
+    changed: Wakeup = field(default_factory=Wakeup, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         return {key: value for key, value in vars(self).items() if key != "changed"}

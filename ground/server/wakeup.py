@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 
-class Signal:
+class Wakeup:
     """Waiters re-examine a condition whenever it fires; costs nothing while nobody waits."""
 
     def __init__(self) -> None:

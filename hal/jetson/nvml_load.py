@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hal.errors import BoardError, Unsupported
-from hal.nvml import calls as nvml_door
+from hal.nvml import calls
 
 
 class NvmlLoad:
@@ -21,7 +21,7 @@ class NvmlLoad:
         if self._handle is None:
             self._handle = self._open()
         try:
-            return float(nvml_door.ask("nvmlDeviceGetUtilizationRates", self._handle).gpu)
+            return float(calls.ask("nvmlDeviceGetUtilizationRates", self._handle).gpu)
         except BoardError:
             self._handle = None  # the driver may have been loaded anew
             raise
@@ -32,6 +32,6 @@ class NvmlLoad:
         except ImportError as error:
             text = "only NVML tells the load of this GPU; pip install nvidia-ml-py"
             raise Unsupported(text) from error
-        nvml_door.prepare(self._environment)
-        nvml_door.ask("nvmlInit")
-        return nvml_door.ask("nvmlDeviceGetHandleByIndex", 0)
+        calls.prepare(self._environment)
+        calls.ask("nvmlInit")
+        return calls.ask("nvmlDeviceGetHandleByIndex", 0)

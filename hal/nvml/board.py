@@ -21,7 +21,7 @@ from hal.device import (
     ProcessUse,
 )
 from hal.errors import BoardError, BoardLost, DriverMissing, HalError, Unsupported, WrongRequest
-from hal.nvml import calls as nvml_door
+from hal.nvml import calls
 from hal.nvml import reset_ladder as recovery
 from hal.nvml.calls import ask, field
 from hal.nvml.controls import ACTIONS
@@ -40,7 +40,7 @@ def open_board(
     wait: Callable[[float], None] = time.sleep,
 ) -> Board:
     """Load NVML and open every GPU it shows. Raises BoardError."""
-    nvml_door.prepare(environment)
+    calls.prepare(environment)
     ladder = recovery.ladder(environment, wait)
     return NvmlBoard(name, allow_control, clock or tai_now, wait, ladder)
 

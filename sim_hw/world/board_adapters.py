@@ -22,7 +22,7 @@ from sim_hw.world.striking import strike_h100, strike_orin
 Kill = Callable[[int, int], None]
 
 
-class Door(Protocol):
+class BoardAdapter(Protocol):
     """What the world may do to a board."""
 
     @property
@@ -45,7 +45,7 @@ class Door(Protocol):
         """Let go of the board's files."""
 
 
-class NvmlDoor:
+class NvmlAdapter:
     """The emulated board with NVML of a folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -75,7 +75,7 @@ class NvmlDoor:
         self._board.close()
 
 
-class OrinDoor:
+class OrinAdapter:
     """The emulated Orin of a folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -104,9 +104,9 @@ class OrinDoor:
         """Nothing is kept open."""
 
 
-DOORS: dict[str, type[NvmlDoor | OrinDoor]] = {
-    **dict.fromkeys(BOARDS, NvmlDoor),
-    "orin": OrinDoor,
+ADAPTERS: dict[str, type[NvmlAdapter | OrinAdapter]] = {
+    **dict.fromkeys(BOARDS, NvmlAdapter),
+    "orin": OrinAdapter,
 }
 
 

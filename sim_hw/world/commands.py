@@ -76,8 +76,8 @@ def beside(
     """The tick of a world that keeps step with the board of a folder."""
     from sim_hw.world import coupling
 
-    door = coupling.DOORS[model](folder)
-    world = coupling.Coupling(what, folder, meter, door, now_ns)
+    board = coupling.ADAPTERS[model](folder)
+    world = coupling.Coupling(what, folder, meter, board, now_ns)
     try:
         yield world.tick
     finally:

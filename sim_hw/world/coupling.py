@@ -17,10 +17,10 @@ from typing import Any, Protocol
 from icd import flips
 from sim_hw.nvml.reset_effects import RecoveryProfile
 from sim_hw.world import records, scenario, vehicle
-from sim_hw.world.board_adapters import DOORS, Door, Host, orin_mode
+from sim_hw.world.board_adapters import ADAPTERS, BoardAdapter, Host, orin_mode
 from sim_hw.world.effects import Recovery
 from sim_hw.world.faults import Fault
-from sim_hw.world.flip_delivery import Post
+from sim_hw.world.flip_delivery import FlipDelivery
 from sim_hw.world.history import History, Past
 from sim_hw.world.scenario import Scenario
 from sim_hw.world.settings import SettingsError
@@ -28,7 +28,7 @@ from sim_hw.world.striking import left_for_host
 from sim_hw.world.truth_log import TruthLog
 from sim_hw.world.world import Block, Step, World
 
-__all__ = ["AWAY_S", "DOORS", "STEP_S", "Coupling", "Meter", "load"]
+__all__ = ["ADAPTERS", "AWAY_S", "STEP_S", "Coupling", "Meter", "load"]
 
 STEP_S = 1.0
 AWAY_S = RecoveryProfile().rail_power_cycle_s
@@ -70,14 +70,14 @@ class Coupling:
         what: Scenario,
         folder: Path,
         meter: Meter,
-        door: Door,
+        board: BoardAdapter,
         now_ns: int,
         host: Host | None = None,
     ) -> None:
         """`now_ns` is CLOCK_MONOTONIC, as `tick` is told it."""
         World(what).step()  # compiles, before anybody waits
         self._world = World(what)
-        self._meter, self._door = meter, door
+        self._meter, self._board = meter, board
         self._host = Host(folder / "board.state") if host is None else host
         self._seen_j, self._seen_s = meter.spent_j, meter.busy_s
         self._off_until_s = 0.0
@@ -89,19 +89,19 @@ class Coupling:
         else:
             self._go_on(self._past, folder)
         opened = what.flips.door != "closed"
-        self._post = Post(folder, what.flips.door, what.acceleration) if opened else None
+        self._post = FlipDelivery(folder, what.flips.door, what.acceleration) if opened else None
 
     def _begin(self, what: Scenario, folder: Path, now_ns: int) -> None:
         """The scenario from its beginning, with logs of its own."""
         self._began_ns = now_ns
-        self._is_on = self._door.is_on
+        self._is_on = self._board.is_on
         _keep_older(folder)
         self._file = (folder / records.NAME).open("w", encoding="utf-8", newline="\n")
         self._write(self._log.header())
         self._history.begin(now_ns)
-        self._door.sink(float(self._world.surroundings(0, 1).sink_c[0]))
+        self._board.sink(float(self._world.surroundings(0, 1).sink_c[0]))
         if what.board.power_limit is not None:
-            self._door.limit(what.board.power_limit)
+            self._board.limit(what.board.power_limit)
 
     def _go_on(self, past: Past, folder: Path) -> None:
         """Go through what an earlier companion did, up to the step that it died in."""
@@ -149,7 +149,7 @@ class Coupling:
         if self._post is not None:
             self._post.close()
         self._host.close()
-        self._door.close()
+        self._board.close()
 
     def _advance(self, steps: int) -> None:
         """Run so many steps, all with the mean of what the board did since the last one."""
@@ -174,17 +174,17 @@ class Coupling:
 
     def _meet(self, step: Step) -> None:
         """Do to the board what the world did in a step; without power, nothing strikes it."""
-        self._door.sink(round(step.sink_c, 2))
+        self._board.sink(round(step.sink_c, 2))
         if self._is_on:
             self._meet_faults(step.faults, step.elapsed_s)
         is_on = step.is_powered and step.elapsed_s >= self._off_until_s
         if not (is_on and self._is_on):  # said again while off: a recovery may have put it on
-            self._door.rail(is_on)
+            self._board.rail(is_on)
         self._is_on = is_on
 
     def _meet_faults(self, faults: tuple[Fault, ...], elapsed_s: float) -> None:
         for fault in faults:
-            left = self._door.strike(fault)
+            left = self._board.strike(fault)
             self._note([left], elapsed_s)
             if left is Recovery.RESTART_PROCESS:
                 self._end_process(fault.id, elapsed_s + STEP_S)

@@ -19,7 +19,7 @@ NOBODY = "nothing computes on the board"
 UNUSED = "memory that nobody computes with"
 
 
-class Post:
+class FlipDelivery:
     """The way from the world to the memory's owner, for one device of a board."""
 
     def __init__(self, folder: Path, door: str, acceleration: float, device: int = 0) -> None:

@@ -15,14 +15,14 @@ from flight.campaign.kernels.common import CommonSettings
 from flight.campaign.kernels.station import HEARTBEAT_S, Station
 from flight.campaign.outcomes import Ended
 from flight.campaign.patterns import Pattern
-from flight.campaign.random_draws import Draws
+from flight.campaign.random_draws import RandomDraws
 from flight.campaign.settings import quantity, share, whole
 from flight.components.job_runner.simulated import Behaviour
 from flight.components.recovery.fault_table import XIDS, Level
 from flight.deployment.configuration import Configuration, RecoverySettings
 from flight.deployment.simulated import SimulatedPayload
 from flight.fault_tolerance.levels import Protection
-from flight.framework.executive import SECOND
+from flight.framework.time_units import SECOND
 from flight.jobs.registry import by_name
 from hal.device import FaultKind
 
@@ -58,7 +58,7 @@ class Payload:
         self.settings = settings
 
     def draw(
-        self, trial: tuple[Shield, Site, Model], number: int, count: int, draws: Draws
+        self, trial: tuple[Shield, Site, Model], number: int, count: int, draws: RandomDraws
     ) -> tuple[Address, ...]:
         """See `Subject`. `call` is a time in ms, or for the link the number of a message."""
         del number
@@ -72,7 +72,7 @@ class Payload:
     def timed(self, _shield: Shield) -> None:
         """A clock that jumps takes no time."""
 
-    def _fault(self, site: Site, model: Model, draws: Draws) -> Address:
+    def _fault(self, site: Site, model: Model, draws: RandomDraws) -> Address:
         if site is Site.LINK:
             direction = draws.one_of(("uplink", "downlink"))
             mask = bytes(1 + octet % 255 for octet in draws.octets(1 + draws.below(8)))

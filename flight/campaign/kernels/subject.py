@@ -15,7 +15,7 @@ from flight.campaign.bench import Bench, MemoryLost
 from flight.campaign.fault_models import Model, Outcome, Shield, Site
 from flight.campaign.outcomes import Ended, classify, deviation, found_in, is_same
 from flight.campaign.patterns import Array
-from flight.campaign.random_draws import Draws
+from flight.campaign.random_draws import RandomDraws
 from flight.edac.code import Code
 from flight.fault_tolerance.levels import Tally
 from flight.jobs.api import JobError
@@ -27,7 +27,7 @@ class Subject(Protocol):
     """Something that faults are injected into."""
 
     def draw(
-        self, trial: tuple[Shield, Site, Model], number: int, count: int, draws: Draws
+        self, trial: tuple[Shield, Site, Model], number: int, count: int, draws: RandomDraws
     ) -> tuple[Address, ...]:
         """Faults that strike while input `number` is worked on."""
 
@@ -74,7 +74,7 @@ class ArrayKernel:
         return offered
 
     def draw(
-        self, trial: tuple[Shield, Site, Model], number: int, count: int, draws: Draws
+        self, trial: tuple[Shield, Site, Model], number: int, count: int, draws: RandomDraws
     ) -> tuple[Address, ...]:
         """See `Subject`: each fault equally likely over all octets, or operations, of its site."""
         shield, site, model = trial

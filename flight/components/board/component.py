@@ -17,7 +17,7 @@ from flight.components.board.dictionary import (
     Readings,
 )
 from flight.components.board.lifecycle import Bounds, Gpu, Telling, keep
-from flight.components.board.notifications import BoardSignals, DevicePicture
+from flight.components.board.notifications import BoardNotifications, DevicePicture
 from flight.components.board.readings import (
     COMPUTER,
     MOST_DEVICES,
@@ -43,6 +43,7 @@ from flight.framework.component import (
     report,
 )
 from flight.framework.ports import Worker, WorkerMessage
+from flight.framework.time_units import SECOND
 from hal.device import FaultKind
 from hal.reading import Validity
 from icd.fields import (
@@ -59,7 +60,6 @@ from icd.fields import (
     Unit,
 )
 
-SECOND = 1_000_000_000
 MOST_PENDING = 8
 
 
@@ -70,13 +70,13 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
         self,
         port: Port,
         board: Worker,
-        signals: BoardSignals | None = None,
+        signals: BoardNotifications | None = None,
         parameters: BoardParameters | None = None,
     ) -> None:
         super().__init__(port)
         self.parameters = parameters or self.parameters
         self._board = board
-        self._signals = signals or BoardSignals()
+        self._signals = signals or BoardNotifications()
         self._gpus: dict[int, Gpu] = {}
         self._computer: dict[str, Row] = {}
         self._received_ns: int | None = None

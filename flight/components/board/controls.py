@@ -8,6 +8,7 @@ from typing import Any
 
 from flight.components.board.readings import decode_text
 from flight.framework.ports import Refused, Worker
+from flight.framework.requests import Requests
 from icd.failures import FailureCode
 
 MOST_PENDING = 8
@@ -30,9 +31,7 @@ class BoardControls:
     """Asks the board server for controls and matches its answers to the questions."""
 
     def __init__(self, board: Worker) -> None:
-        self._board = board
-        self._next_id = 0
-        self._waiting: dict[int, Answered] = {}
+        self._requests: Requests[ControlAnswer] = Requests(board, MOST_PENDING + 1)
 
     def ask(
         self,
@@ -46,28 +45,19 @@ class BoardControls:
 
         `processes` are (pid, start time) of those that it may end.
         """
-        self._next_id += 1
-        request: dict[str, Any] = {
-            "id": self._next_id,
-            "action": action,
-            "device": device,
-            "value": value,
-        }
+        request: dict[str, Any] = {"action": action, "device": device, "value": value}
         if processes:
             request["processes"] = [list(process) for process in processes]
-        if not self._board.send("control", request):
+        if not self._requests.ask("control", request, answered):
             return False
-        if len(self._waiting) >= MOST_PENDING:
-            oldest = self._waiting.pop(min(self._waiting))
+        if len(self._requests) > MOST_PENDING and (oldest := self._requests.take_oldest()):
             text = "too many requests wait for the board"
             oldest(ControlAnswer(False, None, text, FailureCode.TOO_MANY_PENDING))
-        self._waiting[self._next_id] = answered
         return True
 
     def take(self, body: Mapping[str, Any]) -> bool:
         """An answer came; False when it answers nothing that is still waited for."""
-        number = body.get("id")
-        answered = self._waiting.pop(number, None) if isinstance(number, int) else None
+        answered = self._requests.take(body.get("id"))
         if answered is None:
             return False
         value: Any = body.get("value")

@@ -9,12 +9,12 @@ from typing import Any
 from flight.components.board.dictionary import BoardParameters
 from flight.components.board.notifications import Condition, DevicePicture
 from flight.components.board.readings import THROTTLING, Row, throttle_labels
+from flight.framework.time_units import SECOND
 from hal.reading import Validity
 
 Telling = tuple[str, tuple[Any, ...]]
 """The name of an event and its arguments."""
 
-SECOND = 1_000_000_000
 COLDEST_C = -273.15
 WELL_BELOW = 0.95
 """Share of its limit at which power is normal again."""

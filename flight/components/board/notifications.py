@@ -51,7 +51,7 @@ class BoardListener(Protocol):
         ...
 
 
-class BoardSignals:
+class BoardNotifications:
     """Passes what the board monitor finds on to its listeners; outlives the monitor's restarts."""
 
     def __init__(self) -> None:

@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flight.framework.simulated_worker import SimulatedWorker
+from flight.framework.time_units import SECOND
 from hal.device import FaultKind
 from hal.reading import Validity
-
-SECOND = 1_000_000_000
 
 IDLE = {
     "power_w": (52.0, "W"),

@@ -10,6 +10,7 @@ from flight.framework.component import Component, FieldError
 from flight.framework.invocation import Invocation
 from flight.framework.modes import Modes
 from flight.framework.ports import Work
+from flight.framework.time_units import SECOND
 from icd import reports
 from icd.codec import Codec, FieldFault
 from icd.failures import FailureCode
@@ -17,7 +18,6 @@ from icd.reports import Service
 from icd.space_packet import PacketError, PacketFault
 from icd.telecommand import Telecommand
 
-SECOND = 1_000_000_000
 REQUEST_TIMEOUT = 10 * SECOND
 FIELD_CODE = {
     FieldFault.LENGTH: FailureCode.ARGUMENT_LENGTH,

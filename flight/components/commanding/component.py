@@ -31,6 +31,7 @@ from flight.framework.component import (
 )
 from flight.framework.invocation import ACCEPTED, Invocation
 from flight.framework.modes import Modes
+from flight.framework.time_units import SECOND
 from flight.link.uplink import Rejection
 from icd import reports, telecommand
 from icd.failures import FailureCode
@@ -39,7 +40,6 @@ from icd.reports import Service, Stage
 from icd.space_packet import PacketError
 from icd.telecommand import Telecommand
 
-SECOND = 1_000_000_000
 MOST_PENDING = 512
 """Of one component: one that answers nothing keeps no other from being commanded."""
 

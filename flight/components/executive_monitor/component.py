@@ -8,17 +8,16 @@ from typing import Annotated, Protocol
 
 from flight.components.executive_monitor.reset_cause import BootCause
 from flight.framework.component import Component, Port, Severity, event
-from flight.framework.work_queue import Inbox
+from flight.framework.time_units import SECOND
+from flight.framework.work_queue import WorkQueue
 from icd.fields import F32, U8, U16, U32, Limits, Text32, Text128, Unit
-
-SECOND = 1_000_000_000
 
 
 class Target(Protocol):
     """A plugged-in component, as the monitor sees it."""
 
     name: str
-    inbox: Inbox
+    inbox: WorkQueue
     is_stopped: bool
 
 

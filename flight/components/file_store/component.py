@@ -18,7 +18,7 @@ from flight.components.file_store.dictionary import (
     Path,
     Transaction,
 )
-from flight.components.file_store.gets import Downlinks, GetBegun
+from flight.components.file_store.gets import GetBegun, Gets
 from flight.components.file_store.instructions import (
     BUSY,
     Announce,
@@ -32,14 +32,14 @@ from flight.components.file_store.instructions import (
     refuse,
 )
 from flight.components.file_store.listing import Listed, Listing
-from flight.components.file_store.puts import PutStatus, Uplinks
-from flight.components.file_store.resume import Loader
+from flight.components.file_store.puts import Puts, PutStatus
+from flight.components.file_store.resume import Resume
 from flight.framework.component import Component, Pending, Port, Refused, command
 from flight.framework.ports import Storage, StorageResult
-from flight.storage import file_names as paths
+from flight.framework.time_units import SECOND
+from flight.storage import file_names
 from icd.fields import U32, U64, FileName, Segment, Text128, Unit
 
-SECOND = 1_000_000_000
 LIST_TIMEOUT_S = 30.0
 MOST_LISTINGS = 4
 MOST_PARKED = 64
@@ -53,9 +53,9 @@ class FileStore(Component[FileStoreHousekeeping, FileStoreParameters], FileStore
     def __init__(self, port: Port, storage: Storage) -> None:
         super().__init__(port)
         self._storage = storage
-        self._uplinks = Uplinks()
-        self._downlinks = Downlinks()
-        self._loader = Loader(self._uplinks)
+        self._uplinks = Puts()
+        self._downlinks = Gets()
+        self._loader = Resume(self._uplinks)
         self._listings: deque[Listing] = deque()
         self._parked: deque[Callable[[], None]] = deque()
         self._poll_ns = POLL_NS
@@ -142,7 +142,7 @@ class FileStore(Component[FileStoreHousekeeping, FileStoreParameters], FileStore
         """Report every entry of a folder to the station that asks: reports named entry."""
 
         def begin(asker: Pending[Any], now: int) -> Instructions:
-            paths.folder_path(path)
+            file_names.folder_path(path)
             if len(self._listings) >= MOST_LISTINGS:
                 raise Refused(f"{MOST_LISTINGS} folders are being listed; send it again")
             until = now + int(LIST_TIMEOUT_S * SECOND)
@@ -165,7 +165,7 @@ class FileStore(Component[FileStoreHousekeeping, FileStoreParameters], FileStore
                 found = digest_of(result)
                 return [Answer(asker, Digest(*found)) if found else refuse(asker, result)]
 
-            return [Submit("digest", {"path": paths.file_path(path)}, answer)]
+            return [Submit("digest", {"path": file_names.file_path(path)}, answer)]
 
         return self._ask(look)
 
@@ -178,7 +178,7 @@ class FileStore(Component[FileStoreHousekeeping, FileStoreParameters], FileStore
                 known = result.ok and is_count(result.value)
                 return [Answer(asker, Free(result.value)) if known else refuse(asker, result)]
 
-            return [Submit("free", {"path": paths.ROOT}, answer)]
+            return [Submit("free", {"path": file_names.ROOT}, answer)]
 
         return self._ask(look)
 
@@ -327,10 +327,10 @@ class FileStore(Component[FileStoreHousekeeping, FileStoreParameters], FileStore
             found = checkup_of(result)
             return [Answer(asker, found) if found else refuse(asker, result)]
 
-        return [Submit("mend", {"path": paths.file_path(path), **how}, answer)]
+        return [Submit("mend", {"path": file_names.file_path(path), **how}, answer)]
 
     def _remove(self, operation: str, path: str, asker: Pending[Any], _now: int) -> Instructions:
-        target = paths.file_path(path)
+        target = file_names.file_path(path)
 
         def answer(result: StorageResult) -> Instructions:
             if not result.ok:
@@ -343,7 +343,7 @@ class FileStore(Component[FileStoreHousekeeping, FileStoreParameters], FileStore
         if operation != "remove":
             return bare(BUSY)
         # The sidecar first: one without its file would be seen by nobody.
-        return [Submit("remove", {"path": paths.sidecar(target)}, bare, "ENOENT")]
+        return [Submit("remove", {"path": file_names.sidecar(target)}, bare, "ENOENT")]
 
     def _count(self) -> None:
         hk, up = self.hk, self._uplinks

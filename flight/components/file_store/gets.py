@@ -20,7 +20,7 @@ from flight.components.file_store.instructions import (
 )
 from flight.components.file_store.ranges import Ranges
 from flight.framework.ports import Refused, StorageResult
-from flight.storage import file_names as paths
+from flight.storage import file_names
 from icd.failures import FailureCode
 from icd.fields import U32, U64, Unit
 
@@ -61,7 +61,7 @@ class Get:
         return -(-len(self.ready) * SEGMENT // READ)
 
 
-class Downlinks:
+class Gets:
     """The table of files being sent; every method is one stimulus."""
 
     def __init__(self) -> None:
@@ -71,13 +71,13 @@ class Downlinks:
         self, asker: Any, station: int, now: int, transaction: int, path: str, offset: int
     ) -> Instructions:
         """Send a file from `offset` on, anew if it was being sent already; raises Refused."""
-        source = paths.file_path(path)
+        source = file_names.file_path(path)
         known = self.gets.get((station, transaction))
         if known is None and len(self.gets) >= MOST_OPEN:
             raise Refused(f"{MOST_OPEN} files are being sent; get_end one first")
         get = Get(station, transaction, path, now)
         self.gets[station, transaction] = get
-        operation = "digest" if source.endswith(paths.SIDECAR) else "mend"
+        operation = "digest" if source.endswith(file_names.SIDECAR) else "mend"
         return [Submit(operation, {"path": source}, partial(self._looked, get, asker, offset))]
 
     def _looked(self, get: Get, asker: Any, offset: int, result: StorageResult) -> Instructions:
@@ -89,9 +89,8 @@ class Downlinks:
             return [refuse(asker, result)]
         if lost := lost_of(result):
             self.end(get.station, get.transaction)
-            reason = (
-                f"{lost}; put it again, or delete {get.path}{paths.SIDECAR} to have it as it is"
-            )
+            sidecar = file_names.sidecar(get.path)
+            reason = f"{lost}; put it again, or delete {sidecar} to have it as it is"
             return [Refuse(asker, reason, FailureCode.CHECKSUM_MISMATCH)]
         size, crc32 = found
         if offset > size:
@@ -156,7 +155,7 @@ class Downlinks:
             get.reading += 1
             start, end = span
             arguments = {
-                "path": paths.file_path(get.path),
+                "path": file_names.file_path(get.path),
                 "offset": start,
                 "length": end - start,
             }

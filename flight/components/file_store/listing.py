@@ -14,7 +14,7 @@ from flight.components.file_store.instructions import (
     refuse,
 )
 from flight.framework.ports import StorageResult
-from flight.storage import file_names as paths
+from flight.storage import file_names
 from icd.fields import U32
 
 
@@ -56,7 +56,7 @@ class Listing:
         if self.rows or self.is_reading or self.is_over:
             return []
         self.is_reading = True
-        arguments = {"path": paths.folder_path(self.folder), "offset": self.read}
+        arguments = {"path": file_names.folder_path(self.folder), "offset": self.read}
         return [Submit("list", arguments, self._listed)]
 
     def _listed(self, result: StorageResult) -> Instructions:
@@ -72,11 +72,11 @@ class Listing:
             ]
         self.read += len(page)
         for name, is_folder, size in page:
-            if name.endswith(paths.SIDECAR) and not is_folder:
+            if name.endswith(file_names.SIDECAR) and not is_folder:
                 self.sidecars += 1
                 continue
             path = f"{self.folder}/{name}" if self.folder else name
-            if len(path.encode(errors="replace")) > paths.LONGEST:
+            if len(path.encode(errors="replace")) > file_names.LONGEST:
                 self.left_out += 1
             else:
                 self.rows.append(Entry(path, 0 if is_folder else size, is_folder))

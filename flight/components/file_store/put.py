@@ -11,7 +11,7 @@ from typing import Any
 from flight.components.file_store.instructions import MAX_NUMBER
 from flight.components.file_store.ranges import Ranges
 from flight.framework.ports import Refused
-from flight.storage import file_names as paths
+from flight.storage import file_names
 
 FORMAT = 1
 
@@ -47,12 +47,12 @@ class Put:
     @property
     def part(self) -> str:
         """Where its octets are kept until they are all there and right."""
-        return f"{paths.INCOMING}/{self.transaction}.part"
+        return f"{file_names.INCOMING}/{self.transaction}.part"
 
     @property
     def record(self) -> str:
         """Where its description is kept across a restart."""
-        return f"{paths.INCOMING}/{self.transaction}.json"
+        return f"{file_names.INCOMING}/{self.transaction}.json"
 
     @property
     def is_whole(self) -> bool:
@@ -89,7 +89,7 @@ class Put:
             for number in (*numbers, *chain.from_iterable(ranges)):
                 if type(number) is not int or not 0 <= number <= MAX_NUMBER:
                     raise ValueError(f"{number!r} is out of range")
-            paths.check_writable(plain["path"])
+            file_names.check_writable(plain["path"])
         except (KeyError, TypeError, AttributeError, Refused) as error:
             raise ValueError(repr(error)) from error
         transaction, size, crc32 = numbers

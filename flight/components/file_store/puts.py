@@ -24,7 +24,7 @@ from flight.components.file_store.instructions import (
 from flight.components.file_store.put import Phase, Put
 from flight.components.file_store.ranges import Range
 from flight.framework.ports import Refused, StorageResult
-from flight.storage import file_names as paths
+from flight.storage import file_names
 from icd.failures import FailureCode
 from icd.fields import U64, Flag, Unit
 
@@ -106,7 +106,7 @@ class PutStatus:
     complete: Annotated[Flag, "every octet is there"]
 
 
-class Uplinks:
+class Puts:
     """The table of transfers that are under way; every method is one stimulus."""
 
     def __init__(self) -> None:
@@ -129,7 +129,7 @@ class Uplinks:
         self, asker: Any, now: int, transaction: int, path: str, size: int, crc32: int
     ) -> Instructions:
         """Open a transfer, or go on with it when it is open already; raises Refused."""
-        paths.check_writable(path)
+        file_names.check_writable(path)
         if size > MAX_NUMBER:
             raise Refused(f"no file can have {size} octets")
         known = self.puts.get(transaction)
@@ -259,7 +259,7 @@ class Uplinks:
             self._finished.pop(put.transaction, None)
             return [Refuse(asker, _UNKNOWN.format(put.transaction), FailureCode.NOT_FOUND)]
 
-        return [Submit("digest", {"path": paths.file_path(put.path)}, looked)]
+        return [Submit("digest", {"path": file_names.file_path(put.path)}, looked)]
 
     def _segment_stored(
         self, put: Put, asker: Any, span: Range, result: StorageResult
@@ -363,24 +363,27 @@ class Uplinks:
 
 
 def _arguments(put: Put, step: Step) -> Mapping[str, Any]:
-    target = paths.file_path(put.path)
+    target = file_names.file_path(put.path)
     match step:
         case Step.ROOM:
-            return {"path": paths.INCOMING}
+            return {"path": file_names.INCOMING}
         case Step.CREATE:
             return {"path": put.part, "data": b""}
         case Step.RECORD | Step.SAVE:
             return {"path": put.record, "data": put.to_record()}
         case Step.FOLDER:
-            return {"path": paths.parent(target)}
+            return {"path": file_names.parent(target)}
         case Step.MOVE:
             return {"source": put.part, "destination": target}
         case Step.VERIFY | Step.PROTECT_AGAIN:
             return {"path": target}
         case Step.BARE:
-            return {"path": paths.sidecar(target)}
+            return {"path": file_names.sidecar(target)}
         case Step.COVER:
-            return {"source": paths.sidecar(put.part), "destination": paths.sidecar(target)}
+            return {
+                "source": file_names.sidecar(put.part),
+                "destination": file_names.sidecar(target),
+            }
         case Step.FORGET | Step.ERASE:
             return {"path": put.record}
         case _:

@@ -12,18 +12,18 @@ from flight.components.file_store.instructions import (
     failure_of,
 )
 from flight.components.file_store.put import Put
-from flight.components.file_store.puts import MOST_OPEN, Uplinks
+from flight.components.file_store.puts import MOST_OPEN, Puts
 from flight.framework.ports import StorageResult
-from flight.storage import file_names as paths
+from flight.storage import file_names
 
 RETRY_NS = 1_000_000_000
 LARGEST_RECORD = 32768
 
 
-class Loader:
+class Resume:
     """Reads the records under the incoming folder into `uplinks`, again and again until it can."""
 
-    def __init__(self, uplinks: Uplinks) -> None:
+    def __init__(self, uplinks: Puts) -> None:
         self.is_done = False
         self.retry_at: int | None = None
         self._uplinks = uplinks
@@ -35,9 +35,9 @@ class Loader:
         """Make the folders and look at what is there."""
         self._now, self.retry_at = now, None
         return [
-            Submit("make_dir", {"path": paths.ROOT}, _ignore),
-            Submit("make_dir", {"path": paths.INCOMING}, _ignore),
-            Submit("list", {"path": paths.INCOMING}, self._listed),
+            Submit("make_dir", {"path": file_names.ROOT}, _ignore),
+            Submit("make_dir", {"path": file_names.INCOMING}, _ignore),
+            Submit("list", {"path": file_names.INCOMING}, self._listed),
         ]
 
     def _listed(self, result: StorageResult) -> Instructions:
@@ -56,7 +56,7 @@ class Loader:
         reads: Instructions = [
             Submit(
                 "read",
-                {"path": f"{paths.INCOMING}/{name}", "offset": 0, "length": LARGEST_RECORD},
+                {"path": f"{file_names.INCOMING}/{name}", "offset": 0, "length": LARGEST_RECORD},
                 partial(self._read, name, sizes.get(part)),
             )
             for part, name in parts.items()
@@ -86,7 +86,7 @@ class Loader:
 
 
 def _remove(name: str) -> Submit:
-    return Submit("remove", {"path": f"{paths.INCOMING}/{name}"}, _ignore)
+    return Submit("remove", {"path": f"{file_names.INCOMING}/{name}"}, _ignore)
 
 
 def _ignore(_result: StorageResult) -> Instructions:

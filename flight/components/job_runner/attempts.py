@@ -7,9 +7,10 @@ from flight.components.job_runner import stimuli as s
 from flight.components.job_runner.job_table import SIGKILL
 from flight.components.job_runner.levels import Protected
 from flight.components.job_runner.ports import Control, JobStatus, PagePhase
-from flight.components.job_runner.records import SECOND, Commit, Ending, JobPhase, JobRecord
+from flight.components.job_runner.records import Commit, Ending, JobPhase, JobRecord
 from flight.components.job_runner.retry import Verdict
 from flight.components.job_runner.schedule import Run, plan
+from flight.framework.time_units import SECOND
 
 P = JobPhase
 SIGTERM = 15

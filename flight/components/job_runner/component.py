@@ -23,16 +23,17 @@ from flight.components.job_runner.dictionary import (
     Submitted,
     show_found,
 )
-from flight.components.job_runner.effects import Hands
+from flight.components.job_runner.effects import Effects
 from flight.components.job_runner.lifecycle import JobLifecycle
 from flight.components.job_runner.ports import JobSettings, StatusPages
-from flight.components.job_runner.records import SECOND, WITH_PROCESS
-from flight.components.job_runner.status_reports import Display, count_jobs
+from flight.components.job_runner.records import WITH_PROCESS
+from flight.components.job_runner.status_reports import StatusReports, count_jobs
 from flight.components.job_runner.submission import checked
 from flight.components.job_runner.table_file import Table, TableKeeper, encode, read_table
 from flight.fault_tolerance.levels import Level, Protection
 from flight.framework.component import Component, Pending, Port, Refused, command
 from flight.framework.ports import Storage, Worker, WorkerMessage
+from flight.framework.time_units import SECOND
 from flight.jobs.declaration import JobDeclaration
 from flight.storage.file_names import FileNames
 from flight.storage.script import StorageFailed, perform
@@ -66,7 +67,7 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
         self._files = files
         self._most_jobs = settings.most_jobs
         self.core = JobLifecycle(self.parameters.policy(self._most_jobs), deque(maxlen=LOG_LENGTH))
-        self._hands = Hands(
+        self._hands = Effects(
             storage, launcher, pages, jobs, files, settings, self.core.jobs, self._step
         )
         self._keeper = TableKeeper(
@@ -75,7 +76,7 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
             self._storage_failed,
             port.clock,
         )
-        self._display = Display(self.core, self.status, port.clock)
+        self._display = StatusReports(self.core, self.status, port.clock)
         self._stimuli: deque[s.Stimulus] = deque()
         self._is_stepping = False
         self.on_unkillable: Callable[[int, int], None] = lambda _job, _pid: None

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from flight.components.job_runner.protection_counts import Counts, chosen
-from flight.components.job_runner.records import SECOND, JobPhase, Policy
+from flight.components.job_runner.records import JobPhase, Policy
 from flight.fault_tolerance.levels import Level, Protection
 from flight.framework.component import Port, Severity, event, report
+from flight.framework.time_units import SECOND
 from icd.fields import F32, U8, U16, U32, U64, Count, Flag, Limits, Text64, Text160, Unit, Wire
 
 JobId = Annotated[U32, "number of the job"]

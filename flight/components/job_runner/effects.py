@@ -78,7 +78,7 @@ class OpenPages:
             page.close()
 
 
-class Hands:
+class Effects:
     """Carries out instructions; what comes of them is told as stimuli."""
 
     def __init__(

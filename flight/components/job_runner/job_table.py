@@ -14,7 +14,7 @@ P = JobPhase
 SIGKILL = 9
 
 
-class Moves:
+class JobTable:
     """What is known of every job, and what changed; `JobLifecycle` is the whole."""
 
     NEXT: ClassVar[Mapping[JobPhase, frozenset[JobPhase]]]

@@ -4,14 +4,14 @@ gives every job its level and keeps count."""
 from __future__ import annotations
 
 from flight.components.job_runner import stimuli as s
-from flight.components.job_runner.job_table import Moves
+from flight.components.job_runner.job_table import JobTable
 from flight.components.job_runner.ports import JobStatus
 from flight.components.job_runner.protection_counts import NO_COUNTS, Counts, Ledger, added
 from flight.components.job_runner.records import WITH_PROCESS, JobPhase, JobRecord, Policy
 from flight.fault_tolerance.levels import Level, Protection
 
 
-class Protected(Moves):
+class Protected(JobTable):
     """Levels and tallies of all jobs."""
 
     def __init__(self, policy: Policy) -> None:

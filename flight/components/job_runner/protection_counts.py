@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from flight.components.job_runner.records import SECOND
 from flight.fault_tolerance.levels import TALLIES, Tally
+from flight.framework.time_units import SECOND
 
 Counts = tuple[int, ...]
 """The counts of a `Tally`, in order of declaration."""

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flight.fault_tolerance.levels import TALLIES, Protection
-
-SECOND = 1_000_000_000
+from flight.framework.time_units import SECOND
 
 
 @enum.unique

@@ -9,8 +9,9 @@ from flight.components.job_runner.dictionary import JobsHousekeeping
 from flight.components.job_runner.levels import Protected
 from flight.components.job_runner.ports import MOST_METRICS, JobStatus
 from flight.components.job_runner.protection_counts import chosen
-from flight.components.job_runner.records import FINISHED, SECOND, WITH_PROCESS, JobPhase, JobRecord
+from flight.components.job_runner.records import FINISHED, WITH_PROCESS, JobPhase, JobRecord
 from flight.fault_tolerance.levels import Level
+from flight.framework.time_units import SECOND
 
 SHOW_NS = SECOND // 4
 """Shortest time between two reports of one running job that changed no phase."""
@@ -28,7 +29,7 @@ FOUND = (
 NO_METRICS = (0.0,) * MOST_METRICS
 
 
-class Display:
+class StatusReports:
     """Sends status reports through `send`, which is False when there is no room for now."""
 
     def __init__(

@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from flight.components.job_runner.protection_counts import counts_of
-from flight.components.job_runner.records import SECOND, Commit, Digest, Ending, JobPhase, JobRecord
+from flight.components.job_runner.records import Commit, Digest, Ending, JobPhase, JobRecord
 from flight.fault_tolerance.levels import Protection
 from flight.framework.ports import Storage
+from flight.framework.time_units import SECOND
 from flight.storage.script import Script, StorageFailed, must, perform, tolerate
 
 FORMAT = 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Annotated, Any
 
-from flight.components.protection import forecast_file as keeping
+from flight.components.protection import forecast_file
 from flight.components.protection import stimuli as s
 from flight.components.protection.dictionary import (
     Hours,
@@ -18,9 +18,9 @@ from flight.components.protection.dictionary import (
     ProtectionParameters,
 )
 from flight.components.protection.error_rate import HOUR
-from flight.components.protection.forecast import SECOND, Forecast, ForecastError, Pass
+from flight.components.protection.forecast import Forecast, ForecastError, Pass
 from flight.components.protection.lifecycle import ProtectionLifecycle
-from flight.components.protection.notifications import Radiation, RadiationSignals
+from flight.components.protection.notifications import Radiation, RadiationNotifications
 from flight.components.protection.ports import Errors, Jobs
 from flight.fault_tolerance.levels import Level
 from flight.framework.component import (
@@ -34,6 +34,7 @@ from flight.framework.component import (
     event,
 )
 from flight.framework.ports import Section, Storage
+from flight.framework.time_units import SECOND
 from flight.storage.file_names import FileNames
 from flight.storage.script import Script, StorageFailed, perform
 from icd.fields import U16, Text64, Text128, Text160
@@ -53,7 +54,7 @@ class Protection(Component[ProtectionHousekeeping, ProtectionParameters]):
         jobs: Jobs,
         errors: Errors,
         saved: Section,
-        signals: RadiationSignals,
+        signals: RadiationNotifications,
         files: FileNames,
     ) -> None:
         super().__init__(port)
@@ -82,9 +83,9 @@ class Protection(Component[ProtectionHousekeeping, ProtectionParameters]):
         pending = self.defer()
 
         def script() -> Script[Forecast]:
-            forecast, octets = yield from keeping.load(path, file)
+            forecast, octets = yield from forecast_file.load(path, file)
             self._must_be_useful(forecast)
-            yield from keeping.keep(octets)
+            yield from forecast_file.keep(octets)
             return forecast
 
         def stored(forecast: Forecast) -> None:
@@ -106,7 +107,7 @@ class Protection(Component[ProtectionHousekeeping, ProtectionParameters]):
             self._step(s.Drop())
             pending.complete()
 
-        self._perform(keeping.discard(), dropped, pending)
+        self._perform(forecast_file.discard(), dropped, pending)
         return pending
 
     @command(3)
@@ -205,7 +206,7 @@ class Protection(Component[ProtectionHousekeeping, ProtectionParameters]):
         if self._read_at is None or now < self._read_at:
             return
         self._read_at = None
-        perform(self._storage, keeping.restore(), self._restored, self._not_read)
+        perform(self._storage, forecast_file.restore(), self._restored, self._not_read)
 
     def _restored(self, found: tuple[Forecast | None, str]) -> None:
         self._is_restored = True

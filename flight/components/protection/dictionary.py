@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from flight.components.protection.error_rate import Bounds
-from flight.components.protection.forecast import SECOND
 from flight.components.protection.notifications import Radiation
 from flight.components.protection.stimuli import ForecastState, Policy, Why
 from flight.fault_tolerance.levels import Level
+from flight.framework.time_units import SECOND
 from icd.fields import F32, F64, U16, U32, U64, Count, Flag, Limits, Unit, Wire
 
 Hours = Annotated[F32, Unit("h")]

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flight.components.protection.notifications import Radiation
+from flight.framework.time_units import SECOND
 
-SECOND = 1_000_000_000
 HOUR = 3600 * SECOND
 BUCKETS = 60
 """In as many parts a window is counted."""

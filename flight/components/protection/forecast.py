@@ -14,8 +14,8 @@ from datetime import datetime
 from typing import Any
 
 from flight.components.protection.notifications import Radiation
+from flight.framework.time_units import SECOND
 
-SECOND = 1_000_000_000
 FORMAT = 1
 LARGEST = 30_000
 MOST_PASSES = 400

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping, MutableSequence
 
 from flight.components.protection import stimuli as s
 from flight.components.protection.error_rate import HOUR, RateMeter
-from flight.components.protection.forecast import SECOND, Forecast, Pass
+from flight.components.protection.forecast import Forecast, Pass
 from flight.components.protection.notifications import Radiation
 from flight.components.protection.stimuli import ForecastState, Why
 from flight.fault_tolerance.levels import Level
+from flight.framework.time_units import SECOND
 
 # What decides, the first row that applies; the level of a radiation is a parameter.
 #

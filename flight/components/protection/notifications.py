@@ -25,7 +25,7 @@ class RadiationListener(Protocol):
         ...
 
 
-class RadiationSignals:
+class RadiationNotifications:
     """Passes each change on to its listeners; outlives the component's restarts."""
 
     def __init__(self) -> None:

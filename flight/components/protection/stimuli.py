@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flight.components.protection.error_rate import Bounds
-from flight.components.protection.forecast import SECOND, Forecast
+from flight.components.protection.forecast import Forecast
 from flight.components.protection.notifications import Radiation
 from flight.fault_tolerance.levels import Level
+from flight.framework.time_units import SECOND
 
 
 @enum.unique

@@ -10,7 +10,7 @@ from flight.components.recovery.cases import Case
 from flight.components.recovery.fault_table import GUIDANCE, Level
 
 
-class Picture:
+class BoardView:
     """The newest readings of each device."""
 
     def __init__(self) -> None:

@@ -22,13 +22,14 @@ from flight.components.recovery.dictionary import (
     RecoveryParameters,
     RecoverySettings,
 )
-from flight.components.recovery.fault_table import RUNGS, SECOND, Kind, Level, row_of
+from flight.components.recovery.fault_table import RUNGS, Kind, Level, row_of
 from flight.components.recovery.lifecycle import RecoveryLifecycle
 from flight.components.recovery.ports import Board, Computer, Jobs, Others
 from flight.components.recovery.stimuli import BOARD
 from flight.components.recovery.strikes import Cause
 from flight.framework.component import Component, FailureCode, Pending, Port, Refused, command
 from flight.framework.ports import Section
+from flight.framework.time_units import SECOND
 from icd.fields import U8, U32, Limits
 
 POLL_NS = SECOND // 10

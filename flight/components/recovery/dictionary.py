@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from flight.components.recovery.cases import Phase
-from flight.components.recovery.fault_table import SECOND, Kind, Level
+from flight.components.recovery.fault_table import Kind, Level
 from flight.components.recovery.stimuli import Policy
 from flight.framework.component import Port, Severity, event, report
+from flight.framework.time_units import SECOND
 from icd.fields import F32, U8, U16, U32, Count, Flag, Limits, Text32, Text64, Text160, Unit, Wire
 
 Device = Annotated[U8, "number of the GPU, from 0; 255: the whole board"]

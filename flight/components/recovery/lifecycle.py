@@ -11,20 +11,13 @@ from typing import Any
 
 from flight.components.board.notifications import Condition
 from flight.components.recovery import stimuli as s
-from flight.components.recovery.board_view import Picture
+from flight.components.recovery.board_view import BoardView
 from flight.components.recovery.cases import Case, Phase
-from flight.components.recovery.fault_table import (
-    CLEAR,
-    RUNGS,
-    SECOND,
-    SILENCE,
-    Kind,
-    Level,
-    row_of,
-)
+from flight.components.recovery.fault_table import CLEAR, RUNGS, SILENCE, Kind, Level, row_of
 from flight.components.recovery.stimuli import BOARD, Policy
 from flight.components.recovery.strikes import Cause, packed, unpack
 from flight.components.recovery.triage import Triage
+from flight.framework.time_units import SECOND
 
 P = Phase
 
@@ -64,7 +57,7 @@ class RecoveryLifecycle(Triage):
         self.stale = 0
         self._set_policy(policy or Policy())
         self._log = log
-        self._picture = Picture()
+        self._picture = BoardView()
         self._silent_since: int | None = None
         self._next_action = 0
 

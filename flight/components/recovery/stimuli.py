@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from flight.components.board.notifications import Condition
-from flight.components.recovery.fault_table import SECOND, Ask, Level
+from flight.components.recovery.fault_table import Ask, Level
 from flight.components.recovery.strikes import HOUR, Cause
+from flight.framework.time_units import SECOND
 
 BOARD = 255
 """Stands for the whole board where a device is asked for."""

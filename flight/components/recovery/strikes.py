@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from flight.components.recovery.fault_table import SECOND, STRIKE_CEILING, Kind, Level, Row
+from flight.components.recovery.fault_table import STRIKE_CEILING, Kind, Level, Row
+from flight.framework.time_units import SECOND
 
 HOUR = 3600 * SECOND
 MOST_KEPT = 32

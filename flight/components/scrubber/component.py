@@ -27,18 +27,18 @@ from flight.components.scrubber.dictionary import (
     ScrubberSettings,
 )
 from flight.components.scrubber.lifecycle import ScrubberLifecycle
-from flight.components.scrubber.memory_map import Picture
+from flight.components.scrubber.memory_map import MemoryMap
 from flight.components.scrubber.ports import Board, Jobs, Payload
 from flight.components.scrubber.regions import TEST_REGION, Kind, State, Verdict, is_name
-from flight.components.scrubber.requests import Questions
-from flight.components.scrubber.saved_settings import Choices
+from flight.components.scrubber.saved_settings import SavedSettings
 from flight.framework.component import Component, FailureCode, Pending, Port, Refused, command
 from flight.framework.ports import Section, Worker, WorkerMessage
 from flight.framework.program_memory import Program
-from flight.storage import file_names as paths
+from flight.framework.requests import Requests
+from flight.framework.time_units import SECOND
+from flight.storage import file_names
 from icd.fields import U16, U32, Limits, Text64, Unit
 
-SECOND = s.SECOND
 MIB = 1 << 20
 SLICE = 12 << 10
 """Octets of program memory compared in one step: about 0.1 ms."""
@@ -46,6 +46,8 @@ FIRST_PASS_NS = SECOND // 2
 """Between two steps of the first pass, which makes the checksums."""
 LOG_LENGTH = 1024
 MOST_REGISTERED = 64
+MOST_WAITING = 80
+"""Requests of ground's to the worker that wait for its answer."""
 RESTART_WAIT_NS = 2 * SECOND
 """For the disk to keep why, before the executive ends."""
 
@@ -72,9 +74,9 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
         self._program = program
         self._settings = settings
         self.core = ScrubberLifecycle(self.parameters.policy(), deque(maxlen=LOG_LENGTH))
-        self._questions = Questions(worker)
-        self._picture = Picture(jobs, board)
-        self._chosen = Choices.read({}, settings)
+        self._requests: Requests[messages.Answer] = Requests(worker, MOST_WAITING)
+        self._picture = MemoryMap(jobs, board)
+        self._chosen = SavedSettings.read({}, settings)
         self.struck = 0
         """Wrong blocks found that nobody injected."""
         self._processes: list[list[Any]] = []
@@ -122,7 +124,7 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
     @command(5, timeout_s=300.0)
     def register(self, file: FilePath, name: RegionName) -> Pending[Registered]:
         """Load a file into protected memory; the file is its golden copy from then on."""
-        paths.check(file)
+        file_names.check(file)
         if not is_name(name) or name == TEST_REGION or name.startswith("job-"):
             text = "letters, digits and _ . - (at most 48; not 'test', not 'job-…')"
             raise Refused(f"no name for a region: {name!r}; write {text}")
@@ -135,7 +137,7 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
             self.region_registered(name, file, answer.value)
             return Registered(answer.value)
 
-        return self._ask("register", {"region": name, "golden": paths.file_path(file)}, done)
+        return self._ask("register", {"region": name, "golden": file_names.file_path(file)}, done)
 
     @command(6)
     def retire(self, region: RegionName) -> Pending[None]:
@@ -194,7 +196,7 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
 
     def start(self, now: int) -> None:  # noqa: ARG002
         """Take up what was saved; the worker is told once it is there."""
-        self._chosen = Choices.read(dict(self._saved.load()), self._settings)
+        self._chosen = SavedSettings.read(dict(self._saved.load()), self._settings)
         self._step(s.Restore(self._chosen.restarts))
         if self._chosen.restarted:
             self.program_restarted(self._chosen.restarted)
@@ -264,12 +266,15 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
         if body.get("pid") == self._pid:
             return
         self._pid = body.get("pid")
-        self._questions.restart()
+        text = "the scrub worker was started anew; send it again"
+        for answered in self._requests.take_unanswerable():
+            answered(messages.Answer(0, False, text, 0))
         self._send_settings()
         self._processes = []
         for name, file in self._chosen.registered.items():
-            body = {"region": name, "golden": paths.file_path(file)}
-            self._questions.ask(self.core.number(), "register", body, partial(self._again, name))
+            body = {"region": name, "golden": file_names.file_path(file)}
+            again = partial(self._again, name)
+            self._requests.ask("register", body, again, number=self.core.number())
 
     def _again(self, name: str, answer: messages.Answer) -> None:
         if not answer.ok:
@@ -303,7 +308,9 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
 
     def _take_done(self, body: Mapping[str, Any]) -> None:
         answer = messages.answer(body)
-        if not self._questions.take(answer):
+        if answered := self._requests.take(answer.number):
+            answered(answer)
+        else:
             self._step(s.Done(answer.number, answer.ok, answer.text))
 
     def _send_settings(self) -> None:
@@ -337,7 +344,7 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
     def _golden_of(self, body: Mapping[str, Any]) -> dict[str, str]:
         """Where the golden copy is, for a region whose own header cannot tell any more."""
         file = self._chosen.registered.get(str(body.get("region")))
-        return {"golden": paths.file_path(file)} if file else {}
+        return {"golden": file_names.file_path(file)} if file else {}
 
     def _tell(self, told: s.Tell) -> None:
         getattr(self, told.event)(*told.values)
@@ -412,7 +419,7 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
             else:
                 pending.fail(answer.text or "the scrub worker did not say why")
 
-        if not self._questions.ask(self.core.number(), kind, body, answered):
+        if not self._requests.ask(kind, body, answered, number=self.core.number()):
             text = "the scrub worker takes no request now; send it again"
             raise Refused(text, FailureCode.WORKER_UNAVAILABLE)
         return pending

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from flight.components.scrubber.regions import Kind, State
-from flight.components.scrubber.stimuli import SECOND, Policy
+from flight.components.scrubber.stimuli import Policy
 from flight.framework.component import Port, Severity, event, report
+from flight.framework.time_units import SECOND
 from icd.fields import (
     F32,
     F64,

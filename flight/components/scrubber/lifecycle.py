@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from flight.components.scrubber import stimuli as s
 from flight.components.scrubber.regions import STEPS, Found, Kind, Step, Unusable, Verdict
+from flight.framework.time_units import SECOND
 
 WHOLE = -1
 """In place of a block: the whole region."""
@@ -232,7 +233,7 @@ class ScrubberLifecycle:
 
     def _end_window(self) -> None:
         if self._untold and self._now >= self._window_ends:
-            seconds = self.policy.window / s.SECOND
+            seconds = self.policy.window / SECOND
             self._tell("more_corrected", self._untold, seconds)
             self._untold = 0
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from flight.components.scrubber.dictionary import ScrubberHousekeeping
 from flight.components.scrubber.ports import Board, Jobs, MemoryErrors
 from flight.components.scrubber.regions import Kind, Row, State
-from flight.components.scrubber.stimuli import SECOND
 from flight.components.scrubber.worker_messages import Status
+from flight.framework.time_units import SECOND
 
 MIB = 1 << 20
 _COUNTED = ("corrected", "checks_corrected", "lost", "reloaded", "program_changed")
@@ -29,7 +29,7 @@ class Shown(NamedTuple):
     lost: int
 
 
-class Picture:
+class MemoryMap:
     """What is known of all memory; made of what others tell when somebody looks."""
 
     def __init__(self, jobs: Jobs, board: Board) -> None:

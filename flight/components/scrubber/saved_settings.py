@@ -12,7 +12,7 @@ MOST_FILES = 64
 
 
 @dataclass
-class Choices:
+class SavedSettings:
     """Saved after each change; what rotted is left out when it is read."""
 
     is_enabled: bool
@@ -26,7 +26,7 @@ class Choices:
     """Why the last executive ended; empty when it was not for program memory."""
 
     @classmethod
-    def read(cls, saved: dict[str, Any], settings: ScrubberSettings) -> Choices:
+    def read(cls, saved: dict[str, Any], settings: ScrubberSettings) -> SavedSettings:
         """What was saved, and what the configuration says where nothing was."""
         enabled, rate = saved.get("enabled"), saved.get("rate")
         why = saved.get("restarted")

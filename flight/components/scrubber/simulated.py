@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flight.components.scrubber.regions import TEST_REGION, Kind, State, Verdict
-from flight.framework.executive import SECOND
 from flight.framework.simulated_worker import SimulatedWorker
+from flight.framework.time_units import SECOND
 
 TELL_NS = 5 * SECOND
 BLOCK = 32 << 10

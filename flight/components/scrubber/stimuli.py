@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flight.components.scrubber.regions import Found, Row, Unusable
-
-SECOND = 1_000_000_000
+from flight.framework.time_units import SECOND
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
 from flight.framework.component import Component, Port, Refused, Severity, event, request
+from flight.framework.time_units import SECOND
 from flight.link.event_filter import EventFilter
 from icd import reports
 from icd.failures import FailureCode
 from icd.fields import U8, U16, U32, Limits, Text128
 from icd.reports import Service
 
-SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
 SHORTEST_PERIOD_MS = 100
 LONGEST_PERIOD_MS = 86_400_000

@@ -20,9 +20,9 @@ from flight.framework.component import (
     report,
 )
 from flight.framework.ports import HardwareWatchdog, Supervisor, Worker
+from flight.framework.time_units import SECOND
 from icd.fields import F32, U8, U16, U32, Count, Flag, Limits, Text32, Text64, Unit, Wire
 
-SECOND = 1_000_000_000
 MOST_WORKERS = 6
 HEALTHY_NS = 60 * SECOND
 """A worker that beats for so long has got over its troubles: its attempts count anew."""

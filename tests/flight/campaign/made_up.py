@@ -19,7 +19,7 @@ from flight.campaign.kernels.kind import Kind, Kinds
 from flight.campaign.kernels.subject import ArrayKernel, generator
 from flight.campaign.outcomes import Ended
 from flight.campaign.patterns import Array, Pattern
-from flight.campaign.random_draws import Draws
+from flight.campaign.random_draws import RandomDraws
 from flight.campaign.settings import choice, share
 from flight.jobs.api import ResultError
 
@@ -73,7 +73,7 @@ class Told:
         del settings, seed
 
     def draw(
-        self, trial: tuple[Shield, Site, Model], number: int, count: int, draws: Draws
+        self, trial: tuple[Shield, Site, Model], number: int, count: int, draws: RandomDraws
     ) -> tuple[Address, ...]:
         del number, count
         end = draws.below(10)

@@ -8,7 +8,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from campaign.made_up import KINDS
 from click.testing import CliRunner
 
 from flight.__main__ import main
@@ -16,7 +15,8 @@ from flight.campaign import engine, plan, pool, results
 from flight.campaign.fault_models import Outcome
 from flight.campaign.results import OtherCampaign, Results
 from flight.campaign.summary import Counts, summary
-from flight.campaign.trials import Laboratory
+from flight.campaign.trials import Trials
+from tests.flight.campaign.made_up import KINDS
 
 DOUBLER = """\
 name = "doubling"
@@ -45,7 +45,7 @@ def written(tmp_path: Path, content: str) -> Path:
 def computed(content: str) -> list[results.Record]:
     """All records of a campaign, computed in this process."""
     campaign = plan.loads(content, KINDS)
-    laboratory = Laboratory(campaign)
+    laboratory = Trials(campaign)
     prepared = [laboratory.prepare(number) for number in range(campaign.trials)]
     return [each.record(laboratory.run(each)) for each in prepared]
 
@@ -67,7 +67,7 @@ def test_processes_that_die_or_hang_are_outcomes_and_the_rest_goes_on(tmp_path: 
     campaign = engine.run(written(tmp_path, TOLD), tmp_path / "out", 2, kinds=KINDS)
     records = list(results.read(tmp_path / "out"))
     assert len(records) == campaign.trials
-    laboratory = Laboratory(campaign)
+    laboratory = Trials(campaign)
     for record in records:
         (fault,) = laboratory.prepare(record["trial"]).faults
         expected = {0: Outcome.CRASH, 1: Outcome.HANG}.get(fault.call, Outcome.MASKED)

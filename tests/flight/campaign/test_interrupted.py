@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from flight.campaign import plan, results
-from flight.campaign.trials import Laboratory
+from flight.campaign.trials import Trials
 from tests.flight.support.processes import wait_for
 
 CAMPAIGN = """\
@@ -46,7 +46,7 @@ def test_a_campaign_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     again = subprocess.run([*command, "--jobs", "1"], check=True, capture_output=True, text=True)
     assert f"{before:,} of 3,000 trials" in again.stderr
     records = list(results.read(out))
-    laboratory = Laboratory(plan.loads(CAMPAIGN))
+    laboratory = Trials(plan.loads(CAMPAIGN))
     assert [record["trial"] for record in records] == list(range(3_000))
     for record in records[before - 5 : before + 5]:
         prepared = laboratory.prepare(record["trial"])

@@ -9,7 +9,7 @@ import pytest
 from flight.campaign import plan
 from flight.campaign.fault_models import Outcome, Shield
 from flight.campaign.kernels.payload import Payload, PayloadSettings
-from flight.campaign.trials import Laboratory
+from flight.campaign.trials import Trials
 
 SMALL = """\
 name = "small"
@@ -34,11 +34,11 @@ n = 64
 
 
 @pytest.fixture(scope="module")
-def laboratory() -> Laboratory:
-    return Laboratory(plan.loads(SMALL))
+def laboratory() -> Trials:
+    return Trials(plan.loads(SMALL))
 
 
-def outcomes(laboratory: Laboratory, kernel: str, level: str) -> Counter[Outcome]:
+def outcomes(laboratory: Trials, kernel: str, level: str) -> Counter[Outcome]:
     campaign = laboratory.campaign
     (block,) = (b for b in campaign.blocks if (b.kernel, b.shield.value) == (kernel, level))
     numbers = range(block.first, block.last)
@@ -48,7 +48,7 @@ def outcomes(laboratory: Laboratory, kernel: str, level: str) -> Counter[Outcome
 @pytest.mark.parametrize("kernel", ["matmul", "nanogpt-step", "imaging", "edac-region"])
 @pytest.mark.verifies("VA-CAM-04")
 def test_without_protection_faults_end_in_silent_corruption(
-    laboratory: Laboratory, kernel: str
+    laboratory: Trials, kernel: str
 ) -> None:
     counted = outcomes(laboratory, kernel, "none")
     silent = counted[Outcome.TOLERABLE] + counted[Outcome.CRITICAL]
@@ -59,7 +59,7 @@ def test_without_protection_faults_end_in_silent_corruption(
 @pytest.mark.parametrize("level", ["dmr", "tmr"])
 @pytest.mark.parametrize("kernel", ["matmul", "nanogpt-step", "imaging"])
 def test_compared_runs_and_memory_under_the_code_leave_nothing_silent(
-    laboratory: Laboratory, kernel: str, level: str
+    laboratory: Trials, kernel: str, level: str
 ) -> None:
     counted = outcomes(laboratory, kernel, level)
     assert not counted[Outcome.TOLERABLE] + counted[Outcome.CRITICAL]
@@ -79,7 +79,7 @@ sites = ["stuck kernel"]
 
 
 def test_a_stuck_kernel_is_caught_by_known_answers_unless_it_sticks_at_the_end() -> None:
-    laboratory = Laboratory(plan.loads(STUCK))
+    laboratory = Trials(plan.loads(STUCK))
     assert not outcomes(laboratory, "imaging", "none")[Outcome.ABORT]
     for level in ("known answers", "dmr"):
         counted = outcomes(laboratory, "imaging", level)
@@ -87,25 +87,25 @@ def test_a_stuck_kernel_is_caught_by_known_answers_unless_it_sticks_at_the_end()
         assert counted[Outcome.ABORT] + counted[Outcome.RECOVERED] < 60
 
 
-def test_memory_under_the_code_is_never_silently_wrong(laboratory: Laboratory) -> None:
+def test_memory_under_the_code_is_never_silently_wrong(laboratory: Trials) -> None:
     counted = outcomes(laboratory, "edac-region", "edac")
     assert set(counted) == {Outcome.CORRECTED, Outcome.RECOVERED, Outcome.CLEAN}
 
 
-def test_checksums_find_what_is_critical_in_a_product(laboratory: Laboratory) -> None:
+def test_checksums_find_what_is_critical_in_a_product(laboratory: Trials) -> None:
     counted = outcomes(laboratory, "matmul", "abft")
     assert not counted[Outcome.CRITICAL]
     assert counted[Outcome.CLEAN] == 3
 
 
-def test_no_trial_leaves_anything_to_the_next(laboratory: Laboratory) -> None:
+def test_no_trial_leaves_anything_to_the_next(laboratory: Trials) -> None:
     numbers = range(0, laboratory.campaign.trials, 7)
     first = [_record(laboratory, n) for n in numbers]
-    other = Laboratory(laboratory.campaign)
+    other = Trials(laboratory.campaign)
     assert first[::-1] == [_record(other, n) for n in reversed(numbers)]
 
 
-def _record(laboratory: Laboratory, number: int) -> dict[str, object]:
+def _record(laboratory: Trials, number: int) -> dict[str, object]:
     prepared = laboratory.prepare(number)
     return prepared.record(laboratory.run(prepared))
 
@@ -122,7 +122,7 @@ no_fault = 1
 @pytest.mark.verifies("VA-CAM-08")
 @pytest.mark.slow
 def test_the_whole_payload_does_its_job_once_whatever_befalls_it() -> None:
-    laboratory = Laboratory(plan.loads(PAYLOAD))
+    laboratory = Trials(plan.loads(PAYLOAD))
     sites: dict[str, Counter[Outcome]] = {}
     for number in range(laboratory.campaign.trials):
         prepared = laboratory.prepare(number)

@@ -7,13 +7,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from campaign.made_up import Doubler, SumSettings
 
 from flight.campaign.address import Address
 from flight.campaign.fault_models import Model, Outcome, Shield, Site
 from flight.campaign.outcomes import Ended, classify, deviation
 from flight.campaign.patterns import Pattern
 from flight.fault_tolerance.levels import Tally
+from tests.flight.campaign.made_up import Doubler, SumSettings
 
 
 def attempt(

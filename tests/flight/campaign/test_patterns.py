@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from flight.campaign import patterns
 from flight.campaign.fault_models import MEMORY_MODELS, Model
 from flight.campaign.patterns import Form, Pattern
-from flight.campaign.random_draws import Draws
+from flight.campaign.random_draws import RandomDraws
 
 FORM = Form((12, 70), 4)
 
@@ -24,7 +24,7 @@ def changed(pattern: Pattern, form: Form = FORM) -> np.ndarray:
 
 
 def drawn(model: Model, count: int = 200, form: Form = FORM) -> list[Pattern]:
-    return [patterns.draw(model, form, Draws(5, trial)) for trial in range(count)]
+    return [patterns.draw(model, form, RandomDraws(5, trial)) for trial in range(count)]
 
 
 @pytest.mark.verifies("VA-CAM-02")
@@ -101,7 +101,7 @@ def test_no_pattern_reaches_outside_its_array(
     shape: tuple[int, ...], itemsize: int, model: Model, trial: int
 ) -> None:
     form = Form(shape, itemsize)
-    pattern = patterns.draw(model, form, Draws(1, trial))
+    pattern = patterns.draw(model, form, RandomDraws(1, trial))
     assert pattern.offset >= 0
     end = pattern.offset + (pattern.count - 1) * pattern.stride + len(pattern.mask)
     assert end <= form.octets
@@ -111,11 +111,11 @@ def test_no_pattern_reaches_outside_its_array(
 
 def test_draws_depend_on_seed_and_trial_alone() -> None:
     assert drawn(Model.BURST) == drawn(Model.BURST)
-    assert Draws(1, 2).raw() != Draws(2, 1).raw()
-    assert [Draws(3, 4).below(10) for _ in range(3)] == [Draws(3, 4).below(10)] * 3
-    assert len(Draws(3, 4).octets(13)) == 13
+    assert RandomDraws(1, 2).raw() != RandomDraws(2, 1).raw()
+    assert [RandomDraws(3, 4).below(10) for _ in range(3)] == [RandomDraws(3, 4).below(10)] * 3
+    assert len(RandomDraws(3, 4).octets(13)) == 13
 
 
 def test_what_befalls_no_array_is_refused() -> None:
     with pytest.raises(ValueError, match="befalls"):
-        patterns.draw(Model.XID, FORM, Draws(1, 1))
+        patterns.draw(Model.XID, FORM, RandomDraws(1, 1))

@@ -8,7 +8,7 @@ import pytest
 from flight.campaign import patterns, products
 from flight.campaign.fault_models import MEMORY_MODELS, Model
 from flight.campaign.patterns import Array, Form, Pattern
-from flight.campaign.random_draws import Draws
+from flight.campaign.random_draws import RandomDraws
 
 ROWS, TERMS, COLUMNS = 9, 21, 40
 
@@ -37,7 +37,7 @@ def test_a_wrong_partial_sum_gives_what_summing_on_from_it_gives(
 ) -> None:
     for trial in range(20):
         a, b, out = operands(batch)
-        draws = Draws(9, trial)
+        draws = RandomDraws(9, trial)
         terms = 1 + draws.below(TERMS)
         pattern = patterns.draw(model, Form.of(out), draws)
         expected = struck_sums(a, b, pattern, terms)
@@ -59,7 +59,7 @@ def test_a_wrong_load_changes_one_use_of_the_operand_and_nothing_else(operand: s
         a, b, out = operands()
         honest, before = out.copy(), (a.copy(), b.copy())
         source = a if operand == "left" else b
-        draws = Draws(4, trial)
+        draws = RandomDraws(4, trial)
         use = draws.below(products.uses(a, b, operand))
         pattern = patterns.draw(Model.SINGLE, Form.of(source), draws)
         wrong = source.copy()

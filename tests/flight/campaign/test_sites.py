@@ -10,7 +10,7 @@ from flight.campaign.bench import Bench, MemoryLost
 from flight.campaign.device import StruckDevice
 from flight.campaign.fault_models import Model, Shield, Site
 from flight.campaign.patterns import Array, Pattern
-from flight.campaign.random_draws import Draws
+from flight.campaign.random_draws import RandomDraws
 from hal.compute.device import open_device
 
 TOP_BIT = Pattern(3, b"\x40")
@@ -161,10 +161,10 @@ def test_larger_things_are_struck_more_often() -> None:
     notes: list[Opportunity] = []
     bench = Bench(Shield.NONE, notes=notes)
     bench.rest(small=ones(10), large=ones(30))
-    hits = [draw(Site.HOST, Model.ZERO, notes, Draws(1, i), 0).array for i in range(1000)]
+    hits = [draw(Site.HOST, Model.ZERO, notes, RandomDraws(1, i), 0).array for i in range(1000)]
     assert 700 < hits.count("large") < 800
 
 
 def test_a_site_with_nothing_in_it_is_refused() -> None:
     with pytest.raises(NothingThere, match="device memory"):
-        draw(Site.DEVICE, Model.ZERO, [], Draws(1, 1), 0)
+        draw(Site.DEVICE, Model.ZERO, [], RandomDraws(1, 1), 0)

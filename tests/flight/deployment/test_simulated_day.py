@@ -10,7 +10,7 @@ import pytest
 
 from flight.components.job_runner.simulated import Behaviour
 from flight.deployment.simulated import SimulatedPayload
-from flight.framework.executive import SECOND
+from flight.framework.time_units import SECOND
 from flight.jobs.registry import by_name
 from icd.dictionary import Mode, Severity
 from icd.failures import FailureCode

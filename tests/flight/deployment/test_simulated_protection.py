@@ -12,7 +12,7 @@ from flight.components.job_runner.simulated import Behaviour
 from flight.deployment.deployment import JOBS, PROTECTION
 from flight.deployment.simulated import SimulatedPayload
 from flight.fault_tolerance.levels import Level, Protection
-from flight.framework.executive import SECOND
+from flight.framework.time_units import SECOND
 from flight.jobs.registry import by_name
 from icd.reports import Stage
 from tests.flight.support.simulated_station import Operator

@@ -12,7 +12,7 @@ from flight.components.protection.stimuli import Why
 from flight.components.recovery.fault_table import JETSON, OTHERS, XIDS, Kind, Level, Wait
 from flight.deployment.configuration import Configuration, RecoverySettings, from_mapping
 from flight.deployment.simulated import SimulatedPayload
-from flight.framework.executive import SECOND
+from flight.framework.time_units import SECOND
 from flight.jobs.registry import by_name
 from hal.device import FaultKind
 from icd.dictionary import Mode

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from flight.framework import clock
 from flight.framework.clock import CEILING_AHEAD, TAI_SINCE_1958, OnboardClock
+from flight.framework.time_units import SECOND
 
-SECOND = 1_000_000_000
 BOOTTIME = time.CLOCK_BOOTTIME
 
 

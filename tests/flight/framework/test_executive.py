@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flight.framework.executive import DRAIN_LIMIT, NEVER, SECOND, Executive, RateGroup, Slot
+from flight.framework.executive import DRAIN_LIMIT, NEVER, Executive, RateGroup, Slot
 from flight.framework.ports import Port
-from flight.framework.work_queue import Inbox, WhenFull
+from flight.framework.time_units import SECOND
+from flight.framework.work_queue import WhenFull, WorkQueue
 from icd.dictionary import Severity
 from icd.reports import Stage
 from tests.flight.support.small_executive import COMMANDS, PERIOD, START, Craft, Gadget
@@ -172,7 +173,7 @@ class TestRateGroups:
 class TestQueues:
     @pytest.mark.verifies("VA-EXE-04")
     def test_a_full_queue_rejects_the_new(self) -> None:
-        inbox = Inbox(2)
+        inbox = WorkQueue(2)
         done: list[int] = []
         assert [inbox.put(partial(done.append, n)) for n in range(4)] == [
             True,
@@ -187,7 +188,7 @@ class TestQueues:
 
     @pytest.mark.verifies("VA-EXE-04")
     def test_or_drops_the_oldest(self) -> None:
-        inbox = Inbox(2, WhenFull.DROP_OLDEST)
+        inbox = WorkQueue(2, WhenFull.DROP_OLDEST)
         done: list[int] = []
         assert all(inbox.put(partial(done.append, n)) for n in range(4))
         while len(inbox):
@@ -196,7 +197,7 @@ class TestQueues:
         assert (inbox.dropped, inbox.high_water) == (2, 2)
 
     def test_answers_to_own_questions_are_never_dropped(self) -> None:
-        inbox = Inbox(1)
+        inbox = WorkQueue(1)
         inbox.put(boom)
         inbox.put_answer(boom)
         assert len(inbox) == inbox.high_water == 2

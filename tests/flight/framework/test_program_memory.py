@@ -11,7 +11,7 @@ from types import CodeType, ModuleType
 
 import pytest
 
-import flight.components.recovery.fault_table
+from flight.components.recovery import fault_table
 from flight.components.scrubber.regions import STEPS, Kind
 from flight.framework.bytecode import as_compiled, live_instructions
 from flight.framework.program_memory import NoProgram, ProgramMemory, table_octets
@@ -224,14 +224,14 @@ def test_a_module_that_loads_while_others_are_compared_does_no_harm(module: Modu
     "change",
     [
         lambda: dict(STEPS) | {Kind.JOB: STEPS[Kind.FILE]},
-        lambda: {**flight.recovery.table.RUNGS, 0: "x"},
+        lambda: {**fault_table.RUNGS, 0: "x"},
     ],
 )
 def test_tables_of_enums_and_dataclasses_are_told_apart(
     change: Callable[[], dict[object, object]],
 ) -> None:
     changed = table_octets(change())
-    assert changed not in (table_octets(STEPS), table_octets(flight.recovery.table.RUNGS))
+    assert changed not in (table_octets(STEPS), table_octets(fault_table.RUNGS))
     assert table_octets(STEPS) == table_octets(dict(STEPS))
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flight.framework.time_units import SECOND
 from flight.link.downlink import (
     DEPTH,
     FORGET_STATION,
@@ -21,7 +22,6 @@ from icd.identity import Identity
 from icd.link import Heartbeat, Kind
 from icd.reports import Stage
 
-SECOND = 1_000_000_000
 START = 2_000_000_000 * SECOND
 
 

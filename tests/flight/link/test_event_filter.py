@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flight.framework.time_units import SECOND
 from flight.link.event_filter import BURST, REFILL_NS, EventFilter
 from icd.dictionary import Severity
-
-SECOND = 1_000_000_000
 
 
 class Source:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 import zmq
-from test_ground_link import KEYS, PAYLOAD
-from test_ground_link import Station as Ends
 
-from flight.link.zmq_link import StationLink
+from flight.link.zmq_link import ZmqLink
 from icd import link, telemetry
 from icd.link import Kind, LinkMessage
+from tests.flight.link.test_ground_link import KEYS, PAYLOAD
+from tests.flight.link.test_ground_link import Station as Ends
 from tests.flight.support.small_executive import START
 
 
@@ -20,7 +20,7 @@ class Payload:
 
     def __init__(self) -> None:
         self.ends = Ends()
-        self.link = StationLink("tcp://127.0.0.1:*", self.ends.downlink, lambda: START)
+        self.link = ZmqLink("tcp://127.0.0.1:*", self.ends.downlink, lambda: START)
         self.ends.link.answer = self.link.answer
         self._context = zmq.Context()
         self._sockets: list[zmq.Socket[bytes]] = []
@@ -110,12 +110,12 @@ def test_a_station_that_went_away_does_not_hold_up_another(payload: Payload) -> 
 def test_a_restarted_one_is_found_at_its_old_endpoint(payload: Payload) -> None:
     old = payload.link.endpoint
     payload.link.close()
-    payload.link = StationLink("tcp://127.0.0.1:*", payload.ends.downlink, lambda: START, old)
+    payload.link = ZmqLink("tcp://127.0.0.1:*", payload.ends.downlink, lambda: START, old)
     assert payload.link.endpoint == old
 
 
 def test_an_old_endpoint_that_is_taken_gives_way_to_a_free_one(payload: Payload) -> None:
     taken = payload.link.endpoint
-    other = StationLink("tcp://127.0.0.1:*", payload.ends.downlink, lambda: START, taken)
+    other = ZmqLink("tcp://127.0.0.1:*", payload.ends.downlink, lambda: START, taken)
     assert other.endpoint != taken
     other.close()

@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 
 from flight.framework.channel import Channel, pair
 from flight.framework.ports import StorageResult, WorkerMessage
+from flight.framework.time_units import SECOND
 from flight.framework.worker_link import WorkerLink
 from flight.storage.client import MOST_PENDING, TIMEOUT, BoundStorage, StorageClient
 from flight.storage.saved_state import BACKUP, PATH, SavedState, encode, parse
 from flight.storage.simulated import SimulatedStorage
-
-SECOND = 1_000_000_000
 
 
 class TestSavedState:

@@ -22,8 +22,9 @@ from flight.framework.component import (
     event,
     request,
 )
-from flight.framework.executive import SECOND, Executive, RateGroup, Slot
+from flight.framework.executive import Executive, RateGroup, Slot
 from flight.framework.modes import Modes
+from flight.framework.time_units import SECOND
 from flight.framework.work_queue import WhenFull
 from icd import reports, telecommand
 from icd.codec import Codec

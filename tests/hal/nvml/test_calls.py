@@ -9,7 +9,7 @@ import pynvml
 import pytest
 
 from hal import boards, errors
-from hal.nvml import calls as nvml_door
+from hal.nvml import calls
 from hal.nvml.sensors import SENSORS
 from tests.sim_hw.support.emulated import SteppedBoard
 
@@ -42,7 +42,7 @@ def test_an_nvml_error_becomes_ours_and_names_the_call(
 ) -> None:
     monkeypatch.setattr(pynvml, "nvmlDeviceGetName", raising(pynvml.NVMLError(code)))
     with pytest.raises(errors.BoardError, match=rf"nvmlDeviceGetName: .* \(NVML {code}\)") as found:
-        nvml_door.ask("nvmlDeviceGetName", None)
+        calls.ask("nvmlDeviceGetName", None)
     assert type(found.value) is kind
     assert found.value.call == "nvmlDeviceGetName"
 
@@ -51,12 +51,12 @@ def test_what_upsets_the_binding_itself_is_a_driver_fault(monkeypatch: pytest.Mo
     garbage = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
     monkeypatch.setattr(pynvml, "nvmlDeviceGetName", raising(garbage))
     with pytest.raises(errors.DriverFault, match="UnicodeDecodeError"):
-        nvml_door.ask("nvmlDeviceGetName", None)
+        calls.ask("nvmlDeviceGetName", None)
 
 
 def test_a_call_that_the_binding_does_not_know_is_unsupported() -> None:
     with pytest.raises(errors.Unsupported, match="no nvmlDeviceGetOrbit; upgrade it"):
-        nvml_door.ask("nvmlDeviceGetOrbit")
+        calls.ask("nvmlDeviceGetOrbit")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_field_is_read_by_its_value_type(
 ) -> None:
     field = SimpleNamespace(nvmlReturn=0, valueType=kind, value=SimpleNamespace(**{member: 7}))
     monkeypatch.setattr(pynvml, "nvmlDeviceGetFieldValues", lambda *_: [field])
-    assert nvml_door.field(None, 82) == 7.0
+    assert calls.field(None, 82) == 7.0
 
 
 def test_a_field_of_an_unknown_value_type_is_a_driver_fault(
@@ -76,7 +76,7 @@ def test_a_field_of_an_unknown_value_type_is_a_driver_fault(
     field = SimpleNamespace(nvmlReturn=0, valueType=77, value=None)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetFieldValues", lambda *_: [field])
     with pytest.raises(errors.DriverFault, match="value type 77"):
-        nvml_door.field(None, 82)
+        calls.field(None, 82)
 
 
 def test_a_library_too_old_for_signed_temperatures_is_asked_the_old_way(

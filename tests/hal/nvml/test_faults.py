@@ -14,7 +14,7 @@ from hal import boards
 from hal.device import CONTROLS, Board, ControlRequest
 from hal.errors import BoardError
 from hal.nvml import board as nvml
-from hal.nvml import calls as nvml_door
+from hal.nvml import calls
 from hal.nvml import controls as nvml_controls
 from hal.nvml import events as nvml_events
 from hal.nvml import sensors as nvml_sensors
@@ -79,7 +79,7 @@ def used() -> list[str]:
 
 def _asked() -> set[str]:
     """Names of calls that are written in the driver's files."""
-    text = "".join(Path(place.__file__).read_text() for place in (*_PLACES, nvml_door))
+    text = "".join(Path(place.__file__).read_text() for place in (*_PLACES, calls))
     return set(re.findall(r'"(nvml[A-Z]\w+?)(?:_v\d)?"', text))
 
 

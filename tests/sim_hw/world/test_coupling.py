@@ -21,11 +21,11 @@ from sim_hw.orin import kernel_files as orin_tree
 from sim_hw.orin.sysfs_tree import SysfsTree
 from sim_hw.world import coupling, history, records, scenario
 from sim_hw.world.board_adapters import Host
-from sim_hw.world.coupling import AWAY_S, DOORS, Coupling
+from sim_hw.world.coupling import ADAPTERS, AWAY_S, Coupling
 from sim_hw.world.devices import Upset
 from sim_hw.world.effects import Effect, Recovery
 from sim_hw.world.faults import Fault
-from sim_hw.world.flip_delivery import NOBODY, UNUSED, Post
+from sim_hw.world.flip_delivery import NOBODY, UNUSED, FlipDelivery
 from sim_hw.world.settings import SettingsError
 from tests.sim_hw.support.emulated import SteppedBoard, wait_until
 from tests.sim_hw.support.emulated_orin import SteppedOrin
@@ -68,7 +68,7 @@ class Flight:
         self.what = coupling.load(str(path), model)
         self.board = BOARDS[model](folder)
         self.board.now_ns = self.board.now_ns if now_ns is None else now_ns
-        self.door = DOORS[model](folder)
+        self.door = ADAPTERS[model](folder)
         self.host = Processes()
         self.world = Coupling(
             self.what, folder, self.board.emulated, self.door, self.board.now_ns, self.host
@@ -244,7 +244,7 @@ def memory_draw(where: float) -> Fault:
 
 def test_through_the_door_to_all_memory_most_draws_hit_what_nobody_uses(tmp_path: Path) -> None:
     board = SteppedBoard(tmp_path)
-    post = Post(tmp_path, "memory", 1.0)
+    post = FlipDelivery(tmp_path, "memory", 1.0)
     row = board.world.board.devices[0]
     size = 1 << 20
     with HostDevice(tmp_path / "board.state") as device:
@@ -263,7 +263,7 @@ def test_through_the_door_to_all_memory_most_draws_hit_what_nobody_uses(tmp_path
 
 def test_jobs_side_by_side_are_each_struck_in_their_own_memory(tmp_path: Path) -> None:
     board = SteppedBoard(tmp_path)
-    post = Post(tmp_path, "job", 1.0)
+    post = FlipDelivery(tmp_path, "job", 1.0)
     path = tmp_path / "board.state"
     with HostDevice(path) as one, HostDevice(path) as other:
         first, second = one.allocate(100, np.uint8), other.allocate(100, np.uint8)
@@ -317,7 +317,7 @@ def test_the_power_limit_of_a_scenario_is_set_on_the_board(
     path.write_text(f'{QUIET}[board]\nmodel = "{model}"\npower_limit = "{limit_w} W"\n')
     board = BOARDS[model](tmp_path)
     what = coupling.load(str(path), model)
-    door = DOORS[model](tmp_path)
+    door = ADAPTERS[model](tmp_path)
     world = Coupling(what, tmp_path, board.emulated, door, board.now_ns, Processes())
     if isinstance(board, SteppedBoard):
         assert board.world.gpu(0).power_limit_mw == 1000 * limit_w

@@ -5,7 +5,8 @@ No clock and no memory here: times come in, octets go out.
 
 from __future__ import annotations
 
-SECOND = 1_000_000_000
+from flight.framework.time_units import SECOND
+
 MILLISECOND = 1_000_000
 STRIPE_NS = MILLISECOND
 """What one stripe should take."""

@@ -11,9 +11,9 @@ from flight.components.scrubber.regions import TEST_REGION, State, is_name
 from flight.components.scrubber.worker.golden_copies import GoldenError, GoldenFiles
 from flight.components.scrubber.worker.loader import Loader
 from flight.components.scrubber.worker.mapped_regions import Busy, NotWalkable
-from flight.components.scrubber.worker.pace import SECOND
 from flight.components.scrubber.worker.rounds import Rounds
 from flight.framework.channel import Message
+from flight.framework.time_units import SECOND
 from flight.workers.lifeline import Lifeline
 
 SMALLEST_PERIOD_S, LARGEST_PERIOD_S = 0.1, 86_400.0

@@ -21,8 +21,9 @@ from flight.components.scrubber.worker.mapped_regions import (
     kind_of,
     open_mapped,
 )
-from flight.components.scrubber.worker.pace import SECOND, Pace, Stripe
+from flight.components.scrubber.worker.pace import Pace, Stripe
 from flight.components.scrubber.worker.walk import Turn, Walk
+from flight.framework.time_units import SECOND
 
 SEARCH_NS = 2 * SECOND
 TELL_NS = 5 * SECOND

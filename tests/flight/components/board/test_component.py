@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from flight.components.board.component import BoardMonitor
 from flight.components.board.dictionary import BoardParameters
-from flight.components.board.notifications import BoardSignals, Condition, DevicePicture
+from flight.components.board.notifications import BoardNotifications, Condition, DevicePicture
 from flight.components.board.readings import FIELDS, Fault, xid_severity
 from flight.components.board.simulated import COMPUTER, IDLE, SimulatedBoard
+from flight.framework.time_units import SECOND
 from hal import boards
 from hal.device import FaultKind
 from hal.reading import Validity
@@ -21,8 +22,6 @@ from icd.codec import FieldError
 from icd.dictionary import Severity
 from icd.failures import FailureCode
 from tests.flight.support.component_harness import Bench
-
-SECOND = 1_000_000_000
 
 
 class Scene:
@@ -454,7 +453,7 @@ class Listener:
 
 @pytest.fixture
 def heard() -> tuple[Scene, Listener]:
-    scene, signals, listener = Scene(), BoardSignals(), Listener()
+    scene, signals, listener = Scene(), BoardNotifications(), Listener()
     signals.listen(listener)
     scene.bench.plug(BoardMonitor(scene.bench.port, scene.board, signals))
     scene.live()

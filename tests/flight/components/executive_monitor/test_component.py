@@ -8,7 +8,7 @@ import pytest
 
 from flight.components.executive_monitor.component import ExecutiveMonitor, NoMeter
 from flight.framework.ports import Port
-from flight.framework.work_queue import Inbox
+from flight.framework.work_queue import WorkQueue
 from icd.dictionary import Severity
 from tests.flight.support.small_executive import GADGET, Craft, Gadget
 
@@ -20,7 +20,7 @@ class Watched:
 
     def __init__(self, name: str, depth: int) -> None:
         self.name = name
-        self.inbox = Inbox(depth)
+        self.inbox = WorkQueue(depth)
 
     def flood(self, count: int) -> None:
         for _ in range(count):

@@ -7,13 +7,13 @@ from random import Random
 
 import pytest
 
-from flight.components.file_store import gets as downlink
+from flight.components.file_store import gets
 from flight.components.file_store.component import FileStore
 from flight.storage.simulated import SimulatedStorage
 from icd.failures import FailureCode
 from tests.flight.support.component_harness import Asker, Bench
 
-SEGMENT = downlink.SEGMENT
+SEGMENT = gets.SEGMENT
 DATA = Random(3).randbytes(100 * SEGMENT + 17)
 
 
@@ -172,7 +172,7 @@ def test_parts_of_a_file_that_is_not_being_sent_are_refused_with_what_to_do(stor
 
 
 def test_at_most_sixteen_files_are_sent_at_once(store: Store) -> None:
-    for number in range(downlink.MOST_OPEN):
+    for number in range(gets.MOST_OPEN):
         assert store.do("get_begin", number, "out/data.bin", len(DATA)).is_done
     assert "16 files are being sent" in store.do("get_begin", 99, "out/data.bin", 0).reason
 
@@ -181,8 +181,8 @@ def test_too_many_separate_parts_are_refused(store: Store) -> None:
     store.bench.room = 0
     store.do("get_begin", 1, "out/data.bin", len(DATA))
     store.storage.is_hung = True
-    answers = [store.do("get_more", 1, 100 * n, 1) for n in range(downlink.MOST_RANGES + 4)]
-    assert answers[downlink.MOST_RANGES - 1].is_done
+    answers = [store.do("get_more", 1, 100 * n, 1) for n in range(gets.MOST_RANGES + 4)]
+    assert answers[gets.MOST_RANGES - 1].is_done
     assert "parts wait to be sent" in answers[-1].reason
 
 

@@ -11,7 +11,7 @@ import pytest
 from flight.components.file_store.checkups import WatchedStorage, checkup_of
 from flight.components.file_store.component import FileStore
 from flight.framework.ports import Refused, StorageResult
-from flight.storage import file_names as paths
+from flight.storage import file_names
 from flight.storage.simulated import SimulatedStorage
 from icd.failures import FailureCode
 from tests.flight.support.component_harness import Asker, Bench
@@ -186,7 +186,7 @@ def test_a_sidecar_can_be_fetched_and_cannot_be_put(store: Store) -> None:
     refused = store.do("put_begin", 8, "in/other.edac", 1, 1)
     assert "give another name" in refused.reason
     with pytest.raises(Refused, match="makes the files called"):
-        paths.check_writable("a.edac")
+        file_names.check_writable("a.edac")
 
 
 @pytest.mark.parametrize("value", [None, {}, {"blocks": -1}, {"blocks": "3"}])

@@ -7,10 +7,10 @@ from random import Random
 
 import pytest
 
-from flight.components.file_store import puts as uplink
+from flight.components.file_store import puts
 from flight.components.file_store.component import FileStore
 from flight.framework.ports import Refused, StorageResult
-from flight.storage import file_names as paths
+from flight.storage import file_names
 from flight.storage.simulated import SimulatedStorage
 from icd.codec import FieldError
 from icd.dictionary import Severity
@@ -173,7 +173,7 @@ def test_a_number_in_use_for_another_file_is_refused_with_what_to_do(store: Stor
 
 
 def test_at_most_sixteen_transfers_are_open(store: Store) -> None:
-    for number in range(uplink.MOST_OPEN):
+    for number in range(puts.MOST_OPEN):
         assert store.begin(number, f"in/{number}").is_done
     assert "16 transfers are open" in store.begin(99, "in/99").reason
     assert store.do("put_abort", 3).is_done
@@ -207,11 +207,11 @@ def test_an_unknown_transfer_is_not_found(store: Store) -> None:
 
 
 def test_too_many_gaps_are_refused_until_one_is_filled(store: Store) -> None:
-    data = bytes(4 * uplink.MOST_RANGES)
+    data = bytes(4 * puts.MOST_RANGES)
     store.begin(data=data)
-    for number in range(uplink.MOST_RANGES):
+    for number in range(puts.MOST_RANGES):
         store.do("put_segment", 7, 2 * number, b"\0")
-    far = 4 * uplink.MOST_RANGES - 1
+    far = 4 * puts.MOST_RANGES - 1
     assert "gaps are open" in store.do("put_segment", 7, far, b"\0").reason
     store.do("put_segment", 7, 1, b"\0")
     assert store.do("put_segment", 7, far, b"\0").is_done
@@ -397,7 +397,7 @@ def test_what_a_transfer_cannot_do_now_is_refused_with_what_it_is_doing(store: S
     assert opening.is_done
     assert again.is_done
     store.send(OFFSETS)
-    enders = [store.bench.do("put_end", 7) for _ in range(uplink.MOST_WAITING + 1)]
+    enders = [store.bench.do("put_end", 7) for _ in range(puts.MOST_WAITING + 1)]
     assert "wait for its answer" in enders[-1].reason
     aborters = [store.bench.do("put_abort", 7) for _ in range(2)]
     assert "being checked" in aborters[0].reason
@@ -420,7 +420,7 @@ def test_a_long_path_is_refused_with_the_most_it_may_take(store: Store) -> None:
     with pytest.raises(FieldError, match="at most 128"):
         store.begin(path="é" * 65)
     with pytest.raises(Refused, match="at most 128"):
-        paths.check("é" * 65)
+        file_names.check("é" * 65)
 
 
 def test_a_late_answer_to_an_aborted_transfer_changes_nothing(store: Store) -> None:

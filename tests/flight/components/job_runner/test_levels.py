@@ -14,12 +14,12 @@ from flight.components.job_runner.records import JobPhase, JobRecord
 from flight.components.job_runner.simulated import Behaviour
 from flight.components.job_runner.table_file import TABLE, TableError, decode, encode
 from flight.fault_tolerance.levels import Level, Protection
+from flight.framework.time_units import SECOND
 from icd.dictionary import Severity
 from tests.flight.support.job_runner_harness import JobBench
 
 P = JobPhase
 NONE, ABFT, DMR, TMR = Level
-SECOND = 1_000_000_000
 
 
 def tally(**counts: int) -> tuple[int, ...]:

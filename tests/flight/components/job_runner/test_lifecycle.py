@@ -14,7 +14,6 @@ from flight.components.job_runner.lifecycle import EVENT_OF, NEXT, TABLE, JobLif
 from flight.components.job_runner.ports import PagePhase
 from flight.components.job_runner.records import (
     FINISHED,
-    SECOND,
     WITH_PROCESS,
     Commit,
     Ending,
@@ -24,6 +23,7 @@ from flight.components.job_runner.records import (
 )
 from flight.components.job_runner.simulated import Behaviour, SimulatedStatus
 from flight.fault_tolerance.levels import TALLIES, Level, Protection
+from flight.framework.time_units import SECOND
 from tests.flight.support.job_runner_harness import JobBench
 
 P = JobPhase

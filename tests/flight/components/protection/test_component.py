@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from flight.components.protection import forecast_file as keeping
+from flight.components.protection import forecast_file
 from flight.components.protection.component import Protection
-from flight.components.protection.notifications import Radiation, RadiationSignals
+from flight.components.protection.notifications import Radiation, RadiationNotifications
 from flight.components.protection.stimuli import ForecastState, Why
 from flight.fault_tolerance.levels import Level
+from flight.framework.time_units import SECOND
 from flight.storage.file_names import file_path
 from flight.storage.simulated import SimulatedStorage
 from icd.dictionary import Severity
 from icd.failures import FailureCode
 from tests.flight.support.component_harness import Asker, Bench
 
-SECOND = 1_000_000_000
 NONE, ABFT, DMR, TMR = Level
 
 
@@ -38,7 +38,7 @@ class Surroundings:
 
     def plug(self) -> None:
         """Begin with a new component, as after a restart of the executive."""
-        signals = RadiationSignals()
+        signals = RadiationNotifications()
         signals.listen(self)
         self.protection = Protection(
             self.bench.port, self.storage, self, self, self, signals, file_path
@@ -213,7 +213,7 @@ def test_a_kept_forecast_that_rotted_is_told_and_not_followed(
     around: Surroundings, where: int
 ) -> None:
     around.loaded(around.forecast((-10, 300)))
-    around.storage.files[keeping.PATH][where] ^= 8
+    around.storage.files[forecast_file.PATH][where] ^= 8
     around.plug()
     assert around.hk.forecast is ForecastState.LOST
     assert around.hk.why is Why.NO_FORECAST
@@ -247,7 +247,7 @@ def test_a_forecast_that_ended_is_told_and_a_dropped_one_is_not_missed(
     asker = around.bench.do("drop_forecast")
     around.settle()
     assert asker.is_done
-    assert keeping.PATH not in around.storage.files
+    assert forecast_file.PATH not in around.storage.files
     assert around.hk.level is ABFT
     around.plug()
     assert around.hk.forecast is ForecastState.NONE

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from flight.components.protection.error_rate import (
-    BUCKETS,
-    HOUR,
-    MOST_AT_ONCE,
-    SECOND,
-    Bounds,
-    RateMeter,
-)
+from flight.components.protection.error_rate import BUCKETS, HOUR, MOST_AT_ONCE, Bounds, RateMeter
 from flight.components.protection.notifications import Radiation
+from flight.framework.time_units import SECOND
 
 NOW = 2_000_000_000 * SECOND
 WINDOW = HOUR // 2

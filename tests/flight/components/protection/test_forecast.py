@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from flight.components.protection.forecast import LARGEST, MOST_PASSES, SECOND, ForecastError, parse
+from flight.components.protection.forecast import LARGEST, MOST_PASSES, ForecastError, parse
 from flight.components.protection.notifications import Radiation
 from flight.framework.clock import TAI_SINCE_1958
+from flight.framework.time_units import SECOND
 
 BEGIN = 1_774_000_000
 """Unix seconds: 2026-03-20T09:46:40Z."""

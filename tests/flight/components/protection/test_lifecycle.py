@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from flight.components.protection import stimuli as s
 from flight.components.protection.component import Protection
-from flight.components.protection.forecast import SECOND, Forecast, Pass
+from flight.components.protection.forecast import Forecast, Pass
 from flight.components.protection.lifecycle import ProtectionLifecycle, replay
 from flight.components.protection.notifications import Radiation
 from flight.components.protection.stimuli import ForecastState, Why
 from flight.fault_tolerance.levels import Level
+from flight.framework.time_units import SECOND
 
 NOW = 2_000_000_000 * SECOND
 HOUR = 3600 * SECOND

@@ -17,7 +17,6 @@ from flight.components.recovery.fault_table import (
     GUIDANCE,
     OTHERS,
     RUNGS,
-    SECOND,
     WAITS,
     XIDS,
     Kind,
@@ -31,6 +30,7 @@ from flight.components.recovery.fault_table import (
 from flight.components.recovery.lifecycle import TABLE, RecoveryLifecycle, replay
 from flight.components.recovery.stimuli import Policy
 from flight.components.recovery.strikes import Budget, Cause, Strikes, packed, unpack
+from flight.framework.time_units import SECOND
 from hal.device import CONTROLS, FaultKind
 from hal.nvml.xid import NAMES
 

@@ -21,8 +21,9 @@ from flight.components.scrubber.regions import (
     Unusable,
     Verdict,
 )
+from flight.framework.time_units import SECOND
 
-NOW = 1_000 * s.SECOND
+NOW = 1_000 * SECOND
 PATIENCE = s.Policy().patience
 
 
@@ -35,7 +36,7 @@ class Scene:
         self.out: list[s.Instruction] = []
 
     def step(self, stimulus: s.Stimulus, later: float = 0.0) -> list[s.Instruction]:
-        self.now += int(later * s.SECOND)
+        self.now += int(later * SECOND)
         new = list(self.core.step(self.now, stimulus))
         self.out += new
         return new

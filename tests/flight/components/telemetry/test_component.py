@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from flight.components.telemetry.component import Telemetry
-from flight.framework.executive import SECOND, RateGroup
+from flight.framework.executive import RateGroup
+from flight.framework.time_units import SECOND
 from flight.link.downlink import FORGET_STATION, Downlink
 from icd import reports, telemetry
 from icd.dictionary import Severity

@@ -10,12 +10,11 @@ import pytest
 
 from flight.components.watchdog.component import Health, Watchdog
 from flight.framework.ports import WorkerMessage
+from flight.framework.time_units import SECOND
 from icd.codec import FieldError
 from icd.dictionary import Severity
 from icd.failures import FailureCode
 from tests.flight.support.component_harness import Bench
-
-SECOND = 1_000_000_000
 
 
 class Part:

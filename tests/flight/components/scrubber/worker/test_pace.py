@@ -8,10 +8,10 @@ from flight.components.scrubber.worker.pace import (
     FIRST_STRIPE,
     LARGEST_STRIPE,
     MILLISECOND,
-    SECOND,
     Pace,
     Stripe,
 )
+from flight.framework.time_units import SECOND
 
 
 def test_the_first_stripe_is_small_because_nothing_is_known_yet() -> None:

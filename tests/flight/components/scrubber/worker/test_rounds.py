@@ -16,10 +16,10 @@ import pytest
 from flight.components.scrubber import worker_messages as messages
 from flight.components.scrubber.regions import MOST_REGIONS, Kind, Row, State, Verdict
 from flight.components.scrubber.worker.mapped_regions import MOST_DEATHS, SUSPICION
-from flight.components.scrubber.worker.pace import SECOND
 from flight.components.scrubber.worker.rounds import SEARCH_NS, Rounds, own_octets
 from flight.edac import region_file
 from flight.edac.region_file import RegionFile
+from flight.framework.time_units import SECOND
 
 BLOCK = 32 << 10
 
