@@ -8,8 +8,8 @@ from typing import Any
 
 from flight.components.board.notifications import Condition
 from flight.components.recovery.fault_table import Ask, Level
-from flight.components.recovery.strikes import HOUR, Cause
-from flight.framework.time_units import SECOND
+from flight.components.recovery.strikes import Cause
+from flight.framework.time_units import HOUR, SECOND
 
 BOARD = 255
 """Stands for the whole board where a device is asked for."""
