@@ -27,7 +27,7 @@ _LINE = 64
 """Octets of a cache line."""
 
 Multiply = Callable[[Array, Array, Array], Any]
-"""left, right, out: fills `out` with the product; the same inputs give the same bits."""
+"""left, right, out: fills `out` with the product; the same call gives the same bits."""
 
 
 class Guard:
