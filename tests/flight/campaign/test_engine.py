@@ -18,6 +18,8 @@ from flight.campaign.results import OtherCampaign, Results
 from flight.campaign.summary import Counts, summary
 from flight.campaign.words import Outcome
 
+pytestmark = pytest.mark.numerical
+
 DOUBLER = """\
 name = "doubling"
 seed = 11

@@ -15,6 +15,8 @@ from flying import wait_for
 from flight.campaign import plan, results
 from flight.campaign.laboratory import Laboratory
 
+pytestmark = pytest.mark.numerical
+
 CAMPAIGN = """\
 name = "killed"
 seed = 8

@@ -11,6 +11,8 @@ from flight.campaign.kernels.payload import Payload, PayloadSettings
 from flight.campaign.laboratory import Laboratory
 from flight.campaign.words import Outcome, Shield
 
+pytestmark = pytest.mark.numerical
+
 SMALL = """\
 name = "small"
 seed = 5

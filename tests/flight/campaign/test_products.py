@@ -10,6 +10,8 @@ from flight.campaign.draws import Draws
 from flight.campaign.patterns import Array, Form, Pattern
 from flight.campaign.words import MEMORY_MODELS, Model
 
+pytestmark = pytest.mark.numerical
+
 ROWS, TERMS, COLUMNS = 9, 21, 40
 
 

@@ -16,6 +16,8 @@ from flight.protection.levels import Level
 from flight.protection.redundancy import other_bits
 from tests.flight.protection.bench import Bench, Faulty, flip, normal, rounding
 
+pytestmark = pytest.mark.numerical
+
 
 def same_bits(one: Any, other: Any) -> bool:
     """Whether two arrays hold the same bits, however they lie; NaN equals the same NaN."""

@@ -20,6 +20,8 @@ from sim_hw.world.orbit import (
     sun_synchronous_inclination,
 )
 
+pytestmark = pytest.mark.numerical
+
 UTC = dt.timezone.utc
 EPOCH = dt.datetime(2026, 1, 1, tzinfo=UTC)
 ASTROPY = json.loads(

@@ -17,6 +17,8 @@ from sim_hw.world.radiation import (
     energy_behind,
 )
 
+pytestmark = pytest.mark.numerical
+
 EPOCH = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
 DAY = np.arange(0.0, 86400.0, 20.0)
 
