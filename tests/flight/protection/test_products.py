@@ -382,6 +382,19 @@ def test_a_product_into_one_of_its_own_factors_is_made_of_what_they_held() -> No
     assert bench.tally.wrong == 1
 
 
+@pytest.mark.verifies("VA-PRT-10")
+@pytest.mark.parametrize("level", Level)
+def test_a_product_into_one_of_its_own_factors_may_be_made_block_by_block(level: Level) -> None:
+    def in_blocks(a: Any, b: Any, out: Any) -> None:
+        for low in range(0, len(a), 8):
+            np.matmul(a[low : low + 8], b, out[low : low + 8])
+
+    a, b = normal(30, 30), normal(30, 30, seed=2)
+    right = np.empty_like(a)
+    in_blocks(a, b, right)
+    assert same_bits(Bench(level).guard.product(a, b, b, in_blocks), right)
+
+
 def test_the_level_is_asked_at_each_product() -> None:
     a, b = normal(30, 30), normal(30, 30, seed=2)
     bench = Bench(Level.NONE)
