@@ -45,7 +45,7 @@ def test_a_job_goes_from_its_submission_to_checked_products() -> None:
 
 def test_a_submission_is_answered_only_when_it_is_durable() -> None:
     bench = JobBench()
-    bench.until(lambda: bench.runner.core.is_synced)
+    bench.until(lambda: bench.runner.core.table.is_synced)
     bench.storage.is_hung = True
     asker = bench.submit()
     bench.run_for(2)
@@ -78,7 +78,7 @@ def test_a_wrong_submission_is_refused_with_what_to_write_instead(
     options: dict[str, object], code: FailureCode, words: str
 ) -> None:
     bench = JobBench()
-    bench.until(lambda: bench.runner.core.is_restored)
+    bench.until(lambda: bench.runner.core.table.is_restored)
     asker = bench.submit(**options)  # type: ignore[arg-type]
     assert asker.code is code
     assert words in asker.reason

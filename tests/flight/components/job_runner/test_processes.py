@@ -112,7 +112,7 @@ class Payload:
 
     def submitted(self, size: int, repeats: int) -> int:
         """Submit products of matrices; the job's number."""
-        self.until(lambda: self.runner.core.is_synced)
+        self.until(lambda: self.runner.core.table.is_synced)
         arguments = MATMUL.pack(Parameters(size=size, repeats=repeats))
         asker = self.bench.do("submit", 2, MATMUL.fragment().hash, 10, 0, 0, 1, arguments)
         self.until(lambda: asker.is_answered)
