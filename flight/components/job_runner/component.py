@@ -70,9 +70,9 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
         """The newest stimuli with their times (on-board ns), for `replay`."""
         self.core = JobLifecycle(self.parameters.policy(self._most_jobs), self.log)
         self._stepper = Stepper(self, self.core, self._do, COUNTERS)
-        self._step = self._stepper.step
+        step = self._stepper.step
         self._effects = Effects(
-            storage, launcher, pages, jobs, files, settings, self.core.jobs, self._step
+            storage, launcher, pages, jobs, files, settings, self.core.jobs, step
         )
         self._table_file = TableFile(
             storage,
@@ -168,36 +168,36 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
         running = [r for r in self.core.jobs.values() if r.phase in WITH_PROCESS]
         for record in running:
             if record.pid and (status := self._effects.look(record)):
-                self._step(s.Seen(record.id, status))
+                self._stepper.step(s.Seen(record.id, status))
                 self._reports.changed(record.id, status)
-        self._step(s.Tick())
+        self._stepper.step(s.Tick())
         is_behind = self._reports.go_on()
         self._count()
         return self._next_due(now, is_behind)
 
     def parameters_changed(self) -> None:
         """Decide by the new parameters from now on."""
-        self._step(s.SetPolicy(self.parameters.policy(self._most_jobs)))
+        self._stepper.step(s.SetPolicy(self.parameters.policy(self._most_jobs)))
 
     def hold(self, reason: str) -> None:
         """Let no job run, for a reason that ground will see; running ones pause."""
-        self._step(s.HoldAll(reason))
+        self._stepper.step(s.HoldAll(reason))
         self.port.wake()
 
     def release(self) -> None:
         """Let jobs run again."""
-        self._step(s.ReleaseAll())
+        self._stepper.step(s.ReleaseAll())
         self.port.wake()
 
     def recall(self, reason: str, begun_by: int, only: int = 0) -> None:
         """End processes begun by then (on-board ns), of one job or of all (0); each goes on from
         its last commit."""
-        self._step(s.RecallAll(reason, begun_by, only))
+        self._stepper.step(s.RecallAll(reason, begun_by, only))
         self.port.wake()
 
     def adapt(self, level: Level) -> None:
         """Protect the results of adaptive jobs at this level from now on."""
-        self._step(s.Adapt(level))
+        self._stepper.step(s.Adapt(level))
         self.port.wake()
 
     def _next_due(self, now: int, is_behind: bool) -> int | None:
@@ -215,7 +215,7 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
         perform(self._storage, read_table(), self._table_read, self._table_not_read)
 
     def _table_read(self, table: Table) -> None:
-        self._step(s.Restore(table.records, table.next_id))
+        self._stepper.step(s.Restore(table.records, table.next_id))
         if table.damage:
             self.table_damaged(len(table.records), self.core.table.next_id, table.damage)
         while self._early:
@@ -228,13 +228,13 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
 
     def _stored(self, job: int, pending: Pending[Submitted]) -> None:
         pending.complete(Submitted(job))
-        self._step(s.Stored(job))
+        self._stepper.step(s.Stored(job))
         self.port.wake()
 
     def _not_stored(self, job: int, pending: Pending[Submitted], failure: StorageFailed) -> None:
         code = FailureCode.NO_SPACE if failure.error == "ENOSPC" else FailureCode.STORAGE_FAILED
         pending.fail(f"the job could not be stored: {failure.reason}", code)
-        self._step(s.NotStored(job))
+        self._stepper.step(s.NotStored(job))
 
     def _storage_failed(self, failure: StorageFailed) -> None:
         self.storage_refused(0, failure.reason)
@@ -260,18 +260,18 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
     def _heed(self, stimulus: s.Stimulus | None) -> None:
         if isinstance(stimulus, s.LauncherTable):
             exited = tuple(map(self._effects.with_page, stimulus.exited))
-            self._step(replace(stimulus, exited=exited, pages=self._effects.look_at_all()))
+            self._stepper.step(replace(stimulus, exited=exited, pages=self._effects.look_at_all()))
         elif isinstance(stimulus, s.Exited):
-            self._step(self._effects.with_page(stimulus))
+            self._stepper.step(self._effects.with_page(stimulus))
         elif stimulus is not None:
-            self._step(stimulus)
+            self._stepper.step(stimulus)
 
     # ------------------------------------------------------------ deciding and doing
 
     def _order(self, stimulus: s.Stimulus) -> int:
         """Step a telecommand; the id of an accepted job, or 0. Raises Refused."""
         accepted = 0
-        for instruction in self._step(stimulus):
+        for instruction in self._stepper.step(stimulus):
             if isinstance(instruction, s.Refusal):
                 self.hk.refused += 1
                 raise Refused(instruction.reason, instruction.code)

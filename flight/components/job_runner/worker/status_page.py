@@ -134,7 +134,7 @@ class StatusPage:
 
 
 class StatusPages:
-    """Finds the pages of jobs below a run directory; implements ``job_ports.StatusPages``."""
+    """Finds the pages of jobs below a run directory; implements ``ports.StatusPages``."""
 
     def __init__(self, run_dir: Path) -> None:
         self._jobs = run_dir / "jobs"

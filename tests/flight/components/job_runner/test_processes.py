@@ -129,7 +129,7 @@ class Payload:
     def until_beating(self, job: int) -> None:
         """Serve until a job's process is at work."""
         core = self.runner.core
-        self.until(lambda: core.jobs[job].phase is P.RUNNING and core.runs[job].heartbeat > 2)
+        self.until(lambda: core.jobs[job].phase is P.RUNNING and core.table.runs[job].heartbeat > 2)
 
     def result(self, job: int) -> dict[str, Any]:
         """What the job published, after a look at its manifest."""
