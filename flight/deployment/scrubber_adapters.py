@@ -33,7 +33,7 @@ class JobsAdapter:
         core, found = self.slot.component.core, []
         for record in core.jobs.values():
             if record.phase in WITH_PROCESS and record.pid:
-                counts = chosen(core.ledger_of(record).present, BLOCKS)
+                counts = chosen(core.levels.ledger_of(record).present, BLOCKS)
                 found.append(OwnerChecked(record.id, record.pid, *counts))
         return found
 

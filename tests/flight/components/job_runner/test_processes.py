@@ -117,7 +117,7 @@ class Payload:
 
     def submitted(self, size: int, repeats: int) -> int:
         """Submit products of matrices; the job's number."""
-        self.until(lambda: self.runner.core.is_synced)
+        self.until(lambda: self.runner.core.table.is_synced)
         arguments = MATMUL.pack(Parameters(size=size, repeats=repeats))
         asker = self.bench.do("submit", 2, MATMUL.fragment().hash, 10, 0, 0, 1, arguments)
         self.until(lambda: asker.is_answered)
@@ -134,7 +134,7 @@ class Payload:
     def until_beating(self, job: int) -> None:
         """Serve until a job's process is at work."""
         core = self.runner.core
-        self.until(lambda: core.jobs[job].phase is P.RUNNING and core.runs[job].heartbeat > 2)
+        self.until(lambda: core.jobs[job].phase is P.RUNNING and core.table.runs[job].heartbeat > 2)
 
     def until_retried(self, job: int) -> None:
         """Serve until another of a job's attempts is given up."""

@@ -14,12 +14,12 @@ import pytest
 from toy_jobs import JOB, Parameters
 
 from flight.commits.slots import CommitSlots, newest, path_of
-from flight.components.job_runner.ports import Control, PagePhase
+from flight.components.job_runner.ports import Control, JobStatus, PagePhase
 from flight.components.job_runner.worker.confinement import landlock_version
 from flight.components.job_runner.worker.job import MEMORY_LOST
 from flight.components.job_runner.worker.launcher import Launcher
 from flight.components.job_runner.worker.processes import JobProcess, Limits, Processes
-from flight.components.job_runner.worker.status_page import JobStatus, StatusPage
+from flight.components.job_runner.worker.status_page import StatusPage
 from flight.edac.blocks import Verdict
 from flight.edac.region_file import open_region
 from flight.fault_tolerance.levels import Tally
