@@ -1,4 +1,4 @@
-"""The CUDA driver of the compute door, over numba.cuda; imported only where it is asked for."""
+"""The CUDA driver of the compute device, over numba.cuda; imported only where it is asked for."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class CudaDevice:
             self._cuda.synchronize()
 
     def mark(self, job: int, step: int) -> None:
-        """A real device keeps no log of what strikes it."""
+        """Does nothing: flips are logged by the host driver only."""
 
     def close(self) -> None:
         if self._open:
