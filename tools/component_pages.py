@@ -174,11 +174,11 @@ def rewritten(folder: Folder, page: str) -> str:
     return page
 
 
-def complaints() -> list[str]:
+def complaints(pages: Path = ROOT) -> list[str]:
     """A sentence for each page that is missing, or does not say what the code says."""
     found = []
     for folder in folders():
-        path = ROOT / folder.page
+        path = pages / folder.page
         if not path.is_file():
             found.append(f"{folder.page} is missing: write what it decides, then run `{COMMAND}`")
             continue
