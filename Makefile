@@ -21,7 +21,7 @@ COVERED := --cov --cov-report= --cov-report=json:build/coverage.json
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help run test lint bench coverage ratchet matrix lock format pages clean same-python
+.PHONY: help run test lint bench coverage ratchet matrix blas-matrix lock format pages clean same-python
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) \
@@ -76,6 +76,9 @@ ratchet: $(VENV)/.dev ## Write the last measured coverage into coverage.ratchet.
 matrix: ## Run the tests on the oldest and on the newest Python that work, each in its own environment.
 	@for wanted in 3.10 3.13; do \
 	  $(MAKE) test VENV=.venv-$$wanted PYTHON=$$(sh tools/find_python.sh python$$wanted) || exit 1; done
+
+blas-matrix: $(VENV)/.dev ## Run the numerical suites under every kernel of OpenBLAS and target of Numba that works here.
+	$(PY) tools/blas_matrix.py build/blas-matrix -- tests -m "numerical and not story" -n $(WORKERS) $(ARGS)
 
 lock: $(VENV)-lock/.made ## Write the lock files anew after a change of pyproject.toml (ARGS=--upgrade chooses newer versions).
 	sh tools/lock.sh $(VENV)-lock/bin/uv $(ARGS)

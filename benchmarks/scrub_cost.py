@@ -30,7 +30,7 @@ GIB = 1 << 30
 PROGRAM = """
 import statistics, time
 import flight.executive.process
-from flight.components.scrubber.component import SLICE
+from flight.components.scrubber.program_check import SLICE
 from flight.framework.program_memory import ProgramMemory
 program = ProgramMemory()
 for _ in range(4):

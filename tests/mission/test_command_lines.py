@@ -114,6 +114,8 @@ def test_ground_events_follow_shows_an_event_as_it_comes(
         [sys.executable, "-u", "-m", "ground", "--server", str(shared.ground), "events", "-f"],
         stdout=subprocess.PIPE,
         text=True,
+        # A suite that was started in the background hands an ignored SIGINT down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as follower:
         payload.send("commands.arm", {"apid": 6, "opcode": 10})
         assert follower.stdout is not None

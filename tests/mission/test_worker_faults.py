@@ -161,18 +161,18 @@ def test_a_job_whose_process_is_killed_goes_on_from_its_last_commit(flown: Clien
 @pytest.mark.verifies("VA-JOB-03")
 def test_a_job_whose_process_is_stopped_is_found_hung_and_tried_again(flown: Client) -> None:
     with _running(flown) as (job, row):
-        flown.send("jobs.set", {"hang_s": 1.0})
+        cursor = flown.cursor()
+        os.kill(row["pid"], signal.SIGSTOP)
+        flown.send("jobs.set", {"hang_s": 1.0})  # not before: a sound job may be silent for longer
         try:
-            cursor = flown.cursor()
-            os.kill(row["pid"], signal.SIGSTOP)
             retried = flown.expect_event(
                 "jobs.job_retried", where={"job": job}, after=cursor, timeout_s=20
             )
-            assert "heartbeat" in retried.arguments["reason"]
-            flown.expect_event("jobs.job_started", where={"job": job}, after=cursor, timeout_s=20)
-            await_end(row["pid"])
         finally:
             flown.send("jobs.set", {"hang_s": 30.0})
+        assert "heartbeat" in retried.arguments["reason"]
+        flown.expect_event("jobs.job_started", where={"job": job}, after=cursor, timeout_s=20)
+        await_end(row["pid"])
 
 
 @pytest.mark.verifies("VA-JOB-03")

@@ -1,7 +1,7 @@
 """Protection that follows radiation: how much there is, by forecast and by what is measured, and
 at which level adaptive jobs run.
 
-What is to be done is decided in `protection_lifecycle`; this file has it done.
+What is to be done is decided in `lifecycle.py`; this file has it done.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Annotated, Any
 from flight.components.protection import forecast_file
 from flight.components.protection import stimuli as s
 from flight.components.protection.dictionary import (
-    Hours,
     Loaded,
+    ProtectionEvents,
     ProtectionHousekeeping,
     ProtectionParameters,
 )
 from flight.components.protection.error_rate import HOUR
 from flight.components.protection.forecast import Forecast, ForecastError, Pass
 from flight.components.protection.lifecycle import ProtectionLifecycle
-from flight.components.protection.notifications import Radiation, RadiationNotifications
+from flight.components.protection.notifications import RadiationNotifications
 from flight.components.protection.ports import Errors, Jobs
 from flight.fault_tolerance.levels import Level
 from flight.framework.component import (
@@ -29,22 +29,21 @@ from flight.framework.component import (
     Pending,
     Port,
     Refused,
-    Severity,
     command,
-    event,
 )
+from flight.framework.lifecycle import Stepper
 from flight.framework.ports import Section, Storage
 from flight.framework.time_units import SECOND
 from flight.storage.file_names import FileNames
 from flight.storage.script import Script, StorageFailed, perform
-from icd.fields import U16, Text64, Text128, Text160
+from icd.fields import Text128
 
 POLL_NS = 10 * SECOND
 AGAIN_NS = SECOND
 LOG_LENGTH = 1024
 
 
-class Protection(Component[ProtectionHousekeeping, ProtectionParameters]):
+class Protection(Component[ProtectionHousekeeping, ProtectionParameters], ProtectionEvents):
     """Decides at which level adaptive jobs run: by forecast, by measured errors, or by command."""
 
     def __init__(
@@ -65,8 +64,8 @@ class Protection(Component[ProtectionHousekeeping, ProtectionParameters]):
         self._signals = signals
         self._files = files
         self.core = ProtectionLifecycle(self.parameters.policy(), deque(maxlen=LOG_LENGTH))
+        self._stepper = Stepper(self, self.core, self._do)
         self._read_at: int | None = None
-        self._is_restored = False
 
     # ------------------------------------------------------------ telecommands
 
@@ -89,7 +88,7 @@ class Protection(Component[ProtectionHousekeeping, ProtectionParameters]):
             return forecast
 
         def stored(forecast: Forecast) -> None:
-            self._step(s.Load(forecast))
+            self._stepper.step(s.Load(forecast))
             now = self._tai()
             begin_h, end_h = ((at - now) / HOUR for at in (forecast.begin, forecast.end))
             pending.complete(Loaded(len(forecast.passes), begin_h, end_h))
@@ -104,7 +103,7 @@ class Protection(Component[ProtectionHousekeeping, ProtectionParameters]):
         pending = self.defer()
 
         def dropped(_: None) -> None:
-            self._step(s.Drop())
+            self._stepper.step(s.Drop())
             pending.complete()
 
         self._perform(forecast_file.discard(), dropped, pending)
@@ -116,55 +115,13 @@ class Protection(Component[ProtectionHousekeeping, ProtectionParameters]):
     ) -> None:
         """Run adaptive jobs at this level until `adaptive` is sent, also across restarts."""
         self._must_be_restored()
-        self._step(s.Command(level))
+        self._stepper.step(s.Command(level))
 
     @command(4)
     def adaptive(self) -> None:
         """Let the level of adaptive jobs follow radiation again."""
         self._must_be_restored()
-        self._step(s.Command(None))
-
-    # ------------------------------------------------------------ events
-
-    @event(1, Severity.LOW)
-    def raised(self, radiation: Radiation, level: Level, reason: Text160) -> None:
-        """Adaptive jobs run at {level}; radiation is {radiation}: {reason}."""
-
-    @event(2, Severity.INFO)
-    def lowered(self, radiation: Radiation, level: Level, reason: Text160) -> None:
-        """Adaptive jobs run at {level}; radiation is {radiation}: {reason}."""
-
-    @event(3, Severity.MEDIUM)
-    def storm(self, radiation: Radiation, level: Level, reason: Text160) -> None:
-        """Radiation is {radiation}, adaptive jobs run at {level}: {reason}."""
-
-    @event(4, Severity.INFO)
-    def forecast_loaded(self, passes: U16, hours: Hours, source: Text64) -> None:
-        """A forecast of {passes} passes for another {hours:.1f} h is followed: {source}."""
-
-    @event(5, Severity.MEDIUM)
-    def no_forecast(self, reason: Text64, assumed: Radiation) -> None:
-        """The forecast does not cover now: {reason}. Radiation is taken as {assumed} at least."""
-
-    @event(6, Severity.MEDIUM)
-    def forecast_lost(self, reason: Text160) -> None:
-        """The forecast that was loaded cannot be read any more ({reason}); load one again."""
-
-    @event(7, Severity.MEDIUM)
-    def forecast_refused(self, reason: Text160) -> None:
-        """A forecast is refused: {reason}."""
-
-    @event(8, Severity.INFO)
-    def forecast_dropped(self) -> None:
-        """No forecast is followed any more."""
-
-    @event(9, Severity.INFO)
-    def level_commanded(self, level: Level) -> None:
-        """Adaptive jobs run at {level} by telecommand, until told to be adaptive again."""
-
-    @event(10, Severity.INFO)
-    def follows_radiation(self) -> None:
-        """The level of adaptive jobs follows radiation."""
+        self._stepper.step(s.Command(None))
 
     # ------------------------------------------------------------ stepping
 
@@ -176,23 +133,20 @@ class Protection(Component[ProtectionHousekeeping, ProtectionParameters]):
     def run(self, now: int) -> int | None:
         """Look at the counters of errors; decide what time brings."""
         self._read(now)
-        if not self._is_restored:
+        if not self.core.is_restored:
             return self._read_at
-        self._step(s.Counted(self._errors.totals()))
+        self._stepper.step(s.Counted(self._errors.totals()))
         due = self.core.next_due()
         return now + POLL_NS if due is None else min(due, now + POLL_NS)
 
     def alarm(self, reason: str) -> None:
         """Somebody on board has a reason for more protection; it is heeded for one window."""
-        self._step(s.Alarm(reason))
+        self._stepper.step(s.Alarm(reason))
         self.port.wake()
 
     def parameters_changed(self) -> None:
         """Decide by the new parameters from now on."""
-        policy = self.parameters.policy()
-        if self._is_restored:
-            self._step(s.SetPolicy(policy))
-        self.core.policy = policy
+        self._stepper.step(s.SetPolicy(self.parameters.policy()))
         self.port.wake()
 
     def housekeeping(self) -> bytes:
@@ -209,8 +163,7 @@ class Protection(Component[ProtectionHousekeeping, ProtectionParameters]):
         perform(self._storage, forecast_file.restore(), self._restored, self._not_read)
 
     def _restored(self, found: tuple[Forecast | None, str]) -> None:
-        self._is_restored = True
-        self._step(s.Restore(self._saved.load(), *found))
+        self._stepper.step(s.Restore(self._saved.load(), *found))
         self.port.wake()
 
     def _not_read(self, _: StorageFailed) -> None:
@@ -218,7 +171,7 @@ class Protection(Component[ProtectionHousekeeping, ProtectionParameters]):
         self.port.wake()
 
     def _must_be_restored(self) -> None:
-        if not self._is_restored:
+        if not self.core.is_restored:
             raise Refused("the forecast is still being read; send it again in a second")
 
     def _must_be_useful(self, forecast: Forecast) -> None:
@@ -256,17 +209,14 @@ class Protection(Component[ProtectionHousekeeping, ProtectionParameters]):
 
     # ------------------------------------------------------------ deciding and doing
 
-    def _step(self, stimulus: s.Stimulus) -> None:
-        for instruction in self.core.step(self.port.clock(), stimulus):
-            match instruction:
-                case s.Tell():
-                    getattr(self, instruction.event)(*instruction.values)
-                case s.Protect():
-                    self._jobs.protect(instruction.level)
-                case s.Warn():
-                    self._signals.tell(instruction.radiation)
-                case s.Save():
-                    self._saved.keep(dict(instruction.content))
+    def _do(self, instruction: s.Instruction) -> None:
+        match instruction:
+            case s.Protect(level):
+                self._jobs.protect(level)
+            case s.Warn(radiation):
+                self._signals.tell(radiation)
+            case s.Save(content):
+                self._saved.keep(dict(content))
 
     def _tai(self) -> int:
         return self.port.clock() - self.core.policy.clock_offset

@@ -1,4 +1,4 @@
-"""What the protection component declares besides commands and events."""
+"""What ground sees of the protection component: housekeeping, parameters and events."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from flight.components.protection.error_rate import Bounds
 from flight.components.protection.notifications import Radiation
 from flight.components.protection.stimuli import ForecastState, Policy, Why
 from flight.fault_tolerance.levels import Level
+from flight.framework.component import Port, Severity, event
 from flight.framework.time_units import SECOND
-from icd.fields import F32, F64, U16, U32, U64, Count, Flag, Limits, Unit, Wire
+from icd.fields import F32, F64, U16, U32, U64, Count, Flag, Limits, Text64, Text160, Unit, Wire
 
 Hours = Annotated[F32, Unit("h")]
 
@@ -88,3 +89,49 @@ class ProtectionParameters:
 
 def _ns(seconds: float) -> int:
     return round(seconds * SECOND)
+
+
+class ProtectionEvents:
+    """The events of `Protection`."""
+
+    port: Port
+
+    @event(1, Severity.LOW)
+    def raised(self, radiation: Radiation, level: Level, reason: Text160) -> None:
+        """Adaptive jobs run at {level}; radiation is {radiation}: {reason}."""
+
+    @event(2, Severity.INFO)
+    def lowered(self, radiation: Radiation, level: Level, reason: Text160) -> None:
+        """Adaptive jobs run at {level}; radiation is {radiation}: {reason}."""
+
+    @event(3, Severity.MEDIUM)
+    def storm(self, radiation: Radiation, level: Level, reason: Text160) -> None:
+        """Radiation is {radiation}, adaptive jobs run at {level}: {reason}."""
+
+    @event(4, Severity.INFO)
+    def forecast_loaded(self, passes: U16, hours: Hours, source: Text64) -> None:
+        """A forecast of {passes} passes for another {hours:.1f} h is followed: {source}."""
+
+    @event(5, Severity.MEDIUM)
+    def no_forecast(self, reason: Text64, assumed: Radiation) -> None:
+        """The forecast does not cover now: {reason}. Radiation is taken as {assumed} at least."""
+
+    @event(6, Severity.MEDIUM)
+    def forecast_lost(self, reason: Text160) -> None:
+        """The forecast that was loaded cannot be read any more ({reason}); load one again."""
+
+    @event(7, Severity.MEDIUM)
+    def forecast_refused(self, reason: Text160) -> None:
+        """A forecast is refused: {reason}."""
+
+    @event(8, Severity.INFO)
+    def forecast_dropped(self) -> None:
+        """No forecast is followed any more."""
+
+    @event(9, Severity.INFO)
+    def level_commanded(self, level: Level) -> None:
+        """Adaptive jobs run at {level} by telecommand, until told to be adaptive again."""
+
+    @event(10, Severity.INFO)
+    def follows_radiation(self) -> None:
+        """The level of adaptive jobs follows radiation."""

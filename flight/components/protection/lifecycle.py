@@ -1,44 +1,48 @@
-"""How much radiation there is and what that means for jobs, decided: no clock, no files, no hands.
+"""Decides how much radiation there is, and at which level adaptive jobs run for it.
 
-`replay` of a stimulus log gives the same instructions again.
+What decides, the first row that applies; the level of a radiation is a parameter:
+
+    commanded level   forecast says now     measured rate         radiation        why
+    any               any                   any                   as below         COMMAND (level)
+    none              more than measured    less                  the forecast's   FORECAST
+    none              no more than that     raised or storm       the measured     MEASURED
+    none              nothing: it ended     below `blind`         `blind`          NO_FORECAST
+    none              no pass, or never any quiet                 QUIET            NOTHING
+    none              less than raised      less, alarm given     RAISED           ALARM
+
+A forecast that does not cover now (ended, not begun, lost) counts as `blind`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableSequence
+from collections.abc import Mapping, MutableSequence
 
 from flight.components.protection import stimuli as s
+from flight.components.protection.dictionary import ProtectionEvents
 from flight.components.protection.error_rate import HOUR, RateMeter
 from flight.components.protection.forecast import Forecast, Pass
 from flight.components.protection.notifications import Radiation
 from flight.components.protection.stimuli import ForecastState, Why
 from flight.fault_tolerance.levels import Level
+from flight.framework.lifecycle import Lifecycle
 from flight.framework.time_units import SECOND
-
-# What decides, the first row that applies; the level of a radiation is a parameter.
-#
-#   commanded level   forecast says now     measured rate         radiation        why
-#   ---------------   -----------------     -------------         ---------        ---
-#   any               any                   any                   as below         COMMAND (level)
-#   none              more than measured    less                  the forecast's   FORECAST
-#   none              no more than that     raised or storm       the measured     MEASURED
-#   none              nothing: it ended     below `blind`         `blind`          NO_FORECAST
-#   none              no pass, or never any quiet                 QUIET            NOTHING
-#   none              less than raised      less, alarm given     RAISED           ALARM
-#
-# A forecast that does not cover now (ended, not begun, lost) counts as `blind`.
 
 BLIND = (ForecastState.ENDED, ForecastState.NOT_BEGUN, ForecastState.LOST)
 LONGEST_GAP = 60 * SECOND
 """A longer time between two steps was not watched; it counts for no level."""
 
-Log = MutableSequence[tuple[int, s.Stimulus]]
 
+class ProtectionLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
+    """What is known of radiation, and the level that follows."""
 
-class ProtectionLifecycle:
-    """What is known of radiation; `step` is its only way in."""
-
-    def __init__(self, policy: s.Policy | None = None, log: Log | None = None) -> None:
+    def __init__(
+        self,
+        policy: s.Policy | None = None,
+        log: MutableSequence[tuple[int, s.Stimulus]] | None = None,
+    ) -> None:
+        super().__init__(log)
+        self.is_restored = False
+        """What the last executive kept is known; `SetPolicy` and `Alarm` alone may come before."""
         self.policy = policy or s.Policy()
         self.radiation = Radiation.QUIET
         self.level = self.policy.levels[Radiation.QUIET]
@@ -57,21 +61,7 @@ class ProtectionLifecycle:
         self.alarm = ""
         """Why somebody gave the alarm; empty: nobody did, or it is over."""
         self._alarm_since = self._alarm_until = 0
-        self._log = log
-        self._now = self._seen = 0
-        self._out: list[s.Instruction] = []
-
-    def step(self, now: int, stimulus: s.Stimulus) -> tuple[s.Instruction, ...]:
-        """Take one stimulus at on-board time `now`; what is to be done, in order."""
-        if self._log is not None:
-            self._log.append((now, stimulus))
-        self._now, self._out = now, []
-        if self._seen <= now <= self._seen + LONGEST_GAP:
-            self.spent[self.level] += now - self._seen
-        self._seen = now
-        self._heed(stimulus)
-        self._judge(is_first=isinstance(stimulus, s.Restore))
-        return tuple(self._out)
+        self._seen = 0
 
     def next_due(self) -> int | None:
         """When the forecast says something else, or an alarm is over, in on-board ns."""
@@ -98,6 +88,20 @@ class ProtectionLifecycle:
 
     # ------------------------------------------------------------ stimuli
 
+    def _take(self, stimulus: s.Stimulus) -> None:
+        if isinstance(stimulus, s.SetPolicy) and not self.is_restored:
+            self.policy = stimulus.policy
+            return
+        self._spend()
+        self._heed(stimulus)
+        self._judge(is_first=isinstance(stimulus, s.Restore))
+
+    def _spend(self) -> None:
+        """The time since the last stimulus was spent at the present level."""
+        if self._seen <= self._now <= self._seen + LONGEST_GAP:
+            self.spent[self.level] += self._now - self._seen
+        self._seen = self._now
+
     def _heed(self, stimulus: s.Stimulus) -> None:
         match stimulus:
             case s.Restore():
@@ -105,21 +109,18 @@ class ProtectionLifecycle:
             case s.Load():
                 self._load(stimulus.forecast)
             case s.Drop():
-                self.forecast, self.state = None, ForecastState.NONE
-                self._tell("forecast_dropped")
-                self._save()
+                self._drop()
             case s.Command():
                 self._command(stimulus.level)
             case s.Counted():
                 self.meter.look(self._now, stimulus.totals, self.policy.bounds.window)
             case s.Alarm():
-                self.alarm = stimulus.text
-                self._alarm_since = self._now
-                self._alarm_until = self._now + self.policy.bounds.window
+                self._give_alarm(stimulus.text)
             case s.SetPolicy():
                 self.policy = stimulus.policy
 
     def _restore(self, restore: s.Restore) -> None:
+        self.is_restored = True
         commanded, measured, has_forecast = _sound(restore.content)
         self.commanded = commanded
         self.forecast = restore.forecast
@@ -130,12 +131,17 @@ class ProtectionLifecycle:
             self.meter.add(self._now, -int(-rate * bounds.window // HOUR), bounds.window)
         if self.forecast is None and (has_forecast or restore.damage):
             self.state = ForecastState.LOST
-            self._tell("forecast_lost", restore.damage or "its file is gone")
+            self._tell(ProtectionEvents.forecast_lost, restore.damage or "its file is gone")
 
     def _load(self, forecast: Forecast) -> None:
         self.forecast, self.state = forecast, ForecastState.VALID
         hours = (forecast.end - self._tai()) / HOUR
-        self._tell("forecast_loaded", len(forecast.passes), hours, forecast.source)
+        self._tell(ProtectionEvents.forecast_loaded, len(forecast.passes), hours, forecast.source)
+        self._save()
+
+    def _drop(self) -> None:
+        self.forecast, self.state = None, ForecastState.NONE
+        self._tell(ProtectionEvents.forecast_dropped)
         self._save()
 
     def _command(self, level: Level | None) -> None:
@@ -143,9 +149,14 @@ class ProtectionLifecycle:
             self.commanded = level
             self._save()
         if level is None:
-            self._tell("follows_radiation")
+            self._tell(ProtectionEvents.follows_radiation)
         else:
-            self._tell("level_commanded", level)
+            self._tell(ProtectionEvents.level_commanded, level)
+
+    def _give_alarm(self, text: str) -> None:
+        self.alarm = text
+        self._alarm_since = self._now
+        self._alarm_until = self._now + self.policy.bounds.window
 
     # ------------------------------------------------------------ deciding
 
@@ -203,7 +214,7 @@ class ProtectionLifecycle:
                 ForecastState.ENDED: "it ended",
                 ForecastState.NOT_BEGUN: f"it begins in {hours:.1f} h",
             }[self.state]
-            self._tell("no_forecast", said, self.policy.blind)
+            self._tell(ProtectionEvents.no_forecast, said, self.policy.blind)
 
     def _change(self, before: tuple[Radiation, Level], is_first: bool) -> None:
         radiation, level = before
@@ -215,9 +226,11 @@ class ProtectionLifecycle:
             return
         self.changes += 1
         if self.radiation is Radiation.STORM and radiation is not Radiation.STORM:
-            event = "storm"
+            event = ProtectionEvents.storm
+        elif (self.level, self.radiation) > (level, radiation):
+            event = ProtectionEvents.raised
         else:
-            event = "raised" if (self.level, self.radiation) > (level, radiation) else "lowered"
+            event = ProtectionEvents.lowered
         self._tell(event, self.radiation, self.level, self.reason())
 
     def reason(self) -> str:
@@ -247,9 +260,6 @@ class ProtectionLifecycle:
     def _save(self) -> None:
         self._out.append(s.Save(self.content()))
 
-    def _tell(self, event: str, *values: int | float | str) -> None:
-        self._out.append(s.Tell(event, values))
-
 
 def _sound(content: Mapping[str, object]) -> tuple[Level | None, Radiation, bool]:
     """What was kept, as far as it makes sense."""
@@ -261,9 +271,3 @@ def _sound(content: Mapping[str, object]) -> tuple[Level | None, Radiation, bool
         else Radiation.QUIET,
         content.get("has_forecast") is True,
     )
-
-
-def replay(log: Iterable[tuple[int, s.Stimulus]], policy: s.Policy) -> list[s.Instruction]:
-    """The instructions that a lifecycle of that first policy gave for a log."""
-    lifecycle = ProtectionLifecycle(policy)
-    return [out for now, stimulus in log for out in lifecycle.step(now, stimulus)]

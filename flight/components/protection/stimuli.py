@@ -105,6 +105,8 @@ class Alarm:
 
 @dataclass(frozen=True)
 class SetPolicy:
+    """Decide by this policy; before `Restore` nothing else follows from it."""
+
     policy: Policy
 
 
@@ -115,14 +117,6 @@ class Tick: ...
 Stimulus = Restore | Load | Drop | Command | Counted | Alarm | SetPolicy | Tick
 
 # ---------------------------------------------------------------- instructions
-
-
-@dataclass(frozen=True)
-class Tell:
-    """Send the event of that name."""
-
-    event: str
-    values: tuple[int | float | str, ...]
 
 
 @dataclass(frozen=True)
@@ -146,4 +140,4 @@ class Save:
     content: Mapping[str, object]
 
 
-Instruction = Tell | Protect | Warn | Save
+Instruction = Protect | Warn | Save

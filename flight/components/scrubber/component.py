@@ -1,20 +1,20 @@
 """The scrubber: keeps memory at rest right, and says how all memory of the payload fares.
 
-A worker walks the sealed regions; what follows from what it finds is decided in
-`scrubber_lifecycle`; this file has it done. The executive's own program memory is checked here.
+A worker walks the sealed regions; what follows from what it finds is decided in `lifecycle.py`;
+this file has it done. The executive's own program memory is checked here.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from flight.components.scrubber import stimuli as s
 from flight.components.scrubber import worker_messages as messages
 from flight.components.scrubber.dictionary import (
-    COUNTER_OF,
+    COUNTERS,
     FilePath,
     Listed,
     Rate,
@@ -29,27 +29,31 @@ from flight.components.scrubber.dictionary import (
 from flight.components.scrubber.lifecycle import ScrubberLifecycle
 from flight.components.scrubber.memory_map import MemoryMap
 from flight.components.scrubber.ports import Board, Jobs, Payload
-from flight.components.scrubber.regions import TEST_REGION, Kind, State, Verdict, is_name
+from flight.components.scrubber.program_check import ProgramCheck
+from flight.components.scrubber.regions import (
+    TEST_REGION,
+    Found,
+    Kind,
+    Row,
+    State,
+    Unusable,
+    Verdict,
+    is_name,
+)
 from flight.components.scrubber.saved_settings import SavedSettings
+from flight.components.scrubber.scrub_worker import Body, Handlers, ScrubWorker
 from flight.framework.component import Component, FailureCode, Pending, Port, Refused, command
-from flight.framework.ports import Section, Worker, WorkerMessage
+from flight.framework.lifecycle import Stepper
+from flight.framework.ports import Section, Worker
 from flight.framework.program_memory import Program
-from flight.framework.requests import Requests
-from flight.framework.time_units import SECOND
 from flight.storage import file_names
 from icd.fields import U16, U32, Limits, Text64, Unit
 
 MIB = 1 << 20
-SLICE = 12 << 10
-"""Octets of program memory compared in one step: about 0.1 ms."""
-FIRST_PASS_NS = SECOND // 2
-"""Between two steps of the first pass, which makes the checksums."""
 LOG_LENGTH = 1024
 MOST_REGISTERED = 64
-MOST_WAITING = 80
-"""Requests of ground's to the worker that wait for its answer."""
-RESTART_WAIT_NS = 2 * SECOND
-"""For the disk to keep why, before the executive ends."""
+
+R = TypeVar("R")
 
 
 class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEvents):
@@ -67,23 +71,18 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
         settings: ScrubberSettings,
     ) -> None:
         super().__init__(port)
-        self._worker = worker
         self._jobs = jobs
         self._payload = payload
         self._saved = saved
-        self._program = program
+        self._program = ProgramCheck(program, port, payload.restart_executive)
         self._settings = settings
         self.core = ScrubberLifecycle(self.parameters.policy(), deque(maxlen=LOG_LENGTH))
-        self._requests: Requests[messages.Answer] = Requests(worker, MOST_WAITING)
-        self._picture = MemoryMap(jobs, board)
+        self._stepper = Stepper(self, self.core, self._do, COUNTERS)
+        self._worker = ScrubWorker(worker, self._handlers())
+        self._memory = MemoryMap(jobs, board)
         self._chosen = SavedSettings.read({}, settings)
         self.struck = 0
         """Wrong blocks found that nobody injected."""
-        self._processes: list[list[Any]] = []
-        self._program_due = 0
-        self._pid: Any = None
-        """Of the worker that was told everything."""
-        self._restart: tuple[int, str] | None = None
 
     # ------------------------------------------------------------ telecommands
 
@@ -153,13 +152,13 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
     @command(7)
     def list_regions(self) -> Pending[Listed]:
         """Report every region, also those that owners check and what nobody checks."""
-        rows = self._picture.regions()
+        rows = self._memory.regions()
         return self._report(rows, self.region)
 
     @command(8)
     def list_memory_errors(self) -> Pending[Listed]:
         """Report what every part of the payload counted: GPU, computer, scrubber, jobs."""
-        return self._report(self._picture.memory_errors(self.hk), self.memory_errors)
+        return self._report(self._memory.memory_errors(self.hk), self.memory_errors)
 
     @command(9)
     def make_test_region(
@@ -189,52 +188,43 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
     def recompute_program(self) -> None:
         """Take the executive's code and tables as they are now for right."""
         self._program.recompute()
-        self._program_due = 0
-        self.port.wake()
 
     # ------------------------------------------------------------ stepping
 
     def start(self, now: int) -> None:  # noqa: ARG002
         """Take up what was saved; the worker is told once it is there."""
         self._chosen = SavedSettings.read(dict(self._saved.load()), self._settings)
-        self._step(s.Restore(self._chosen.restarts))
+        self._stepper.step(s.Restore(self._chosen.restarts))
         if self._chosen.restarted:
             self.program_restarted(self._chosen.restarted)
         self._keep()
-        self._worker.on_message(self._message)
-        self._worker.send("hello", {})
+        self._worker.greet()
 
     def run(self, now: int) -> int | None:
         """Compare some program memory, and see what time brings. On-board ns in, next due out."""
-        if self._restart is not None and now >= self._restart[0]:
-            self._payload.restart_executive(self._restart[1])
-            self._restart = None
-        if now >= self._program_due:
-            self._check_program(now)
-        self._step(s.Tick())
-        dues = [self._program_due, self.core.next_due(), self._restart and self._restart[0]]
-        return min(due for due in dues if due is not None)
+        for name in self._program.run(now):
+            self._stepper.step(s.ProgramChanged(name))
+        self._stepper.step(s.Tick())
+        due = self.core.next_due()
+        return self._program.due if due is None else min(due, self._program.due)
 
     def parameters_changed(self) -> None:
         """Decide by the new parameters from now on."""
-        self._step(s.SetPolicy(self.parameters.policy()))
+        self._stepper.step(s.SetPolicy(self.parameters.policy()))
 
     def housekeeping(self) -> bytes:
         """The fields, packed."""
-        self._picture.show(self.hk, self.port.clock())
-        hk, program = self.hk, self._program
-        hk.is_enabled, hk.rate, hk.factor = (
-            self._chosen.is_enabled,
-            self._chosen.rate,
-            self.core.factor,
-        )
+        self._memory.show(self.hk, self.port.clock())
+        hk, program = self.hk, self._program.program
+        hk.is_enabled, hk.rate = self._chosen.is_enabled, self._chosen.rate
+        hk.factor = self.core.factor
         hk.program_items, hk.program_passes = program.items, program.passes
         hk.program_restarts = len(self.core.restarts)
         return super().housekeeping()
 
     def radiation(self, level: int) -> None:
         """How much radiation there is now: 0 quiet, 1 raised, 2 storm."""
-        self._step(s.Radiation(level))
+        self._stepper.step(s.Radiation(level))
 
     def check_all(self, reason: str) -> None:
         """Something happened to memory: walk everything at once."""
@@ -243,75 +233,59 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
 
     # ------------------------------------------------------------ the worker
 
-    def _message(self, message: WorkerMessage) -> None:
-        """One message of the worker: checked, because it is not our process."""
-        take = {
-            "ready": self._take_ready,
-            "regions": self._take_regions,
-            "found": self._take_found,
-            "unusable": self._take_unusable,
-            "status": self._take_status,
-            "done": self._take_done,
-        }.get(message.kind)
-        try:
-            if take is None:
-                raise messages.MessageError("no such message")
-            take(message.body)
-        except messages.MessageError as error:
-            self.hk.refused += 1
-            self.message_refused(message.kind[:64], str(error)[:160])
+    def _handlers(self) -> Handlers:
+        return Handlers(
+            ready=self._tell_everything,
+            regions=self._take_regions,
+            found=self._take_found,
+            unusable=self._take_unusable,
+            status=self._take_status,
+            done=self._take_done,
+            refused=self._take_nonsense,
+        )
 
-    def _take_ready(self, body: Mapping[str, Any]) -> None:
-        """A worker is there: it is told everything. It says so to each hello."""
-        if body.get("pid") == self._pid:
-            return
-        self._pid = body.get("pid")
-        text = "the scrub worker was started anew; send it again"
-        for answered in self._requests.take_unanswerable():
-            answered(messages.Answer(0, False, text, 0))
+    def _tell_everything(self) -> None:
+        """The worker is a new process: it is told how to walk, and what was registered."""
         self._send_settings()
-        self._processes = []
-        for name, file in self._chosen.registered.items():
-            body = {"region": name, "golden": file_names.file_path(file)}
-            again = partial(self._again, name)
-            self._requests.ask("register", body, again, number=self.core.number())
+        for name in self._chosen.registered:
+            body = {"region": name, **self._chosen.golden_of(name)}
+            self._worker.ask("register", body, partial(self._loaded_again, name))
 
-    def _again(self, name: str, answer: messages.Answer) -> None:
+    def _loaded_again(self, name: str, answer: messages.Answer) -> None:
         if not answer.ok:
             self.not_registered(name, answer.text)
 
-    def _take_regions(self, body: Mapping[str, Any]) -> None:
-        rows = messages.regions(body)
-        self._picture.take_regions(rows, self.port.clock())
-        self._step(s.Table(rows))
+    def _take_regions(self, rows: Sequence[Row]) -> None:
+        self._memory.take_regions(rows, self.port.clock())
+        self._stepper.step(s.Table(tuple(rows)))
 
-    def _take_found(self, body: Mapping[str, Any]) -> None:
-        for found in messages.found(body):
+    def _take_found(self, blocks: Sequence[Found]) -> None:
+        for found in blocks:
             if found.verdict is Verdict.CORRECTED:
                 self.hk.corrected += 1
             elif found.verdict is Verdict.RECHECKED:
                 self.hk.checks_corrected += 1
             self.struck += found.kind is not Kind.TEST
-            self._step(s.Wrong(found))
+            self._stepper.step(s.Wrong(found))
         self.port.wake()
 
-    def _take_unusable(self, body: Mapping[str, Any]) -> None:
-        for what in messages.unusable(body):
-            self._step(s.Broken(what))
+    def _take_unusable(self, regions: Sequence[Unusable]) -> None:
+        for what in regions:
+            self._stepper.step(s.Broken(what))
 
-    def _take_status(self, body: Mapping[str, Any]) -> None:
-        self._picture.status = messages.status(body)
-        processes = [[name, pid] for name, pid in self._payload.processes() if pid]
+    def _take_status(self, status: messages.Status) -> None:
+        self._memory.status = status
+        processes: list[list[str | int]] = []
+        processes += [[name, pid] for name, pid in self._payload.processes() if pid]
         processes += [[f"job-{row.job}", row.pid] for row in self._jobs.owner_checked()]
-        if processes != self._processes and self._worker.send("processes", {"rows": processes}):
-            self._processes = processes
+        self._worker.show_processes(processes)
 
-    def _take_done(self, body: Mapping[str, Any]) -> None:
-        answer = messages.answer(body)
-        if answered := self._requests.take(answer.number):
-            answered(answer)
-        else:
-            self._step(s.Done(answer.number, answer.ok, answer.text))
+    def _take_done(self, answer: messages.Answer) -> None:
+        self._stepper.step(s.Done(answer.number, answer.ok, answer.text))
+
+    def _take_nonsense(self, kind: str, reason: str) -> None:
+        self.hk.refused += 1
+        self.message_refused(kind[:64], reason[:160])
 
     def _send_settings(self) -> None:
         self._worker.send(
@@ -326,50 +300,22 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
 
     # ------------------------------------------------------------ deciding and doing
 
-    def _step(self, stimulus: s.Stimulus) -> None:
-        for instruction in self.core.step(self.port.clock(), stimulus):
-            match instruction:
-                case s.Tell():
-                    self._tell(instruction)
-                case s.RollBack(job, reason):
-                    self._jobs.roll_back(job, reason)
-                case s.Ask(number, kind, body):
-                    self._worker.send(kind, {"id": number, **body, **self._golden_of(body)})
-                case s.SetFactor(factor):
-                    self._send_settings()
-                    self._tell_rate(factor)
-                case s.RestartExecutive(reason):
-                    self._end_soon(reason)
-
-    def _golden_of(self, body: Mapping[str, Any]) -> dict[str, str]:
-        """Where the golden copy is, for a region whose own header cannot tell any more."""
-        file = self._chosen.registered.get(str(body.get("region")))
-        return {"golden": file_names.file_path(file)} if file else {}
-
-    def _tell(self, told: s.Tell) -> None:
-        getattr(self, told.event)(*told.values)
-        counter = COUNTER_OF.get(told.event)
-        if counter:
-            setattr(self.hk, counter, getattr(self.hk, counter) + 1)
-        if told.event == "region_retired":
-            self._forget(str(told.values[0]))
-
-    def _end_soon(self, reason: str) -> None:
-        """End when the disk has kept why, or after a short while."""
-        self._restart = self.port.clock() + RESTART_WAIT_NS, reason
-        end = partial(self.port.post_answer, self._end_now)
-        self._saved.keep(self._chosen.content(self.core.restarts, reason), end)
-
-    def _end_now(self) -> None:
-        if self._restart is not None:
-            self._restart = self.port.clock(), self._restart[1]
-            self.port.wake()
-
-    def _check_program(self, now: int) -> None:
-        for name in self._program.check(SLICE):
-            self._step(s.ProgramChanged(name))
-        is_first = self._program.items and not self._program.passes
-        self._program_due = now + (FIRST_PASS_NS if is_first else SECOND)
+    def _do(self, instruction: s.Instruction) -> None:
+        match instruction:
+            case s.RollBack(job, reason):
+                self._jobs.roll_back(job, reason)
+            case s.Ask(number, kind, body):
+                golden = self._chosen.golden_of(str(body.get("region")))
+                self._worker.send(kind, {"id": number, **body, **golden})
+            case s.SetFactor(factor):
+                self._send_settings()
+                self._tell_rate(factor)
+            case s.RestartExecutive(reason):
+                self._program.end_soon(reason)
+                ended = partial(self.port.post_answer, self._program.end_now)
+                self._saved.keep(self._chosen.content(self.core.restarts, reason), ended)
+            case s.Forget(region):
+                self._forget(region)
 
     def _switch(self, *, is_enabled: bool) -> Pending[None]:
         self._chosen.is_enabled = is_enabled
@@ -402,16 +348,16 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
         return pending
 
     def _insist_on(self, region: str, state: State | None = None) -> None:
-        row = self._picture.rows.get(region)
+        row = self._memory.rows.get(region)
         if row is None:
-            known = ", ".join(self._picture.rows) or "none"
+            known = ", ".join(self._memory.rows) or "none"
             raise Refused(f"no region {region!r}; there is {known}"[:160], FailureCode.NOT_FOUND)
         if state is not None and row.state is not state:
             raise Refused(f"region {region} is {row.state.name.lower()}; wait until it is sealed")
 
-    def _ask(self, kind: str, body: Mapping[str, Any], done: Any) -> Pending[Any]:
+    def _ask(self, kind: str, body: Body, done: Callable[[messages.Answer], R]) -> Pending[R]:
         """Ask the worker on behalf of ground; `done` makes the result of a good answer."""
-        pending = self.defer()
+        pending: Pending[R] = self.defer()
 
         def answered(answer: messages.Answer) -> None:
             if answer.ok:
@@ -419,7 +365,7 @@ class Scrubber(Component[ScrubberHousekeeping, ScrubberParameters], ScrubberEven
             else:
                 pending.fail(answer.text or "the scrub worker did not say why")
 
-        if not self._requests.ask(kind, body, answered, number=self.core.number()):
+        if not self._worker.ask(kind, body, answered):
             text = "the scrub worker takes no request now; send it again"
             raise Refused(text, FailureCode.WORKER_UNAVAILABLE)
         return pending

@@ -8,6 +8,7 @@ from typing import Annotated
 from flight.components.scrubber.regions import Kind, State
 from flight.components.scrubber.stimuli import Policy
 from flight.framework.component import Port, Severity, event, report
+from flight.framework.lifecycle import Counters
 from flight.framework.time_units import SECOND
 from icd.fields import (
     F32,
@@ -121,18 +122,6 @@ class ScrubberSettings:
     period_s: float = 10.0
 
 
-COUNTER_OF = {
-    "block_lost": "lost",
-    "reloaded": "reloaded",
-    "job_rolled_back": "rolled_back",
-    "region_retired": "retired",
-    "step_failed": "failed_steps",
-    "program_changed": "program_changed",
-    "program_left": "program_changed",
-}
-"""Event → the housekeeping field that counts it."""
-
-
 def _ns(seconds: float) -> int:
     return round(seconds * SECOND)
 
@@ -236,3 +225,18 @@ class ScrubberEvents:
         self, where: Text32, what: Text64, count: F64, is_valid: Flag
     ) -> bool:
         """What one part of the payload counted of errors in memory."""
+
+
+COUNTERS = Counters(
+    ScrubberHousekeeping,
+    {
+        ScrubberEvents.block_lost: "lost",
+        ScrubberEvents.reloaded: "reloaded",
+        ScrubberEvents.job_rolled_back: "rolled_back",
+        ScrubberEvents.region_retired: "retired",
+        ScrubberEvents.step_failed: "failed_steps",
+        ScrubberEvents.program_changed: "program_changed",
+        ScrubberEvents.program_left: "program_changed",
+    },
+)
+"""Which field counts which event that the lifecycle has sent."""

@@ -1,4 +1,4 @@
-"""What follows from wrong memory: the decisions of the scrubber, without clock and hands.
+"""What follows from wrong memory: the decisions of the scrubber.
 
 A lost block opens a case of its region. The case takes the steps of `regions.STEPS` for its kind,
 one after another, until the block is right again or the region is gone:
@@ -12,19 +12,21 @@ one after another, until the block is right again or the region is gone:
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import MutableSequence
 from dataclasses import dataclass, field
 
 from flight.components.scrubber import stimuli as s
+from flight.components.scrubber.dictionary import ScrubberEvents
 from flight.components.scrubber.regions import STEPS, Found, Kind, Step, Unusable, Verdict
+from flight.framework.lifecycle import Lifecycle
 from flight.framework.time_units import SECOND
 
 WHOLE = -1
 """In place of a block: the whole region."""
 MOST_TRIES = 2
+FIRST_NUMBER = 1 << 32
+"""Of a question to the worker; the requests of ground have lower numbers."""
 ASKS = {Step.RELOAD: "reload", Step.REMAKE: "remake", Step.RETIRE: "retire"}
-
-Log = deque[tuple[int, s.Stimulus]]
 
 
 @dataclass(eq=False)
@@ -49,34 +51,32 @@ class Case:
         steps = STEPS[self.kind]
         return steps[self.rung] if self.rung < len(steps) else None
 
+    @property
+    def words(self) -> str:
+        """What is done now, for events."""
+        return self.step.words if self.step else "nothing left"
 
-class ScrubberLifecycle:
-    """The cases of one payload; `step` is the only way in."""
 
-    def __init__(self, policy: s.Policy | None = None, log: Log | None = None) -> None:
+class ScrubberLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
+    """The cases of one payload."""
+
+    def __init__(
+        self,
+        policy: s.Policy | None = None,
+        log: MutableSequence[tuple[int, s.Stimulus]] | None = None,
+    ) -> None:
+        super().__init__(log)
         self.policy = policy or s.Policy()
         self.cases: dict[str, Case] = {}
         self.factor = 1.0
         self.restarts: tuple[int, ...] = ()
         """When the executive was restarted for its program memory."""
-        self._log = log
-        self._next_number = 0
+        self._next_number = FIRST_NUMBER
         self._radiation = 0
         self._calm_at = 0
         self._window_ends = 0
         self._told = 0
         self._untold = 0
-
-    def step(self, now: int, stimulus: s.Stimulus) -> tuple[s.Instruction, ...]:
-        """Take one stimulus at on-board time `now`; what is to be done, in order."""
-        if self._log is not None:
-            self._log.append((now, stimulus))
-        self._now = now
-        self._out: list[s.Instruction] = []
-        self._take(stimulus)
-        self._end_window()
-        self._set_factor()
-        return tuple(self._out)
 
     def next_due(self) -> int | None:
         """When time alone brings something, in on-board ns."""
@@ -84,11 +84,6 @@ class ScrubberLifecycle:
         if self._calm_at:
             times.append(self._calm_at)
         return min(times, default=None)
-
-    def number(self) -> int:
-        """A number for a question of ground's, which no question of this lifecycle has."""
-        self._next_number += 1
-        return self._next_number
 
     def _take(self, stimulus: s.Stimulus) -> None:
         match stimulus:
@@ -109,6 +104,10 @@ class ScrubberLifecycle:
             case s.SetPolicy():
                 self.policy = stimulus.policy
 
+    def _settle(self) -> None:
+        self._end_window()
+        self._set_factor()
+
     # ------------------------------------------------------------ wrong blocks
 
     def _wrong(self, found: Found) -> None:
@@ -118,17 +117,12 @@ class ScrubberLifecycle:
             case = self._case(found.name, found.kind, found.job, found.made)
             if found.block not in case.blocks:
                 case.blocks.add(found.block)
-                place = (found.name, found.job, found.block, found.offset)
-                self._tell("block_lost", *place, case.step.words if case.step else "nothing left")
+                self._tell_lost(found, case.words)
                 self._begin(case, found.block)
             elif self._now >= case.due:
                 self._insist(case, found.block)
-            return
-        if self._has_room_to_tell():
-            bits = found.data_bits + found.check_bits
-            is_data = found.verdict is Verdict.CORRECTED
-            event = "block_corrected" if is_data else "checks_corrected"
-            self._tell(event, found.name, found.job, found.block, found.offset, bits)
+        elif self._has_room_to_tell():
+            self._tell_corrected(found)
 
     def _broken(self, what: Unusable) -> None:
         case = self._case(what.name, what.kind, what.job, what.made)
@@ -137,8 +131,7 @@ class ScrubberLifecycle:
                 self._insist(case, WHOLE)
             return
         case.blocks.add(WHOLE)
-        words = case.step.words if case.step else "nothing left"
-        self._tell("region_unusable", what.name, what.job, what.reason, words)
+        self._tell(ScrubberEvents.region_unusable, what.name, what.job, what.reason, case.words)
         self._begin(case, WHOLE)
 
     def _case(self, name: str, kind: Kind, job: int, made: int) -> Case:
@@ -168,11 +161,11 @@ class ScrubberLifecycle:
     def _next_step(self, case: Case, reason: str) -> None:
         step = case.step
         if step is not None:
-            self._tell("step_failed", case.name, step.words, reason)
+            self._tell(ScrubberEvents.step_failed, case.name, step.words, reason)
             case.rung, case.tries = case.rung + 1, 0
             case.asked.clear()
         if case.step is None:
-            self._tell("given_up", case.name, case.job)
+            self._tell(ScrubberEvents.given_up, case.name, case.job)
         for block in sorted(case.blocks):
             self._begin(case, block)
             if case.step is not Step.RELOAD:
@@ -188,14 +181,17 @@ class ScrubberLifecycle:
         if step is Step.ROLL_BACK:
             if case.job:
                 self._out.append(s.RollBack(case.job, f"lost memory in {case.name}"))
-                self._tell("job_rolled_back", case.job, case.name)
+                self._tell(ScrubberEvents.job_rolled_back, case.job, case.name)
         elif step in ASKS:
-            number = self.number()
-            case.asked[number] = block
-            body: dict[str, int | str] = {"region": case.name}
-            if step is Step.RELOAD:
-                body["block"] = block
-            self._out.append(s.Ask(number, ASKS[step], body))
+            self._ask(case, step, block)
+
+    def _ask(self, case: Case, step: Step, block: int) -> None:
+        self._next_number += 1
+        case.asked[self._next_number] = block
+        body: dict[str, int | str] = {"region": case.name}
+        if step is Step.RELOAD:
+            body["block"] = block
+        self._out.append(s.Ask(self._next_number, ASKS[step], body))
 
     def _done(self, done: s.Done) -> None:
         case = next((c for c in self.cases.values() if done.number in c.asked), None)
@@ -208,10 +204,11 @@ class ScrubberLifecycle:
             return
         step, case.due = case.step, 0
         if step is Step.RETIRE:
-            self._tell("region_retired", case.name, case.job)
+            self._tell(ScrubberEvents.region_retired, case.name, case.job)
+            self._out.append(s.Forget(case.name))
             case.blocks.clear()
         else:
-            self._tell("reloaded", case.name, max(block, 0), step.words)
+            self._tell(ScrubberEvents.reloaded, case.name, max(block, 0), step.words)
             case.blocks.discard(block)
             if step is Step.REMAKE or block == WHOLE:
                 case.blocks.clear()
@@ -219,6 +216,16 @@ class ScrubberLifecycle:
             del self.cases[case.name]
 
     # ------------------------------------------------------------ telling
+
+    def _tell_lost(self, found: Found, action: str) -> None:
+        lost = ScrubberEvents.block_lost
+        self._tell(lost, found.name, found.job, found.block, found.offset, action)
+
+    def _tell_corrected(self, found: Found) -> None:
+        is_data = found.verdict is Verdict.CORRECTED
+        right = ScrubberEvents.block_corrected if is_data else ScrubberEvents.checks_corrected
+        bits = found.data_bits + found.check_bits
+        self._tell(right, found.name, found.job, found.block, found.offset, bits)
 
     def _has_room_to_tell(self) -> bool:
         """Whether a corrected block is told by itself; else it is counted for `more_corrected`."""
@@ -234,11 +241,8 @@ class ScrubberLifecycle:
     def _end_window(self) -> None:
         if self._untold and self._now >= self._window_ends:
             seconds = self.policy.window / SECOND
-            self._tell("more_corrected", self._untold, seconds)
+            self._tell(ScrubberEvents.more_corrected, self._untold, seconds)
             self._untold = 0
-
-    def _tell(self, event: str, *values: int | float | str) -> None:
-        self._out.append(s.Tell(event, values))
 
     # ------------------------------------------------------------ program memory, and how fast
 
@@ -247,10 +251,10 @@ class ScrubberLifecycle:
         recent = tuple(time for time in self.restarts if since < time <= self._now)
         self._calm_at = self._now + self.policy.calm
         if len(recent) >= self.policy.most_restarts:
-            self._tell("program_left", name, len(recent))
+            self._tell(ScrubberEvents.program_left, name, len(recent))
             return
         (step,) = STEPS[Kind.PROGRAM]
-        self._tell("program_changed", name, step.words)
+        self._tell(ScrubberEvents.program_changed, name, step.words)
         self.restarts = (*recent, self._now)
         self._out.append(s.RestartExecutive(f"program memory changed: {name}", self.restarts))
 

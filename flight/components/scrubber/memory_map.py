@@ -1,4 +1,4 @@
-"""One picture of the payload's memory: regions, owners, what nobody checks, and the hardware."""
+"""All memory of the payload: regions, owners, what nobody checks, and what hardware counted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from flight.components.scrubber.worker_messages import Status
 from flight.framework.time_units import SECOND
 
 MIB = 1 << 20
-_COUNTED = ("corrected", "checks_corrected", "lost", "reloaded", "program_changed")
 
 
 class Shown(NamedTuple):
@@ -61,8 +60,8 @@ class MemoryMap:
     def memory_errors(self, hk: ScrubberHousekeeping) -> list[MemoryErrors]:
         """What every part of the payload counted."""
         found = list(self._board.memory_errors())
-        for what in _COUNTED:
-            found.append(MemoryErrors("scrubber", what, float(getattr(hk, what)), True))
+        for what, count in _counted(hk).items():
+            found.append(MemoryErrors("scrubber", what, float(count), True))
         for own in self._jobs.owner_checked():
             where = f"job-{own.job}"
             found.append(MemoryErrors(where, "blocks_checked", float(own.blocks), True))
@@ -71,7 +70,7 @@ class MemoryMap:
         return found
 
     def show(self, hk: ScrubberHousekeeping, now: int) -> None:
-        """Fill in what the picture tells."""
+        """Fill in the fields about regions, owners and the worker, at on-board time `now` (ns)."""
         walked = [row for row in self.rows.values() if row.state is State.WALKED]
         hk.regions, hk.octets = len(walked), sum(row.octets for row in walked)
         states = [row.state for row in self.rows.values()]
@@ -89,6 +88,16 @@ class MemoryMap:
         hk.owner_blocks = sum(own.blocks for own in owners)
         hk.owner_corrected = sum(own.corrected for own in owners)
         hk.owner_lost = sum(own.lost for own in owners)
+
+
+def _counted(hk: ScrubberHousekeeping) -> dict[str, int]:
+    return {
+        "corrected": hk.corrected,
+        "checks_corrected": hk.checks_corrected,
+        "lost": hk.lost,
+        "reloaded": hk.reloaded,
+        "program_changed": hk.program_changed,
+    }
 
 
 def _shown(row: Row) -> Shown:

@@ -7,6 +7,7 @@ from typing import Any
 
 from flight.components.scrubber.dictionary import ScrubberSettings
 from flight.components.scrubber.regions import is_name
+from flight.storage.file_names import file_path
 
 MOST_FILES = 64
 
@@ -37,6 +38,11 @@ class SavedSettings:
             kept_times(saved.get("restarts")),
             why if isinstance(why, str) else "",
         )
+
+    def golden_of(self, region: str) -> dict[str, str]:
+        """Where a registered region's golden copy is, as the worker takes it; else nothing."""
+        file = self.registered.get(region)
+        return {"golden": file_path(file)} if file else {}
 
     def content(self, restarts: tuple[int, ...], restarted: str = "") -> dict[str, object]:
         """For the disk."""

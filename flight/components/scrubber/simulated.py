@@ -89,8 +89,8 @@ class SimulatedScrubber(SimulatedWorker):
             self._walk_due = now
         elif kind == "scrub":
             self._walks.append(body.get("id", 0))
-        elif kind in ("register", "reload", "retire", "remake", "test", "inject"):
-            why = getattr(self, f"_{kind}")(body)
+        elif kind in ANSWERED:
+            why = ANSWERED[kind](self, body)
             value = 0
             if kind in ("register", "test") and not why:
                 value = self.regions[body.get("region", TEST_REGION)].octets
@@ -163,3 +163,14 @@ class SimulatedScrubber(SimulatedWorker):
         self.say("regions", {"rows": rows})
         status = {"rate": 0.0, "octets": self._octets, "stripes": 0, "longest_us": 0}
         self.say("status", {**status, "is_crowded": False, "unscrubbed": []})
+
+
+ANSWERED: Mapping[str, Callable[[SimulatedScrubber, Mapping[str, Any]], str]] = {
+    "register": SimulatedScrubber._register,
+    "reload": SimulatedScrubber._reload,
+    "retire": SimulatedScrubber._retire,
+    "remake": SimulatedScrubber._remake,
+    "test": SimulatedScrubber._test,
+    "inject": SimulatedScrubber._inject,
+}
+"""What each request does; it returns why not, or an empty text."""

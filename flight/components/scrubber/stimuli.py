@@ -97,14 +97,6 @@ Stimulus = Table | Wrong | Broken | Done | ProgramChanged | Radiation | Restore 
 
 
 @dataclass(frozen=True)
-class Tell:
-    """Send the event of that name."""
-
-    event: str
-    values: tuple[int | float | str, ...] = ()
-
-
-@dataclass(frozen=True)
 class RollBack:
     """Have a job go on from its last commit."""
 
@@ -136,4 +128,11 @@ class SetFactor:
     factor: float
 
 
-Instruction = Tell | RollBack | Ask | RestartExecutive | SetFactor
+@dataclass(frozen=True)
+class Forget:
+    """The region is retired: its file is not loaded again after a restart."""
+
+    region: str
+
+
+Instruction = RollBack | Ask | RestartExecutive | SetFactor | Forget

@@ -1,7 +1,7 @@
 """What the scrub worker may say, checked: it is not our process.
 
 `regions {rows}`, `found {rows}`, `unusable {rows}`: see `regions.Row`, `Found`, `Unusable`.
-`status {rate, octets, stripes, longest_us, is_crowded, unscrubbed}`, `walked {name, seconds}`,
+`status {rate, octets, stripes, longest_us, is_crowded, unscrubbed}`, `ready {pid}`,
 `done {id, ok, text, value}`.
 """
 
@@ -45,14 +45,6 @@ class Status:
     is_crowded: bool
     unscrubbed: tuple[tuple[str, int], ...]
     """(process, octets of its own that nobody checks)."""
-
-
-@dataclass(frozen=True)
-class Walked:
-    """A walk that was asked for came to its end."""
-
-    name: str
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -109,11 +101,6 @@ def status(body: Mapping[str, Any]) -> Status:
         body.get("is_crowded") is True,
         tuple((_text(name), _whole(octets)) for name, octets in rows),
     )
-
-
-def walked(body: Mapping[str, Any]) -> Walked:
-    """The end of a walk. Raises MessageError."""
-    return Walked(_name(body.get("name")), _number(body.get("seconds")))
 
 
 def answer(body: Mapping[str, Any]) -> Answer:

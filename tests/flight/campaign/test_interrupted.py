@@ -15,6 +15,8 @@ from flight.campaign import plan, results
 from flight.campaign.trials import Trials
 from tests.flight.support.processes import wait_for
 
+pytestmark = pytest.mark.numerical
+
 CAMPAIGN = """\
 name = "killed"
 seed = 8

@@ -76,6 +76,30 @@ def test_lost_memory_of_a_job_sends_that_job_back_to_its_commit(operator: Operat
     assert starts[1]["step"] > 0
 
 
+@pytest.mark.verifies("VA-SCR-03", "VA-SCR-07")
+def test_a_test_region_that_lost_a_block_is_made_anew(operator: Operator) -> None:
+    operator.do("scrubber.make_test_region", MIB, seconds=6)
+    made = operator.payload.scrub.regions["test"].made
+    operator.do("scrubber.inject_error", "test", 1, 5, 2, 512, seconds=20)
+    assert named(operator, "scrubber.block_lost")
+    assert operator.payload.scrub.regions["test"].made == made + 1
+    assert named(operator, "scrubber.reloaded")
+
+
+@pytest.mark.verifies("VA-SCR-03")
+def test_a_file_whose_golden_copy_is_gone_is_retired_for_good(operator: Operator) -> None:
+    operator.do("scrubber.register", "w.bin", "weights", seconds=6)
+    operator.payload.scrub.golden_is_gone = True
+    operator.payload.scrub.regions["weights"].lost.add(9)
+    operator.settle(30)
+    assert named(operator, "scrubber.region_retired")
+    assert "weights" not in operator.payload.scrub.regions
+    operator.payload.reboot()
+    again = Operator(operator.payload)
+    again.settle(10)
+    assert "weights" not in operator.payload.scrub.regions
+
+
 @pytest.mark.verifies("VA-SCR-08")
 def test_radiation_raises_the_rate_of_scrubbing(operator: Operator) -> None:
     operator.payload.deployment.adaptive.signals.tell(Radiation.STORM)

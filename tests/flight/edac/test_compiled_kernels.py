@@ -20,6 +20,8 @@ from numba.core.errors import NumbaError
 
 from flight.edac.compiled_kernels import kept
 
+pytestmark = pytest.mark.numerical
+
 SOURCE = """
 from flight.edac.compiled_kernels import kept
 

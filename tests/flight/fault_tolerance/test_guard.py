@@ -14,6 +14,8 @@ from flight.fault_tolerance.levels import Level
 from flight.jobs.api import ResultError
 from tests.flight.fault_tolerance.harness import Bench, Faulty, flip, normal
 
+pytestmark = pytest.mark.numerical
+
 REPEATED = [Level.ABFT, Level.DMR, Level.TMR]
 
 

@@ -11,6 +11,8 @@ from flight.fault_tolerance.known_answers import FEWEST, KnownAnswers, Problem
 from flight.jobs.api import ResultError
 from tests.flight.fault_tolerance.harness import Bench
 
+pytestmark = pytest.mark.numerical
+
 ITEMS, WIDTH = 128, 16
 
 

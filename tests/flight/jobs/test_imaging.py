@@ -19,6 +19,8 @@ from flight.jobs.api import InputError, ResultError
 from flight.jobs.imaging import JOB, images, kernels
 from flight.jobs.local import LocalJob, entry_of
 
+pytestmark = pytest.mark.numerical
+
 MakeJob = Callable[..., LocalJob]
 Finish = Callable[[LocalJob], dict[str, bytes]]
 

@@ -16,6 +16,8 @@ from flight.jobs.local import LocalJob
 from flight.jobs.matmul import JOB
 from flight.jobs.matmul.multiply import run
 
+pytestmark = pytest.mark.numerical
+
 MakeJob = Callable[..., LocalJob]
 Finish = Callable[[LocalJob], dict[str, bytes]]
 

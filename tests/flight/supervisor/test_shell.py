@@ -49,7 +49,9 @@ def test_a_killed_executive_is_back_at_once_with_its_channels(payload: Payload) 
     before = time.monotonic()
     os.kill(old, signal.SIGKILL)
     _, born, _, body, _ = next_executive(payload, old)
-    assert born - before < 2.0  # generous: a loaded machine; the figure is in the decision record
+    assert (
+        born - before < 3.0
+    )  # what is promised, on any machine; figures are in the decision record
     assert set(body["channels"]) == {"storage", "board"}
     assert body["workers"]["storage"]["restarts"] == 0
     assert payload.stop() == 0

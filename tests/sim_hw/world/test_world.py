@@ -16,6 +16,8 @@ from sim_hw.world.run import run
 from sim_hw.world.scenario import Scenario
 from sim_hw.world.world import World
 
+pytestmark = pytest.mark.numerical
+
 SHIPPED = sorted(path.stem for path in scenario.FOLDER.glob("*.toml"))
 FAST = """
 name = "fast"

@@ -161,7 +161,7 @@ class Answers:
             mapped.file.data[bit // 8] ^= 1 << bit % 8
         self._answer(body)
 
-    # ------------------------------------------------------------ hands
+    # ------------------------------------------------------------ small steps
 
     def _own_name(self, body: Body) -> str:
         name = str(body["region"])

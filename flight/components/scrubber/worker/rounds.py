@@ -126,7 +126,7 @@ class Rounds:
             self.retired[name] = inode
 
     def close(self) -> None:
-        """Let go of all memory, in peace."""
+        """Unmap every region; the one walked last is not blamed for the end of the process."""
         self._suspicion.walking("")
         for mapped in self.mapped.values():
             mapped.close()

@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 
 from flight.components.protection import forecast_file
+from flight.components.protection import stimuli as s
 from flight.components.protection.component import Protection
+from flight.components.protection.dictionary import ProtectionParameters
+from flight.components.protection.lifecycle import ProtectionLifecycle
 from flight.components.protection.notifications import Radiation, RadiationNotifications
 from flight.components.protection.stimuli import ForecastState, Why
 from flight.fault_tolerance.levels import Level
+from flight.framework.lifecycle import Tell, replay
 from flight.framework.time_units import SECOND
 from flight.storage.file_names import file_path
 from flight.storage.simulated import SimulatedStorage
@@ -277,3 +281,26 @@ def test_new_parameters_count_at_once(around: Surroundings) -> None:
     around.protection.set_parameters([(names.index("quiet_level"), 0)])
     assert around.levels[-1] is NONE
     assert around.bench.events("lowered")[-1][1] == NONE
+
+
+def test_what_it_did_can_be_replayed_from_its_stimulus_log(around: Surroundings) -> None:
+    names = [field.name for field in around.protection.declaration.parameters]
+    around.storage.faults["read"] = "TIMEOUT"
+    around.plug()
+    around.protection.set_parameters([(names.index("raised_level"), int(TMR))])
+    around.storage.faults.clear()
+    around.bench.told.clear()
+    around.levels.clear()
+    around.settle(2)
+    around.settle()
+    around.loaded(around.forecast((-10, 300)))
+    around.bench.do("set_level", NONE)
+    around.settle(10)
+    around.bench.do("adaptive")
+    around.settle(400)
+    log = list(around.protection.core._log or [])
+    again = replay(ProtectionLifecycle(ProtectionParameters().policy()), log)
+    assert [out.level for out in again if isinstance(out, s.Protect)] == around.levels
+    assert around.levels == [ABFT, TMR, NONE, TMR, ABFT]
+    told = [(out.name, *out.values[:2]) for out in again if isinstance(out, Tell)]
+    assert told == [pytest.approx(event[:3]) for event in around.bench.events()]

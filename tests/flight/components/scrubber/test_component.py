@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from flight.components.scrubber import stimuli as s
 from flight.components.scrubber.component import MOST_REGISTERED, Scrubber
-from flight.components.scrubber.dictionary import ScrubberSettings
+from flight.components.scrubber.dictionary import ScrubberParameters, ScrubberSettings
+from flight.components.scrubber.lifecycle import ScrubberLifecycle
 from flight.components.scrubber.ports import MemoryErrors, OwnerChecked
 from flight.components.scrubber.regions import Kind, State, Verdict
+from flight.framework.lifecycle import Tell, replay
 from flight.framework.simulated_worker import SimulatedWorker
 from icd.dictionary import Severity
 from icd.failures import FailureCode
@@ -344,6 +347,18 @@ def test_a_region_whose_golden_copy_is_gone_is_retired(payload: Payload) -> None
     assert (payload.show().retired, payload.show().failed_steps) == (1, 1)
 
 
+@pytest.mark.verifies("VA-SCR-03")
+def test_a_registered_region_that_had_to_be_retired_is_not_loaded_again(payload: Payload) -> None:
+    payload.bench.do("register", "w.bin", "weights")
+    payload.answer("register", value=1)
+    payload.found(Verdict.LOST)
+    payload.answer("reload", ok=False, text="the golden copy is gone")
+    payload.answer("retire")
+    assert payload.saved["registered"] == {}
+    payload.say("ready", pid=51)
+    assert len(payload.sent("register")) == 1
+
+
 @pytest.mark.verifies("VA-SCR-05")
 def test_an_unusable_region_is_told_with_high_severity(payload: Payload) -> None:
     payload.say("unusable", rows=[[*WEIGHTS[:4], "its file was cut short"]])
@@ -453,3 +468,24 @@ def test_saved_state_that_makes_no_sense_is_left_out() -> None:
     payload = Payload(senseless)
     payload.say("ready", pid=50)
     assert payload.sent("settings")[0]["rate"] == 112.0 * MIB
+
+
+def test_what_it_did_can_be_replayed_from_its_stimulus_log(payload: Payload) -> None:
+    payload.bench.do("register", "w.bin", "weights")
+    payload.answer("register", value=1)
+    payload.found(Verdict.LOST)
+    payload.bench.do("scrub_now", "weights")
+    payload.answer("reload", ok=False, text="the golden copy is gone")
+    payload.answer("scrub", value=250)
+    payload.answer("retire")
+    payload.scrubber.radiation(2)
+    payload.program.changed = ["flight.framework.modes:Modes.change"]
+    payload.bench.step(1)
+    core = ScrubberLifecycle(ScrubberParameters().policy())
+    again = replay(core, list(payload.scrubber.core._log or []))
+    decided = {"block_lost", "step_failed", "region_retired", "program_changed"}
+    told = [event for event in payload.bench.events() if event[0] in decided]
+    assert [(out.name, *out.values) for out in again if isinstance(out, Tell)] == told
+    assert {event[0] for event in told} == decided
+    asked = [(out.kind, out.number) for out in again if isinstance(out, s.Ask)]
+    assert asked == [(kind, payload.sent(kind)[0]["id"]) for kind in ("reload", "retire")]
