@@ -33,9 +33,9 @@ COMPONENTS = "flight/components"
 REQUIREMENTS = "docs/requirements.md"
 UP = "../../.."
 """From a component's folder to the repository."""
-DECIDING = ("lifecycle", "regions", "stimuli", "puts")
+DECIDING = ("lifecycle", "job_table", "regions", "stimuli", "puts", "chains")
 """Modules of a component that may hold a table of its states."""
-TABLES = ("STATES", "NEXT", "TABLE", "_TABLE", "STEPS")
+TABLES = ("STATES", "NEXT", "TABLE", "_TABLE", "STEPS", "CHAINS")
 """What such a table is called."""
 MOST_OPEN = 12
 """Rows of a table that is shown at once; a longer one is folded."""
