@@ -21,7 +21,7 @@ COVERED := --cov --cov-report= --cov-report=json:build/coverage.json
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help run test lint bench coverage ratchet matrix blas-matrix lock format clean same-python
+.PHONY: help run test lint bench coverage ratchet matrix blas-matrix lock format pages clean same-python
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) \
@@ -50,10 +50,15 @@ lint: $(VENV)/.dev ## Check style, types, imports, requirements and names; chang
 	$(PY) tools/check_determinism.py flight
 	$(PY) tools/check_requirements.py docs/requirements.md tests
 	$(PY) tools/check_names.py
+	$(PY) -m tools.check_folders
 
 format: $(VENV)/.dev ## Let ruff rewrite what it can.
 	$(VENV)/bin/ruff check --fix $(CODE)
 	$(VENV)/bin/ruff format $(CODE)
+
+pages: $(VENV)/.dev ## Write what the pages say of the code anew: tables of components, list of folders.
+	$(PY) -m tools.component_pages --write
+	$(PY) -m tools.check_folders --write
 
 bench: $(VENV)/.dev $(VENV)-reference/.made ## Run the benchmarks, beside PyTorch (installs it apart; REFERENCE=no leaves it out).
 	@mkdir -p build

@@ -133,4 +133,4 @@ class Board(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of the driver; a second call does nothing."""
+        """Close the driver; a second call does nothing."""

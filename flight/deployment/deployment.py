@@ -183,7 +183,7 @@ class Deployment:
             self.executive.do_now(self._monitoring, lambda monitor: monitor.watchdog_reset())
 
     def unkillable(self, worker: str, pid: int) -> None:
-        """The supervisor killed a worker, and it lives on."""
+        """The supervisor killed a worker, and the process did not end."""
         self.executive.do_now(self._monitoring, lambda monitor: monitor.unkillable(worker, pid))
         self.listener.unkillable(worker, pid)
 

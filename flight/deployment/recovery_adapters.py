@@ -137,9 +137,9 @@ class RecoveryListener:
         self.slot.tell(lambda recovery: recovery.silent(is_silent))
 
     def unkillable(self, worker: str, pid: int) -> None:
-        """The supervisor killed a worker, and it lives on."""
+        """The supervisor killed a worker, and the process did not end."""
         self.slot.tell(lambda recovery: recovery.unkillable(worker, pid))
 
     def unkillable_job(self, job: int, pid: int) -> None:
-        """The process of a job was killed, and it lives on."""
+        """The process of a job was killed, and it did not end."""
         self.slot.tell(lambda recovery: recovery.unkillable_job(job, pid))

@@ -183,7 +183,7 @@ class SimulatedPayload:
         self._send(Kind.TELECOMMAND, packet)
 
     def receive(self, octets: bytes) -> None:
-        """Octets arrive from the station, whatever they are."""
+        """Octets arrive from the station; they need not be a valid message."""
         executive = self.deployment.executive
         executive.now = self.now
         self.deployment.link.receive(b"station", octets)

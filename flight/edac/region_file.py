@@ -173,7 +173,7 @@ class RegionFile:
         return len(damaged)
 
     def close(self) -> None:
-        """Let go of the file; the mapping goes with the last array over it."""
+        """Close the file; the mapping is freed with the last array over it."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -105,7 +105,7 @@ class ExecutiveProcess:
         self._poller.register(self.supervisor.link.fileno(), zmq.POLLIN)
 
     def run(self) -> int:
-        """Fly until told to end; the exit status."""
+        """Run until told to end; the exit status."""
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:

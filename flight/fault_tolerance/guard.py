@@ -69,6 +69,9 @@ class Guard:
     ) -> Array:
         """The matrix product of `a` and `b`, as `np.matmul` defines it, in `out`.
 
+        a: … x rows x terms, b: … x terms x columns, out: … x rows x columns. Checksums at ABFT are
+        taken for float32 and float64 in two to four dimensions; else it is made twice.
+
         It has the bits that the same call of `multiply` gives: the same factors, and an `out` that
         lies in the same way. An `out` that shares memory with a factor gets what the factors held.
         Raises ResultError when it cannot be made right.
@@ -103,15 +106,16 @@ class Guard:
         return self._repeated(lambda: function(*arguments), level, outputs, overwritten)
 
     def sum(self, values: Array) -> float:
-        """The sum of all elements, in float64; checked in another order from ABFT on."""
+        """The sum of all elements of an array of any shape, in float64; checked in another order
+        from ABFT on."""
         return self._reduced(reductions.total(values))
 
     def dot(self, a: Array, b: Array) -> float:
-        """The sum of products of elements, in float64; checked like `sum`."""
+        """The sum of products of two arrays of one size, in float64; checked like `sum`."""
         return self._reduced(reductions.dot(a, b))
 
     def norm(self, values: Array) -> float:
-        """The Euclidean norm, in float64; checked like `sum`."""
+        """The Euclidean norm of an array of any shape, in float64; checked like `sum`."""
         return math.sqrt(self._reduced(reductions.squares(values)))
 
     def known_answers(self, problems: Sequence[Problem]) -> KnownAnswers:

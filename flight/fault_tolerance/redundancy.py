@@ -131,7 +131,10 @@ def same_bits(one: Array, other: Array) -> bool:
 
 
 def other_bits(one: Array, other: Array) -> tuple[Array, ...]:
-    """Indices of the elements of two arrays whose bits are not the same."""
+    """Indices of the elements of two arrays whose bits are not the same.
+
+    Both have one shape and type; one array of indices for each dimension, as of `np.nonzero`.
+    """
     word = np.dtype(f"u{one.itemsize}")
     left, right = (np.ascontiguousarray(array).view(word) for array in (one, other))
     return np.nonzero(left != right)

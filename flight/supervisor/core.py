@@ -249,7 +249,7 @@ class Core:
             self._publish()
 
     def _stroke(self) -> None:
-        """The executive vouches for its critical parts; whoever passes it on, for itself."""
+        """The executive's critical parts answered: pass that on to the service manager."""
         if self._executive.state == RUNNING and self._phase != STOPPING:
             self._out.append(Notify("WATCHDOG=1"))
 

@@ -64,7 +64,7 @@ class Supervisor:
         self._plans[EXECUTIVE] = plan.executive
 
     def run(self) -> Finish:
-        """Fly until told to stop; returns how to end. Raises RunDirectoryInUseError."""
+        """Run until told to stop; returns how to end. Raises RunDirectoryInUseError."""
         for folder in (self._run, self._plan.state_dir):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._locks = [lock(self._run), lock(self._plan.state_dir, "state")]

@@ -95,7 +95,7 @@ class Client:
         return self._run(calls.command(ask, self.payload, wait, timeout_s, check, on_stage))
 
     def ping(self, timeout_s: float = 5.0) -> CommandResult:
-        """Ask the payload's executive for a sign of life."""
+        """Ping (17,1) the payload's executive."""
         return self.cmd("ping", timeout_s=timeout_s)
 
     def submit(

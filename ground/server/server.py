@@ -76,7 +76,7 @@ class GroundServer:
         self.close()
 
     def close(self) -> None:
-        """Close links and API, write what waits, let go of the state folder."""
+        """Close links and API, write what waits, unlock the state folder."""
         if self._timer is not None:
             self._timer.cancel()
         if self.api is not None:

@@ -1,4 +1,4 @@
-"""The CUDA driver of the compute door, over numba.cuda; imported only where it is asked for."""
+"""The CUDA driver of the compute device, over numba.cuda; imported only where it is asked for."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class CudaDevice:
             raise ComputeError(f"no CUDA support here: {error}; install vanallen[cuda]") from error
         self._cuda = cuda
         self._open = True
-        with _door():
+        with _our_errors():
             if not cuda.is_available():
                 raise ComputeError("no CUDA device here; check the driver with: nvidia-smi")
             count = len(cuda.gpus)
@@ -61,7 +61,7 @@ class CudaDevice:
 
     def allocate(self, shape: tuple[int, ...] | int, dtype: DTypeLike) -> Any:
         try:
-            with _door():
+            with _our_errors():
                 zeros = np.zeros(shape, dtype)
         except ValueError as error:
             raise ComputeError(f"no array of shape {shape}: {error}") from error
@@ -69,7 +69,7 @@ class CudaDevice:
 
     def copy_in(self, source: NDArray[Any], target: Any = None) -> Any:
         self._check()
-        with _door():
+        with _our_errors():
             if target is None:
                 return self._cuda.to_device(source)
             _same(source, target)
@@ -78,7 +78,7 @@ class CudaDevice:
 
     def copy_out(self, source: Any, target: NDArray[Any] | None = None) -> NDArray[Any]:
         self._check()
-        with _door():
+        with _our_errors():
             if target is not None:
                 _same(source, target)
             else:
@@ -88,7 +88,7 @@ class CudaDevice:
 
     def launch(self, function: Kernel | Callable[..., Any], *arguments: Any) -> Any:
         self._check()
-        with _door():
+        with _our_errors():
             if not isinstance(function, Kernel):
                 return function(*arguments)
             launcher = function.cuda()
@@ -98,16 +98,16 @@ class CudaDevice:
 
     def synchronise(self) -> None:
         self._check()
-        with _door():
+        with _our_errors():
             self._cuda.synchronize()
 
     def mark(self, job: int, step: int) -> None:
-        """A real device keeps no log of what strikes it."""
+        """Does nothing: flips are logged by the host driver only."""
 
     def close(self) -> None:
         if self._open:
             self._open = False
-            with contextlib.suppress(ComputeError), _door():
+            with contextlib.suppress(ComputeError), _our_errors():
                 self._cuda.close()
 
     def _check(self) -> None:
@@ -123,7 +123,7 @@ def _same(source: Any, target: Any) -> None:
 
 
 @contextlib.contextmanager
-def _door() -> Iterator[None]:
+def _our_errors() -> Iterator[None]:
     """The one place where CUDA's errors become ours."""
     try:
         yield

@@ -250,7 +250,7 @@ class JetsonBoard:
         return sum(self._edac.totals())
 
     def _kill_contexts(self, request: ControlRequest) -> float:
-        """End those of the given processes that compute; all of them where nobody tells who."""
+        """End those of the given processes that compute; all of them where that is not known."""
         wanted = request.processes
         try:
             computing = {pid for pid, _ in jetson_gpu.clients(self._files)}

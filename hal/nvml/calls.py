@@ -1,4 +1,4 @@
-"""The one door to NVML: every call goes through it, and only our errors come back."""
+"""Calls of NVML: every one is made here, and only our errors come back."""
 
 from __future__ import annotations
 

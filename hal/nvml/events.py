@@ -61,7 +61,7 @@ class Events:
         return bool(watched)
 
     def unwatch(self) -> None:
-        """Let go of the set; a second call does nothing."""
+        """Free the event set; a second call does nothing."""
         held, self._set = self._set, None
         if held is not None:
             with contextlib.suppress(BoardError):

@@ -39,7 +39,7 @@ class World:
         self.close()
 
     def close(self) -> None:
-        """Let go of the files; what was injected stays."""
+        """Close the files; what was injected stays."""
         self.board.close()
         self.nvml.close()
 
@@ -119,7 +119,7 @@ class World:
     # --- recovery ---
 
     def take_away(self, index: int) -> None:
-        """The GPU answers nobody any more, and all that computed on it is gone."""
+        """Take the GPU off the bus: every call fails, and every context on it is lost."""
         self.gpu(index).lost = self.board.devices[index].lost = 1
         self.nvml.wake()
 

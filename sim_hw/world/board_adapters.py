@@ -33,7 +33,7 @@ class BoardAdapter(Protocol):
         """Set what the radiator sees."""
 
     def rail(self, on: bool) -> None:
-        """Feed the board, or not: then it answers nobody and forgets its memory."""
+        """Switch the board's rail; while it is off, every call fails, and its memory is lost."""
 
     def limit(self, power_w: float) -> None:
         """Set the power limit, as an operator does before launch."""
@@ -42,7 +42,7 @@ class BoardAdapter(Protocol):
         """Do a fault to the board; what is left for its host."""
 
     def close(self) -> None:
-        """Let go of the board's files."""
+        """Close the board's files."""
 
 
 class NvmlAdapter:
@@ -140,7 +140,7 @@ class Host:
         return pid
 
     def close(self) -> None:
-        """Let go of the board's file."""
+        """Close the board's file."""
         self._board.close()
 
 

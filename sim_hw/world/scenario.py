@@ -146,7 +146,7 @@ class FaultSettings:
 
 @dataclass(frozen=True)
 class FlipSettings:
-    """`[flips]`: the door through which bits flip for real."""
+    """`[flips]`: whether bits flip for real, and in which memory."""
 
     door: str = choice("closed", "memory", "job", default="closed")
     """"memory": anywhere in the device's memory. "job": always in memory of the job that runs."""
@@ -250,7 +250,7 @@ class Scenario:
             )
 
     def _check_acceleration(self) -> None:
-        """That a run does not drown in faults."""
+        """Refuse an acceleration at which more faults would come than a run can hold."""
         sections = sum(upset_sections(self.device.cross_sections).values())
         most = _MOST_FAULTS_HZ / (sections * self.radiation.bound)
         if self.acceleration > max(1.0, most):

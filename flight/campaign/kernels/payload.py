@@ -106,7 +106,7 @@ class _Flight:
         self._sends = 0
 
     def ended(self) -> Ended:
-        """Fly until the station knows how the job ended, or time is over; judge."""
+        """Run until the station knows how the job ended, or time is over; its outcome."""
         due = sorted((f for f in self._faults if f.site is not Site.LINK), key=lambda f: f.call)
         request = self._submit()
         is_running = False

@@ -1,4 +1,4 @@
-"""A station in contact with the simulated payload, over a link on which messages may suffer."""
+"""A station in contact with the simulated payload, over a link that may lose or damage messages."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ ONE_ELEMENT = ("00000080",)
 
 
 class Sender:
-    """The world's side of an open door, for one context."""
+    """The world's side of flips, for one context."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "board.state"

@@ -1,4 +1,4 @@
-"""The emulated Orin through the Jetson driver and the compute door: load, heat, modes, power."""
+"""The emulated Orin through the Jetson driver and the compute device: load, heat, modes, power."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door to kernel files, the vendors' tools and the error counters behind it."""
+"""Kernel files, the vendors' tools and the error counters read from them."""
 
 from __future__ import annotations
 

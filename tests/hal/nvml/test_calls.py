@@ -1,4 +1,4 @@
-"""The one door to NVML: every kind of trouble comes out as one of our errors."""
+"""Calls of NVML: every kind of trouble comes out as one of our errors."""
 
 from __future__ import annotations
 
