@@ -101,7 +101,7 @@ def test_the_death_of_the_supervisor_ends_every_process(payload: Payload) -> Non
 def test_a_second_supervisor_is_refused_and_told_what_to_write(payload: Payload) -> None:
     payload.ready()
     second = payload.start()
-    _, error = second.communicate(timeout=20)
+    _, error = second.communicate(timeout=60)
     assert second.returncode == 2
     assert f"run directory {payload.run} is in use by pid {payload.process.pid}" in error
     assert "give another --run" in error
@@ -123,7 +123,7 @@ def test_two_payloads_run_side_by_side(payload: Payload, tmp_path: Path) -> None
 def test_the_executive_can_stop_the_payload(payload: Payload) -> None:
     payload.ready()
     payload.order("stop")
-    assert payload.process.wait(20) == 0
+    assert payload.process.wait(60) == 0
 
 
 def test_a_reboot_keeps_the_supervisors_pid_and_starts_all_again(payload: Payload) -> None:
@@ -177,7 +177,7 @@ def test_a_program_that_is_not_there_is_said_in_the_log(tmp_path: Path) -> None:
 
 def test_a_plan_that_cannot_be_flown_is_an_error_with_a_sentence(tmp_path: Path) -> None:
     payload = Payload(tmp_path, silence="2")
-    _, error = payload.process.communicate(timeout=20)
+    _, error = payload.process.communicate(timeout=60)
     assert payload.process.returncode == 2
     assert "unknown keys ['silence']" in error
     payload.close()
@@ -236,7 +236,7 @@ def test_a_standard_output_that_takes_nothing_stops_nobody(tmp_path: Path) -> No
         payload = Payload(tmp_path, stdout=full)
         assert payload.ready()["payload_id"] == 9
         payload.order("stop")
-        assert payload.process.wait(20) == 0
+        assert payload.process.wait(60) == 0
     payload.close()
 
 

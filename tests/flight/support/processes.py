@@ -76,7 +76,7 @@ poll.poll()
 """
 
 
-def wait_for(condition: Callable[[], T | None], timeout_s: float = 20.0) -> T:
+def wait_for(condition: Callable[[], T | None], timeout_s: float = 90.0) -> T:
     """Return the condition's first true value; fail when it stays false for ``timeout_s``."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -140,7 +140,7 @@ class Payload:
             cwd=Path(__file__).parents[3],
         )
 
-    def ready(self, timeout_s: float = 20.0) -> dict[str, Any]:
+    def ready(self, timeout_s: float = 90.0) -> dict[str, Any]:
         """The content of the ready file, once it is there."""
         return wait_for(self._ready, timeout_s)
 

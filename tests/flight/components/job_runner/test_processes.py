@@ -25,7 +25,7 @@ from tests.flight.support.component_harness import Bench
 from tests.flight.support.worker_harness import WorkerBench
 
 P = JobPhase
-LIMIT_S = 60.0
+LIMIT_S = 120.0
 HANG_S, DISK_INTERVAL_S = 3, 6
 """Indices of parameters of the runner."""
 

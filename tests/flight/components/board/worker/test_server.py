@@ -228,7 +228,7 @@ def test_a_driver_that_hangs_stops_the_beat_and_only_a_kill_helps(tmp_path: Path
     configuration = tmp_path / "flight.components.board.worker.server.json"
     try:
         bench.process.kill()
-        bench.process.wait(20)
+        bench.process.wait(60)
         bench.channel.close()
         bench._command[1:3] = [str(tmp_path / "hanging.py")]
         bench.start()
@@ -241,7 +241,7 @@ def test_a_driver_that_hangs_stops_the_beat_and_only_a_kill_helps(tmp_path: Path
         bench.process.terminate()  # the driver call goes on: a polite end is not enough
         assert bench.process.poll() is None
         bench.process.kill()
-        assert bench.process.wait(20) == -9
+        assert bench.process.wait(60) == -9
     finally:
         bench.close()
 
@@ -254,7 +254,7 @@ def test_it_ends_with_its_lease_and_says_what_is_missing(tmp_path: Path) -> None
         bench.hello()
         assert "no board 'no such board'" in bench.expect("unavailable").body["text"]
         bench.end_lease()
-        assert bench.process.wait(20) == 0
+        assert bench.process.wait(60) == 0
     finally:
         bench.close()
 
@@ -263,10 +263,10 @@ def test_it_ends_with_its_lease_and_says_what_is_missing(tmp_path: Path) -> None
 def test_a_wrong_configuration_ends_it_with_a_sentence(tmp_path: Path, content: str) -> None:
     bench = WorkerBench("flight.components.board.worker.server", tmp_path, {})
     try:
-        assert bench.process.wait(20) == 2
+        assert bench.process.wait(60) == 2
         (tmp_path / "flight.components.board.worker.server.json").write_text(content)
         bench.channel.close()
         bench.start()
-        assert bench.process.wait(20) == 2
+        assert bench.process.wait(60) == 2
     finally:
         bench.close()

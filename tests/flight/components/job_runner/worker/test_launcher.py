@@ -394,7 +394,7 @@ def test_jobs_end_with_the_launcher_and_the_supervisor(bench: LauncherBench, toy
 def test_jobs_are_ended_by_a_launcher_that_is_told_to_end(bench: LauncherBench) -> None:
     pid = bench.launch("stuck")
     bench.process.terminate()
-    assert bench.process.wait(20) == 0
+    assert bench.process.wait(60) == 0
     assert not is_alive(pid)
 
 
@@ -414,7 +414,7 @@ def test_jobs_survive_their_launcher_and_are_adopted_by_the_next(bench: Launcher
     for job_id in (7, 8):
         bench.await_phase(PagePhase.RUNNING, job_id)
     bench.process.kill()
-    bench.process.wait(20)
+    bench.process.wait(60)
     os.kill(dead, signal.SIGKILL)
     os.waitpid(dead, 0)
     beat = bench.status().heartbeat
