@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, MutableSequence
 from dataclasses import dataclass, fields
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 from icd.fields import DeclarationError
 
 P = ParamSpec("P")
 Stimulus = TypeVar("Stimulus")
 Instruction = TypeVar("Instruction")
+Owner = TypeVar("Owner")
+Subject = TypeVar("Subject")
+Result = TypeVar("Result")
 Event = Callable[..., None]
 """The declaration of an event, taken from its class: `JobEvents.job_done`."""
 
@@ -33,6 +36,14 @@ class Tell:
     def name(self) -> str:
         """The event's name in the dictionary."""
         return self.event.__name__
+
+
+class Teller(Protocol):
+    """`Lifecycle._tell`, for the parts that a lifecycle is composed of."""
+
+    def __call__(
+        self, event: Callable[Concatenate[Any, P], None], *args: P.args, **kwargs: P.kwargs
+    ) -> None: ...
 
 
 class Lifecycle(Generic[Stimulus, Instruction]):
@@ -70,6 +81,13 @@ class Lifecycle(Generic[Stimulus, Instruction]):
         if kwargs:
             raise TypeError(f"{event.__name__}: give the values of an event by position")
         self._out.append(Tell(event, args))
+
+
+def on(
+    kind: type[Stimulus], handler: Callable[[Owner, Subject, Stimulus], Result]
+) -> dict[type[Any], Callable[[Owner, Subject, Any], Result]]:
+    """A table of one handler; mypy checks that it takes such a stimulus. Join them by `|`."""
+    return {kind: handler}
 
 
 def replay(

@@ -6,10 +6,9 @@ import enum
 import json
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
 
-from flight.components.file_store.instructions import MAX_NUMBER
 from flight.components.file_store.ranges import Ranges
+from flight.components.file_store.storage_answers import MAX_NUMBER
 from flight.framework.ports import Refused
 from flight.storage import file_names
 
@@ -42,7 +41,8 @@ class Put:
     is_space_told: bool = False
     is_bare: bool = False
     """No sidecar could be made for it."""
-    askers: list[Any] = field(default_factory=list)
+    askers: list[int] = field(default_factory=list)
+    """Who waits for the end of the chain that is under way."""
 
     @property
     def part(self) -> str:

@@ -435,7 +435,7 @@ def test_a_late_answer_to_an_aborted_transfer_changes_nothing(store: Store) -> N
 
 
 def test_a_result_of_storage_knows_its_failure_code() -> None:
-    from flight.components.file_store.instructions import failure_of
+    from flight.components.file_store.storage_answers import failure_of
 
     assert failure_of(StorageResult(False, error="EROFS", text="read-only"))[0] == (
         "storage: EROFS read-only"
