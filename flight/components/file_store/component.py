@@ -34,7 +34,7 @@ from flight.framework.lifecycle import Stepper
 from flight.framework.ports import Storage, StorageResult
 from icd.fields import U32, U64, FileName, Segment, Text128, Unit
 
-LOG_LENGTH = 256
+LOG_LENGTH = 64
 """Stimuli kept; some hold 24 KiB of a file."""
 P = ParamSpec("P")
 
@@ -150,21 +150,30 @@ class FileStore(Component[FileStoreHousekeeping, FileStoreParameters], FileStore
     def start(self, now: int) -> None:  # noqa: ARG002
         """Look for the transfers that a restart interrupted."""
         self.parameters_changed()
-        self._step(s.Start())
+        self._stepper.step(s.Start())
 
     def parameters_changed(self) -> None:
         """Decide by the new parameters from now on."""
-        self._step(s.SetPolicy(self.parameters.policy()))
+        self._stepper.step(s.SetPolicy(self.parameters.policy()))
 
     def run(self, now: int) -> int | None:  # noqa: ARG002
         """Send what can be sent, let go of what is idle. On-board ns in, next due time out."""
-        self._step(s.Tick())
+        self._stepper.step(s.Tick())
         self._serve()
         return self.core.next_due()
 
+    def housekeeping(self) -> bytes:
+        """The fields, packed."""
+        hk, core = self.hk, self.core
+        hk.open_puts, hk.open_gets = len(core.puts.puts), len(core.gets.gets)
+        hk.segments_received, hk.octets_received = core.puts.segments, core.puts.octets
+        hk.segments_sent, hk.octets_sent = core.gets.segments, core.gets.octets
+        hk.segments_repeated, hk.storage_failures = core.puts.repeated, core.storage_failures
+        return super().housekeeping()
+
     def looked_at(self, path: str, result: StorageResult) -> None:
         """Storage looked at a file, for whomever: tell ground of damage."""
-        self.port.post_answer(partial(self._step, s.Looked(path, result)))
+        self.port.post_answer(partial(self._stepper.step, s.Looked(path, result)))
 
     # ------------------------------------------------------------ telling the lifecycle
 
@@ -178,12 +187,12 @@ class FileStore(Component[FileStoreHousekeeping, FileStoreParameters], FileStore
         pending = self.defer()
         self._asked += 1
         self._pending[self._asked] = pending
-        self._step(telecommand(self._asked, pending.source, *args, **kwargs))
+        self._stepper.step(telecommand(self._asked, pending.source, *args, **kwargs))
         self.port.wake()
         return pending
 
     def _stored(self, number: int, result: StorageResult) -> None:
-        self._step(s.Stored(number, result))
+        self._stepper.step(s.Stored(number, result))
         self._serve()
         self.port.wake()
 
@@ -191,35 +200,30 @@ class FileStore(Component[FileStoreHousekeeping, FileStoreParameters], FileStore
         """Say how much the link takes, if anything is on its way down."""
         if self.core.is_sending:
             room = self.port.telemetry.bulk_room
-            self._step(s.Room({station: room(station) for station in self.core.stations()}))
-
-    def _step(self, stimulus: s.Stimulus) -> None:
-        self._stepper.step(stimulus)
-        hk, core = self.hk, self.core
-        hk.open_puts, hk.open_gets = len(core.puts.puts), len(core.gets.gets)
-        hk.segments_received, hk.octets_received = core.puts.segments, core.puts.octets
-        hk.segments_sent, hk.octets_sent = core.gets.segments, core.gets.octets
-        hk.segments_repeated, hk.storage_failures = core.puts.repeated, core.storage_failures
+            self._stepper.step(s.Room({station: room(station) for station in self.core.stations()}))
 
     # ------------------------------------------------------------ doing what it says
 
     def _do(self, instruction: s.Instruction) -> None:
         match instruction:
-            case s.Submit(number, operation, arguments):
-                answered = partial(self._stored, number)
-                if not self._storage.submit(operation, answered, **arguments):
-                    self._stepper.step(s.Stored(number, BUSY))
-            case s.Answer(asker, result):
-                self._pending.pop(asker).complete(result)
-            case s.Refuse(asker, reason, code):
+            case s.Submit():
+                self._submit(instruction)
+            case s.Answer():
+                self._pending.pop(instruction.asker).complete(instruction.result)
+            case s.Refuse():
                 self.hk.refused += 1
-                self._pending.pop(asker).fail(reason, code)
-            case s.Forget(asker):
-                del self._pending[asker]
+                self._pending.pop(instruction.asker).fail(instruction.reason, instruction.code)
+            case s.Forget():
+                del self._pending[instruction.asker]
             case s.SendSegments():
                 self._send_segments(instruction)
             case s.SendEntries():
                 self._send_entries(instruction)
+
+    def _submit(self, submit: s.Submit) -> None:
+        answered = partial(self._stored, submit.number)
+        if not self._storage.submit(submit.operation, answered, **submit.arguments):
+            self._stepper.step(s.Stored(submit.number, BUSY))
 
     def _send_segments(self, send: s.SendSegments) -> None:
         count = 0

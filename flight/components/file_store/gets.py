@@ -144,10 +144,11 @@ class Gets:
         get = self.gets.get((sent.station, sent.transaction))
         if get is None:
             return
-        for _ in range(min(sent.count, len(get.ready))):
+        taken = [get.ready.popleft() for _ in range(min(sent.count, len(get.ready)))]
+        if taken:
             get.active_ns = now
-            self.segments += 1
-            self.octets += len(get.ready.popleft().data)
+            self.segments += len(taken)
+            self.octets += sum(len(segment.data) for segment in taken)
         self._read_ahead(get, depth)
 
     # ------------------------------------------------------------ storage

@@ -92,20 +92,20 @@ class FileStoreLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
         match stimulus:
             case s.Telecommand():
                 self._ask(stimulus)
-            case s.Stored(number, result):
-                self._outbox.stored(number, result)
+            case s.Stored():
+                self._outbox.stored(stimulus.number, stimulus.result)
             case s.SegmentsSent():
                 self._segments_sent(stimulus)
-            case s.EntriesSent(asker, count):
-                self._listings.sent(asker, count)
-            case s.Room(reports):
-                self._serve(dict(reports))
+            case s.EntriesSent():
+                self._listings.sent(stimulus)
+            case s.Room():
+                self._serve(dict(stimulus.reports))
             case s.Tick():
                 self._tick()
-            case s.Looked(path, result):
-                tell_damage(self._tell, path, result)
-            case s.SetPolicy(policy):
-                self._set_policy(policy)
+            case s.Looked():
+                tell_damage(self._tell, stimulus.path, stimulus.result)
+            case s.SetPolicy():
+                self._set_policy(stimulus.policy)
             case s.Start():
                 self._resume.start(self._now)
 
@@ -114,7 +114,7 @@ class FileStoreLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
             self._carry_out(self._parked.popleft())
 
     def _ask(self, telecommand: s.Telecommand) -> None:
-        """Carry a telecommand out, once the table of transfers is known."""
+        """Carry a telecommand out, or keep it until the table of transfers is known."""
         if self._resume.is_done:
             self._carry_out(telecommand)
         elif len(self._parked) < MOST_PARKED:

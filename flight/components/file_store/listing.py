@@ -96,11 +96,11 @@ class Listings:
         if not listing.is_reading:
             self._outbox.put(s.Forget(listing.asker))
 
-    def sent(self, asker: int, count: int) -> None:
+    def sent(self, sent: s.EntriesSent) -> None:
         """The link took the first entries of those it was given."""
-        listing = self.listings.get(asker)
+        listing = self.listings.get(sent.asker)
         if listing is not None:
-            for _ in range(min(count, len(listing.rows))):
+            for _ in range(min(sent.count, len(listing.rows))):
                 listing.rows.popleft()
             self._read_on(listing)
 

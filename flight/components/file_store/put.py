@@ -56,7 +56,7 @@ class Put:
 
     @property
     def is_whole(self) -> bool:
-        return self.received.covers(0, self.size)
+        return self.received.contiguous >= self.size
 
     def is_same(self, path: str, size: int, crc32: int) -> bool:
         return (self.path, self.size, self.crc32) == (path, size, crc32)
