@@ -207,7 +207,11 @@ class FileStore(Component[FileStoreHousekeeping, FileStoreParameters], FileStore
     def _do(self, instruction: s.Instruction) -> None:
         match instruction:
             case s.Submit():
-                self._submit(instruction)
+                answered = partial(self._stored, instruction.number)
+                if not self._storage.submit(
+                    instruction.operation, answered, **instruction.arguments
+                ):
+                    self._stepper.step(s.Stored(instruction.number, BUSY))
             case s.Answer():
                 self._pending.pop(instruction.asker).complete(instruction.result)
             case s.Refuse():
@@ -219,11 +223,6 @@ class FileStore(Component[FileStoreHousekeeping, FileStoreParameters], FileStore
                 self._send_segments(instruction)
             case s.SendEntries():
                 self._send_entries(instruction)
-
-    def _submit(self, submit: s.Submit) -> None:
-        answered = partial(self._stored, submit.number)
-        if not self._storage.submit(submit.operation, answered, **submit.arguments):
-            self._stepper.step(s.Stored(submit.number, BUSY))
 
     def _send_segments(self, send: s.SendSegments) -> None:
         count = 0

@@ -78,18 +78,18 @@ class Gets:
 
     # ------------------------------------------------------------ telecommands
 
-    def begin(self, now: int, asked: s.GetBegin) -> None:
+    def begin(self, asked: s.GetBegin) -> None:
         """Send a file from an offset on, anew if it was being sent already; raises Refused."""
         source = file_names.file_path(asked.path)
         key = asked.station, asked.transaction
         if key not in self.gets and len(self.gets) >= MOST_OPEN:
             raise Refused(f"{MOST_OPEN} files are being sent; get_end one first")
-        get = self.gets[key] = Get(*key, asked.path, now)
+        get = self.gets[key] = Get(*key, asked.path, self._outbox.now)
         operation = "digest" if source.endswith(file_names.SIDECAR) else "mend"
         then = partial(self._looked, get, asked.asker, asked.offset)
         self._outbox.submit(operation, then, path=source)
 
-    def more(self, now: int, asked: s.GetMore) -> None:
+    def more(self, asked: s.GetMore) -> None:
         """Send a part again, or earlier; raises Refused."""
         get = self._open(asked)
         if get.size is None:
@@ -101,7 +101,7 @@ class Gets:
                 "give at least one, and none beyond its end",
                 FailureCode.ARGUMENT_RANGE,
             )
-        get.active_ns = now
+        get.active_ns = self._outbox.now
         if len(get.wanted) >= MOST_RANGES and not get.wanted.touches(start, end):
             raise Refused(f"{MOST_RANGES} parts wait to be sent; ask again when some have come")
         get.wanted.add(start, end)
@@ -114,13 +114,13 @@ class Gets:
 
     # ------------------------------------------------------------ time, and room in the link
 
-    def expire(self, now: int, idle: int) -> None:
+    def expire(self, idle: int) -> None:
         """Forget the files that no station has taken or asked anything of for `idle` ns.
 
         One that was sent to its end only lacked its get_end, and goes without a word.
         """
         for get in tuple(self.gets.values()):
-            if now - get.active_ns >= idle:
+            if self._outbox.now - get.active_ns >= idle:
                 self._drop(get)
                 if get.ready or get.wanted or get.reading:
                     self._tell_failed(get, "no station takes it")
@@ -135,20 +135,20 @@ class Gets:
             if count > 0:
                 room[get.station] -= count
                 segments = tuple(islice(get.ready, count))
-                self._outbox.put(s.SendSegments(get.station, get.transaction, segments))
+                self._outbox.out.append(s.SendSegments(get.station, get.transaction, segments))
         for get in self.gets.values():
             self._read_ahead(get, depth)
 
-    def sent(self, now: int, sent: s.SegmentsSent, depth: int) -> None:
+    def sent(self, sent: s.SegmentsSent, depth: int) -> None:
         """The link took the first segments of those it was given."""
         get = self.gets.get((sent.station, sent.transaction))
         if get is None:
             return
         taken = [get.ready.popleft() for _ in range(min(sent.count, len(get.ready)))]
         if taken:
-            get.active_ns = now
+            get.active_ns = self._outbox.now
             self.segments += len(taken)
-            self.octets += sum(len(segment.data) for segment in taken)
+            self.octets += sum(len(data) for _, data in taken)
         self._read_ahead(get, depth)
 
     # ------------------------------------------------------------ storage
@@ -201,7 +201,7 @@ class Gets:
             self._tell_failed(get, result.error or "it became shorter")
             return
         get.ready.extend(
-            s.Segment(start + at, data[at : at + SEGMENT]) for at in range(0, len(data), SEGMENT)
+            (start + at, data[at : at + SEGMENT]) for at in range(0, len(data), SEGMENT)
         )
 
     def _tell_failed(self, get: Get, reason: str) -> None:

@@ -23,7 +23,8 @@ number; what is no answer to a request of this lifecycle changes nothing.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, MutableSequence
+from collections.abc import Callable, Collection, Mapping, MutableSequence
+from typing import Any, TypeVar
 
 from flight.components.file_store import stimuli as s
 from flight.components.file_store.checkups import tell_damage
@@ -41,6 +42,13 @@ POLL = 10_000_000
 """Between two looks at a link without room, in ns, at first; it doubles while nothing is taken."""
 SLOWEST_POLL = 500_000_000
 
+Asked = TypeVar("Asked", bound=s.Telecommand)
+Handler = Callable[[Any], None]
+
+
+def _to(kind: type[Asked], handler: Callable[[Asked], None]) -> dict[type[s.Telecommand], Handler]:
+    return {kind: handler}
+
 
 class FileStoreLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
     """The transfers of one file store; `step` is the only way in."""
@@ -51,13 +59,14 @@ class FileStoreLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
         log: MutableSequence[tuple[int, s.Stimulus]] | None = None,
     ) -> None:
         super().__init__(log)
-        self._outbox = Outbox(self._tell, self._put)
+        self._outbox = Outbox(self._tell)
         self.puts = Puts(self._outbox)
         self.gets = Gets(self._outbox)
         self._listings = Listings(self._outbox)
         self._files = StoredFiles(self._outbox)
         self._resume = Resume(self._outbox, self.puts)
         self._parked: deque[s.Telecommand] = deque()
+        self._handlers = self._table()
         self._poll = POLL
         self._set_policy(policy or s.Policy())
 
@@ -86,9 +95,31 @@ class FileStoreLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
         )
         return min((due for due in dues if due is not None), default=None)
 
+    def _table(self) -> Mapping[type[s.Telecommand], Handler]:
+        """Which part a telecommand is for."""
+        puts, gets, files = self.puts, self.gets, self._files
+        return (
+            _to(s.PutBegin, puts.begin)
+            | _to(s.PutSegment, puts.segment)
+            | _to(s.PutStatus, puts.status)
+            | _to(s.PutEnd, puts.end)
+            | _to(s.PutAbort, puts.abort)
+            | _to(s.GetBegin, gets.begin)
+            | _to(s.GetMore, gets.more)
+            | _to(s.GetEnd, gets.end)
+            | _to(s.List, self._listings.begin)
+            | _to(s.Delete, files.delete)
+            | _to(s.Digest, files.digest)
+            | _to(s.Free, files.free)
+            | _to(s.DeleteFolder, files.delete_folder)
+            | _to(s.Verify, files.verify)
+            | _to(s.Repair, files.repair)
+        )
+
     # ------------------------------------------------------------ stimuli
 
     def _take(self, stimulus: s.Stimulus) -> None:
+        self._outbox.now, self._outbox.out = self._now, self._out
         match stimulus:
             case s.Telecommand():
                 self._ask(stimulus)
@@ -107,7 +138,7 @@ class FileStoreLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
             case s.SetPolicy():
                 self._set_policy(stimulus.policy)
             case s.Start():
-                self._resume.start(self._now)
+                self._resume.start()
 
     def _settle(self) -> None:
         while self._parked and self._resume.is_done:
@@ -125,67 +156,26 @@ class FileStoreLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
 
     def _carry_out(self, telecommand: s.Telecommand) -> None:
         try:
-            self._dispatch(telecommand)
+            self._handlers[type(telecommand)](telecommand)
         except Refused as refused:
             self._outbox.refuse(telecommand.asker, refused.reason, refused.code)
 
-    def _dispatch(self, telecommand: s.Telecommand) -> None:
-        match telecommand:
-            case s.PutSegment():
-                self.puts.segment(self._now, telecommand)
-            case s.PutBegin():
-                self.puts.begin(self._now, telecommand)
-            case s.PutStatus():
-                self.puts.status(self._now, telecommand)
-            case s.PutEnd():
-                self.puts.end(self._now, telecommand)
-            case s.PutAbort():
-                self.puts.abort(telecommand)
-            case s.GetBegin():
-                self.gets.begin(self._now, telecommand)
-            case s.GetMore():
-                self.gets.more(self._now, telecommand)
-            case s.GetEnd():
-                self.gets.end(telecommand)
-            case s.List():
-                self._listings.begin(self._now, telecommand)
-            case _:
-                self._dispatch_to_files(telecommand)
-
-    def _dispatch_to_files(self, telecommand: s.Telecommand) -> None:
-        match telecommand:
-            case s.Digest():
-                self._files.digest(telecommand)
-            case s.Free():
-                self._files.free(telecommand)
-            case s.Verify():
-                self._files.verify(telecommand)
-            case s.Repair():
-                self._files.repair(telecommand)
-            case s.Delete():
-                self._files.delete(telecommand)
-            case s.DeleteFolder():
-                self._files.delete_folder(telecommand)
-
     def _tick(self) -> None:
-        self._resume.tick(self._now)
-        self.puts.expire(self._now, self.policy.idle)
-        self.gets.expire(self._now, self.policy.idle)
+        self._resume.tick()
+        self.puts.expire(self.policy.idle)
+        self.gets.expire(self.policy.idle)
 
     def _serve(self, room: dict[int, int]) -> None:
         """Move files and listings on, as far as the link has room for."""
         self._poll = min(2 * self._poll, SLOWEST_POLL)
-        self._listings.serve(self._now, room)
+        self._listings.serve(room)
         self.gets.serve(room, self.policy.read_ahead)
 
     def _segments_sent(self, sent: s.SegmentsSent) -> None:
         if sent.count:
             self._poll = POLL
-        self.gets.sent(self._now, sent, self.policy.read_ahead)
+        self.gets.sent(sent, self.policy.read_ahead)
 
     def _set_policy(self, policy: s.Policy) -> None:
         self.policy = policy
         self.puts.save_every = policy.save_every
-
-    def _put(self, instruction: s.Instruction) -> None:
-        self._out.append(instruction)

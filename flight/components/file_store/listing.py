@@ -67,20 +67,20 @@ class Listings:
         """The stations that entries wait to be sent to."""
         return {listing.station for listing in self.listings.values() if listing.rows}
 
-    def begin(self, now: int, asked: s.List) -> None:
+    def begin(self, asked: s.List) -> None:
         """List a folder; raises Refused."""
         file_names.folder_path(asked.folder)
         if len(self.listings) >= MOST_OPEN:
             raise Refused(f"{MOST_OPEN} folders are being listed; send it again")
-        until = now + int(TIMEOUT_S * SECOND)
+        until = self._outbox.now + int(TIMEOUT_S * SECOND)
         self.listings[asked.asker] = Listing(asked.asker, asked.station, asked.folder, until)
 
-    def serve(self, now: int, room: dict[int, int]) -> None:
+    def serve(self, room: dict[int, int]) -> None:
         """Send what `room` (reports by station, which it is taken from) allows, and read on."""
         for listing in tuple(self.listings.values()):
             self._send(listing, room)
             self._read_on(listing)
-            if now >= listing.until:
+            if self._outbox.now >= listing.until:
                 self._end(listing)
 
     def _send(self, listing: Listing, room: dict[int, int]) -> None:
@@ -88,13 +88,13 @@ class Listings:
         if count > 0:
             room[listing.station] -= count
             entries = tuple(islice(listing.rows, count))
-            self._outbox.put(s.SendEntries(listing.asker, listing.station, entries))
+            self._outbox.out.append(s.SendEntries(listing.asker, listing.station, entries))
 
     def _end(self, listing: Listing) -> None:
         """Its telecommand was timed out: let go of it, with what storage may still answer."""
         del self.listings[listing.asker]
         if not listing.is_reading:
-            self._outbox.put(s.Forget(listing.asker))
+            self._outbox.out.append(s.Forget(listing.asker))
 
     def sent(self, sent: s.EntriesSent) -> None:
         """The link took the first entries of those it was given."""
@@ -119,7 +119,7 @@ class Listings:
         if page and listing.asker in self.listings:
             listing.take(page)
         elif page:
-            self._outbox.put(s.Forget(listing.asker))
+            self._outbox.out.append(s.Forget(listing.asker))
         else:
             self.listings.pop(listing.asker, None)
             self._answer(listing, result)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
 
 from flight.components.file_store.ranges import Ranges
@@ -44,7 +45,7 @@ class Put:
     askers: list[int] = field(default_factory=list)
     """Who waits for the end of the chain that is under way."""
 
-    @property
+    @cached_property
     def part(self) -> str:
         """Where its octets are kept until they are all there and right."""
         return f"{file_names.INCOMING}/{self.transaction}.part"

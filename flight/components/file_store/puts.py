@@ -51,7 +51,7 @@ class Puts:
         self._finished: OrderedDict[int, Put] = OrderedDict()
 
     def resume(self, put: Put, now: int) -> None:
-        """Take back a transfer that a restart interrupted."""
+        """Take back a transfer that a restart interrupted; it is idle since `now`."""
         put.active_ns = now
         self.puts[put.transaction] = put
 
@@ -60,43 +60,45 @@ class Puts:
         times = [put.active_ns for put in self.puts.values() if put.phase is Phase.OPEN]
         return min(times) + idle if times else None
 
-    def expire(self, now: int, idle: int) -> None:
+    def expire(self, idle: int) -> None:
         """Let go of the transfers that have been idle for that many ns."""
         for put in self.puts.values():
-            if put.phase is Phase.OPEN and now - put.active_ns >= idle:
+            if put.phase is Phase.OPEN and self._outbox.now - put.active_ns >= idle:
                 told = put.transaction, put.path, put.received.total
                 self._outbox.tell(FileStoreEvents.transfer_expired, *told)
                 self._do(put, Step.DROP)
 
     # ------------------------------------------------------------ telecommands
 
-    def begin(self, now: int, asked: s.PutBegin) -> None:
+    def begin(self, asked: s.PutBegin) -> None:
         """Open a transfer, or go on with it when it is open already; raises Refused."""
         file_names.check_writable(asked.path)
         if asked.size > MAX_NUMBER:
             raise Refused(f"no file can have {asked.size} octets")
         known = self.puts.get(asked.transaction)
         if known is not None:
-            self._begin_again(now, known, asked)
+            self._begin_again(known, asked)
             return
         if len(self.puts) >= MOST_OPEN:
             raise Refused(f"{MOST_OPEN} transfers are open; end or abort one first")
-        put = Put(asked.transaction, asked.path, asked.size, asked.crc32, active_ns=now)
+        put = Put(
+            asked.transaction, asked.path, asked.size, asked.crc32, active_ns=self._outbox.now
+        )
         put.askers = [asked.asker]
         self.puts[put.transaction] = put
         self._finished.pop(put.transaction, None)
         self._do(put, Step.ROOM)
 
-    def _begin_again(self, now: int, put: Put, asked: s.PutBegin) -> None:
+    def _begin_again(self, put: Put, asked: s.PutBegin) -> None:
         if not put.is_same(asked.path, asked.size, asked.crc32):
             raise Refused(
                 f"transfer {put.transaction} is open for {put.path}; "
                 "give another number, or put_abort it first"
             )
-        put.active_ns = now
+        put.active_ns = self._outbox.now
         self._take(put, asked)
 
-    def segment(self, now: int, asked: s.PutSegment) -> None:
+    def segment(self, asked: s.PutSegment) -> None:
         """Take some octets, in any order and as often as they come; raises Refused."""
         put = self._open(asked.transaction)
         start, end = _span(asked)
@@ -106,33 +108,33 @@ class Puts:
                 "give at least one, and none beyond its end",
                 FailureCode.ARGUMENT_RANGE,
             )
-        put.active_ns = now
+        put.active_ns = self._outbox.now
         if put.received.covers(start, end):
             self.repeated += 1
             self._outbox.answer(asked.asker)
         else:
             self._take(put, asked)
 
-    def status(self, now: int, asked: s.PutStatus) -> None:
+    def status(self, asked: s.PutStatus) -> None:
         """How far a transfer is; raises Refused for one that is not known."""
         done = self._finished.get(asked.transaction)
         if done is not None:
             self._look_again(done, asked.asker, PutStatus(done.size, done.size, 0, True))
             return
         put = self._open(asked.transaction)
-        put.active_ns = now
+        put.active_ns = self._outbox.now
         start, end = put.received.first_gap(put.size) or (put.size, put.size)
         status = PutStatus(put.received.contiguous, start, end - start, put.is_whole)
         self._outbox.answer(asked.asker, status)
 
-    def end(self, now: int, asked: s.PutEnd) -> None:
+    def end(self, asked: s.PutEnd) -> None:
         """Check the file and put it in its place; raises Refused."""
         done = self._finished.get(asked.transaction)
         if done is not None:
             self._look_again(done, asked.asker, None)
             return
         put = self._open(asked.transaction)
-        put.active_ns = now
+        put.active_ns = self._outbox.now
         self._take(put, asked)
 
     def abort(self, asked: s.PutAbort) -> None:

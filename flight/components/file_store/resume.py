@@ -29,17 +29,17 @@ class Resume:
         self._now = 0
         self._is_told = False
 
-    def start(self, now: int) -> None:
+    def start(self) -> None:
         """Make the folders and look at what is there."""
-        self._now, self.retry_at = now, None
+        self._now, self.retry_at = self._outbox.now, None
         self._outbox.submit("make_dir", _ignore, path=file_names.ROOT)
         self._outbox.submit("make_dir", _ignore, path=file_names.INCOMING)
         self._outbox.submit("list", self._listed, path=file_names.INCOMING)
 
-    def tick(self, now: int) -> None:
+    def tick(self) -> None:
         """Look again, if it is time to."""
-        if self.retry_at is not None and now >= self.retry_at:
-            self.start(now)
+        if self.retry_at is not None and self._outbox.now >= self.retry_at:
+            self.start()
 
     def _listed(self, result: StorageResult) -> None:
         entries = entries_of(result)

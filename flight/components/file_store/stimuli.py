@@ -218,11 +218,8 @@ class Forget:
     asker: int
 
 
-class Segment(NamedTuple):
-    """Some octets of a file."""
-
-    offset: int
-    data: bytes
+Segment = tuple[int, bytes]
+"""Some octets of a file, behind their offset in it."""
 
 
 class Entry(NamedTuple):

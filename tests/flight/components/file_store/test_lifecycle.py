@@ -244,7 +244,7 @@ def test_what_the_link_does_not_take_is_given_to_it_again() -> None:
     world.next()
     for _ in range(2):
         (send,) = world.give(s.Room({STATION: 5}))
-        assert send == s.SendSegments(STATION, 1, (s.Segment(0, bytes(2)),))
+        assert send == s.SendSegments(STATION, 1, ((0, bytes(2)),))
     assert world.core.gets.segments == 0
     world.taken = 1
     world.give(s.Room({STATION: 5}))
