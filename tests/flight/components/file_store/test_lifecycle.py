@@ -172,7 +172,6 @@ def world_in(phase: Phase) -> World:
 def test_each_phase_does_with_each_telecommand_what_the_table_says(phase: Phase, name: str) -> None:
     world = world_in(phase)
     out = world.ask(*ALL[name])
-    assert ALL[name][0] in puts.TABLE[phase] or name in ("segment", "status") or out
     if (phase, name) in WAIT:
         assert out == (), "it is answered at the end of the chain"
     else:
@@ -187,6 +186,10 @@ def test_each_phase_does_with_each_telecommand_what_the_table_says(phase: Phase,
 def test_every_phase_is_in_the_table_and_every_step_in_the_chains() -> None:
     assert set(puts.TABLE) == set(Phase)
     assert {row.then for row in CHAINS.values()} - {None} <= set(CHAINS)
+
+
+def test_every_telecommand_has_a_part_that_it_is_for() -> None:
+    assert set(FileStoreLifecycle()._handlers) == set(s.Telecommand.__subclasses__())
 
 
 # ---------------------------------------------------------------- what nobody waits for
