@@ -149,6 +149,7 @@ def test_a_report_that_the_downlink_does_not_take_is_sent_later(
     store.do("get_begin", 1, "out/data.bin", 0)
     store.do("list", "out")
     store.bench.step(0.1)
+    store.storage.settle()
     assert store.bench.sent == []
     store.flow()
     assert store.received() == DATA

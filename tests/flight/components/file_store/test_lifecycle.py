@@ -254,6 +254,20 @@ def test_what_the_link_does_not_take_is_given_to_it_again() -> None:
     assert (world.core.gets.segments, world.core.gets.octets) == (1, 2)
 
 
+@pytest.mark.parametrize("error", ["BUSY", "TIMEOUT", "RESTARTED"])
+def test_a_read_that_storage_did_not_carry_out_is_asked_for_again(error: str) -> None:
+    world = World()
+    world.ask(s.GetBegin, 1, "in/a", 0)
+    world.next()
+    (first,) = world.give(s.Room({}))
+    assert world.next(StorageResult(False, error=error)) == ()
+    assert world.core.next_due() is not None
+    (again,) = world.give(s.Room({}))
+    assert isinstance(first, s.Submit)
+    assert isinstance(again, s.Submit)
+    assert (again.operation, again.arguments) == (first.operation, first.arguments)
+
+
 def test_one_station_gets_no_more_reports_than_it_has_room_for() -> None:
     world = World()
     world.taken = 0
