@@ -13,7 +13,7 @@ from flight.components.job_runner import stimuli as s
 from flight.components.job_runner.dictionary import JobEvents
 from flight.components.job_runner.ports import Control, JobStatus, PagePhase
 from flight.components.job_runner.records import JobPhase, JobRecord, Policy, Run
-from flight.framework.lifecycle import Tell
+from flight.framework.lifecycle import Tell, told
 from icd.failures import FailureCode
 
 P = JobPhase
@@ -127,9 +127,7 @@ class JobTable:
         **named: Values.kwargs,
     ) -> None:
         """Have an event sent; its values are checked as those of a call are."""
-        if named:
-            raise TypeError(f"{event.__name__}: give the values of an event by position")
-        self.out.append(Tell(event, values))
+        self.out.append(told(event, *values, **named))
 
     def refuse(self, reason: str, code: FailureCode = FailureCode.REFUSED) -> None:
         """Answer the telecommand that was given with a refusal."""
