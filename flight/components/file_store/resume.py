@@ -15,6 +15,8 @@ from flight.storage import file_names
 
 RETRY = SECOND
 LARGEST_RECORD = 32768
+MOST_TRIES = 30
+"""A record that storage cannot give by then is left where it is, for the next start."""
 
 
 class Resume:
@@ -28,6 +30,9 @@ class Resume:
         self._unread = 0
         self._now = 0
         self._is_told = False
+        self._tries = 0
+        self._refused: StorageResult | None = None
+        """What storage said last of a record that it could not give."""
 
     def start(self) -> None:
         """Make the folders and look at what is there."""
@@ -52,6 +57,7 @@ class Resume:
         for orphan in sorted(sizes.keys() - parts.keys() - set(records)):
             self._remove(orphan)
         self._unread = len(records)
+        self._refused = None
         for part, name in parts.items():
             self._read(name, sizes.get(part))
         self._end_if_read()
@@ -69,6 +75,15 @@ class Resume:
 
     def _was_read(self, name: str, part_size: int | None, result: StorageResult) -> None:
         self._unread -= 1
+        if result.ok or result.error == "ENOENT":
+            self._judge(name, part_size, result)
+        elif self._tries < MOST_TRIES:  # a storage worker that is busy or restarted says nothing
+            self._refused = result  # of the record
+        else:
+            self._outbox.tell(FileStoreEvents.record_damaged, name)
+        self._end_if_read()
+
+    def _judge(self, name: str, part_size: int | None, result: StorageResult) -> None:
         data = result.value if result.ok and isinstance(result.value, bytes) else b""
         try:
             put = Put.from_record(data, part_size)
@@ -79,10 +94,13 @@ class Resume:
             self._remove(name)
         else:
             self._puts.resume(put, self._now)
-        self._end_if_read()
 
     def _end_if_read(self) -> None:
         if self._unread:
+            return
+        if self._refused is not None:
+            self._tries += 1
+            self._try_again(self._refused)
             return
         self.is_done = True
         if count := len(self._puts.puts):

@@ -10,6 +10,7 @@ import pytest
 from flight.components.file_store import puts
 from flight.components.file_store.component import FileStore
 from flight.components.file_store.dictionary import FileStoreHousekeeping
+from flight.components.file_store.resume import MOST_TRIES
 from flight.framework.ports import Refused, StorageResult
 from flight.storage import file_names
 from flight.storage.simulated import SimulatedStorage
@@ -278,6 +279,40 @@ def test_a_damaged_record_is_told_and_swept_away(record: bytes) -> None:
     store = Store(storage)
     assert store.bench.events("record_damaged") == [("7.json",)]
     assert storage.files == {}
+
+
+@pytest.mark.parametrize("error", ["BUSY", "TIMEOUT", "RESTARTED", "EIO"])
+def test_a_record_that_storage_does_not_give_at_once_is_asked_for_again(error: str) -> None:
+    before = Store()
+    before.begin()
+    before.send(OFFSETS[:3])
+    before.storage.faults["read"] = error
+    after = Store(before.storage)
+    assert not after.bench.do("put_status", 7).is_answered
+    for _ in range(3):
+        after.bench.step(1.0)
+        after.storage.settle()
+    assert len(after.bench.events("storage_unusable")) == 1
+    after.storage.faults.clear()
+    after.bench.step(1.0)
+    after.storage.settle()
+    assert after.bench.events("record_damaged") == []
+    assert after.do("put_status", 7).is_done
+
+
+def test_a_record_that_storage_never_gives_is_told_and_left_for_the_next_start() -> None:
+    before = Store()
+    before.begin()
+    before.storage.faults["read"] = "EIO"
+    after = Store(before.storage)
+    for _ in range(MOST_TRIES + 1):
+        after.bench.step(1.0)
+        after.storage.settle()
+    assert after.bench.events("record_damaged") == [("7.json",)]
+    assert after.do("put_status", 7).code is FailureCode.NOT_FOUND
+    assert "state/incoming/7.json" in after.storage.files
+    after.storage.faults.clear()
+    assert Store(after.storage).do("put_status", 7).is_done
 
 
 def test_telecommands_wait_while_the_table_is_read_and_are_then_carried_out() -> None:
