@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
@@ -17,6 +18,7 @@ from flight.deployment.configuration import Configuration, ConfigurationError, f
 from flight.doctor.cli import doctor
 from flight.edac.cli import edac
 from flight.fault_tolerance.levels import Level
+from icd import extras
 
 _LEVELS = click.Choice([level.name.lower() for level in Level])
 
@@ -65,6 +67,7 @@ def run(
             configuration = replace(configuration, link=link)
         if payload_id:
             configuration = replace(configuration, payload_id=payload_id)
+        _warn_without_cuda(configuration)
         run_dir = run_dir or Path(tempfile.mkdtemp(prefix="vanallen-"))
         plan = prepare(configuration, state or default_state_dir(), run_dir)
     except (ConfigurationError, HalError, OSError) as error:
@@ -72,6 +75,13 @@ def run(
     if configuration.link.insecure:
         click.echo("warning: insecure: anyone who reaches the link may command", err=True)
     become_supervisor(plan)
+
+
+def _warn_without_cuda(configuration: Configuration) -> None:
+    """Say what is missing for jobs on a GPU; the payload flies, for it can be told what to do."""
+    if configuration.compute == "cuda" and importlib.util.find_spec("numba_cuda") is None:
+        sentence = extras.missing("numba_cuda", "compute = 'cuda'")
+        click.echo(f"warning: {sentence}; until then every job fails", err=True)
 
 
 @main.command()

@@ -10,6 +10,7 @@ from flight.doctor.finding import Finding, error, ok, warning
 from flight.doctor.machine import Subject
 from hal import boards
 from hal.errors import HalError
+from icd import extras
 
 NVIDIA = ("/dev/nvidiactl", "/dev/nvidia[0-9]*", "/dev/nvidia-uvm")
 JETSON = ("/dev/nvmap", "/dev/nvhost-*gpu*", "/dev/nvgpu/*/*")
@@ -64,7 +65,7 @@ def compute(subject: Subject) -> Finding:
     if subject.configuration.compute == "host":
         return ok("jobs compute on the processor (compute = 'host')")
     if importlib.util.find_spec("numba_cuda") is None:
-        return error("numba-cuda is not installed", "pip install 'vanallen[cuda]'")
+        return error("numba-cuda is not installed", extras.install("numba_cuda"))
     return ok("jobs compute on the GPU with numba-cuda")
 
 
@@ -73,7 +74,9 @@ def _compiler(subject: Subject, name: str) -> Finding:
     found = next((c for c in COMPILERS if shutil.which(c, path=search)), None)
     if found or importlib.util.find_spec("ziglang"):
         return ok(f"{name} is built with {found or 'ziglang'}")
-    return error(f"no C compiler to build {name}", "apt install gcc, or pip install ziglang")
+    return error(
+        f"no C compiler to build {name}", f"apt install gcc, or {extras.install('ziglang')}"
+    )
 
 
 def _driver_advice(opener: str) -> str:

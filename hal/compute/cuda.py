@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from hal.errors import ComputeError, DeviceLost, OutOfMemory
 from hal.kernels import Kernel
+from icd import extras
 
 _OUT_OF_MEMORY = 2
 _CONTEXT_IS_GONE = frozenset(
@@ -42,7 +43,8 @@ class CudaDevice:
         try:
             cuda = importlib.import_module("numba.cuda")
         except ImportError as error:
-            raise ComputeError(f"no CUDA support here: {error}; install vanallen[cuda]") from error
+            said = extras.missing("numba_cuda", "computing on a GPU")
+            raise ComputeError(f"{said} ({error})") from error
         self._cuda = cuda
         self._open = True
         with _our_errors():
@@ -144,6 +146,8 @@ def translate(error: Exception) -> ComputeError | None:
         if code == _OUT_OF_MEMORY:
             return OutOfMemory(str(error))
         return (DeviceLost if code in _CONTEXT_IS_GONE else ComputeError)(str(error))
-    if name in ("CudaSupportError", "CudaDriverError", "NvvmError", "NvvmSupportError"):
+    if name == "NvvmSupportError":  # Numba's own CUDA target is there, and no compiler for it
+        return ComputeError(extras.missing("numba_cuda", "computing on a GPU"))
+    if name in ("CudaSupportError", "CudaDriverError", "NvvmError"):
         return ComputeError(str(error))
     return None

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from icd import extras
 from sim_hw.nvml_library import state
 
 NAME = "libnvidia-ml.so.1"
@@ -98,9 +99,8 @@ def _compiler() -> list[str]:
             return [found]
     if importlib.util.find_spec("ziglang"):
         return [sys.executable, "-m", "ziglang", "cc"]
-    raise BuildError(
-        "no C compiler for the emulated board; apt install gcc, or pip install ziglang"
-    )
+    how = extras.install("ziglang")
+    raise BuildError(f"no C compiler for the emulated board; apt install gcc, or {how}")
 
 
 def _build(made: dict[str, str], target: Path) -> None:

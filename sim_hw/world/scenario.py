@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_hw.world import settings
+from sim_hw.world import settings, shipped
 from sim_hw.world.devices import DEVICES, CrossSections, Device, Upset
 from sim_hw.world.faults import Scripted
 from sim_hw.world.faults import sections as upset_sections
@@ -26,7 +26,6 @@ from sim_hw.world.settings import TABLE, Misfit, choice, lines_of_text, number, 
 
 Array = NDArray[np.float64]
 
-FOLDER = Path(__file__).parents[1] / "scenarios"
 _LONGEST_S = 366 * 86400.0
 _MOST_FAULTS_HZ = 200.0
 _UPSETS = tuple(upset.value for upset in Upset)
@@ -333,10 +332,9 @@ class Scenario:
 def load(source: str | Path) -> Scenario:
     """Read a scenario: a file, or the name of one that comes with the emulator."""
     path = Path(source)
-    shipped = FOLDER / f"{source}.toml"
     if not path.suffix and not path.exists():
-        if not shipped.is_file():
-            names = ", ".join(sorted(one.stem for one in FOLDER.glob("*.toml")))
+        path = shipped.FOLDER / f"{source}.toml"
+        if not path.is_file():
+            names = ", ".join(shipped.names())
             raise settings.SettingsError(f'"{source}" is no scenario; known are {names}')
-        path = shipped
     return settings.load(Scenario, path)

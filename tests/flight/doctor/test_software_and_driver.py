@@ -10,6 +10,7 @@ import pytest
 
 from flight.doctor import driver, software
 from flight.doctor.finding import Verdict
+from icd import extras
 from tests.flight.support.fake_machine import FakeMachine
 
 
@@ -85,7 +86,7 @@ def test_an_emulated_board_needs_a_compiler_and_no_device(
     found = machine.asked(driver.driver)
     assert (found.verdict, found.advice) == (
         Verdict.ERROR,
-        "apt install gcc, or pip install ziglang",
+        "apt install gcc, or pip install '.[zig]'",
     )
 
 
@@ -144,7 +145,7 @@ def test_jobs_on_a_gpu_need_numba_cuda(
     assert machine.asked(driver.compute).verdict is Verdict.OK
     machine.configuration = {"compute": "cuda"}
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    assert machine.asked(driver.compute).advice == "pip install 'vanallen[cuda]'"
+    assert machine.asked(driver.compute).advice == extras.install("numba_cuda")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     assert machine.asked(driver.compute).verdict is Verdict.OK
 

@@ -1,6 +1,6 @@
 """jetson-stats reads the emulated Orin with its own parsers, and agrees with `hal` field for field.
 
-It is a test's authority only: nothing of ours imports it, and these tests are skipped without it.
+It is a test's authority only: nothing of ours imports it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ pytestmark = [
 
 def part(name: str) -> types.ModuleType:
     """A module of jetson-stats; what it prints about an optional dependency is its own affair."""
-    pytest.importorskip("jtop", reason="jetson-stats is not installed: pip install --no-deps")
     with contextlib.redirect_stdout(io.StringIO()):
         return importlib.import_module(f"jtop.core.{name}")
 

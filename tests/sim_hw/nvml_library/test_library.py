@@ -213,12 +213,21 @@ def test_builds_at_the_same_time_all_give_the_same_whole_library(
 
 
 def test_a_machine_without_a_c_compiler_builds_with_zig(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ziglang")
     monkeypatch.setattr(shutil, "which", lambda _name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     assert build._compiler()[1:] == ["-m", "ziglang", "cc"]
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    with pytest.raises(build.BuildError, match="apt install gcc, or pip install ziglang"):
+    with pytest.raises(build.BuildError, match=r"apt install gcc, or pip install '\.\[zig\]'"):
         build._compiler()
+
+
+@pytest.mark.heavy("zig")
+@pytest.mark.timeout(300)  # zig compiles a part of its own library first
+def test_the_library_that_zig_builds_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    loaded = ctypes.CDLL(str(build.library()))
+    assert all(hasattr(loaded, name) for name in build.calls())
 
 
 def test_a_source_that_does_not_compile_shows_what_the_compiler_said(

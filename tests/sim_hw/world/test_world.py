@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from icd.flips import FlipDraw, FlipKind
-from sim_hw.world import records, scenario, settings
+from sim_hw.world import records, scenario, settings, shipped
 from sim_hw.world import run as running
 from sim_hw.world.run import run
 from sim_hw.world.scenario import Scenario
@@ -18,7 +18,7 @@ from sim_hw.world.world import World
 
 pytestmark = pytest.mark.numerical
 
-SHIPPED = sorted(path.stem for path in scenario.FOLDER.glob("*.toml"))
+SHIPPED = shipped.names()
 FAST = """
 name = "fast"
 start = "2026-03-20T06:00:00Z"
