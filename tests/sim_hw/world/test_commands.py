@@ -182,5 +182,7 @@ def test_what_fails_to_import_for_another_reason_is_no_matter_of_extras(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "sim_hw.world.forecast", None)
+    # Once imported, a module is also an attribute of its package, which is looked at first.
+    monkeypatch.delattr("sim_hw.world.forecast", raising=False)
     result = called("forecast", "quiet-day")
     assert isinstance(result.exception, ImportError)
