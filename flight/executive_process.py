@@ -29,7 +29,7 @@ from flight.strokes import Strokes
 from flight.supervision import SupervisionLink
 from flight.worker_link import WorkerLink
 from flight.workers.status_page import StatusPages
-from icd.board_state import process_start_time
+from icd.processes import process_start_time
 
 BOOTSTRAP_NS = 3 * clocks.SECOND
 BEAT_NS = clocks.SECOND // 2

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
-from icd.board_state import BoardState, ContextRow, process_start_time
+from icd.board_state import BoardState, ContextRow
+from icd.processes import process_start_time
 from sim_hw import xid
 from sim_hw.nvml_library import build
 from sim_hw.nvml_library.state import (

@@ -22,7 +22,7 @@ from flight.job_ports import Control, PagePhase
 from flight.protection.levels import Tally
 from flight.workers.commits import CommitSlots, newest, path_of
 from flight.workers.confinement import landlock_version
-from flight.workers.job_processes import JobProcess, Limits, Processes
+from flight.workers.job_processes import LAUNCH_FILE, JobProcess, Limits, Processes
 from flight.workers.job_worker import MEMORY_LOST
 from flight.workers.launcher import Launcher
 from flight.workers.lifeline import Lifeline
@@ -396,6 +396,24 @@ def test_jobs_are_ended_by_a_launcher_that_is_told_to_end(bench: LauncherBench) 
     bench.process.terminate()
     assert bench.process.wait(20) == 0
     assert not is_alive(pid)
+
+
+def test_a_page_dates_its_job_as_the_launcher_does(bench: LauncherBench) -> None:
+    bench.ask("patient")
+    told = bench.expect("launched").body
+    bench.await_phase(PagePhase.RUNNING)
+    status = bench.status()
+    assert (status.pid, status.start_time) == (told["pid"], told["start_time"])
+
+
+def test_a_job_whose_pid_was_given_again_is_not_adopted(tmp_path: Path) -> None:
+    (tmp_path / LAUNCH_FILE).write_text('{"limits": {}}')
+    processes, own = Processes(), os.getpid()
+    began = processes.start_time(own)
+    assert JobProcess.adopt(7, own, began - 1, tmp_path, processes, now=1.0) is None
+    job = JobProcess.adopt(7, own, began, tmp_path, processes, now=1.0)
+    assert job is not None
+    job.close()
 
 
 @pytest.fixture
