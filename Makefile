@@ -21,11 +21,11 @@ COVERED := --cov --cov-report= --cov-report=json:build/coverage.json
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help run test lint bench coverage ratchet matrix lock format clean same-python
+.PHONY: help run test test-arm lint bench coverage ratchet matrix lock format clean same-python
 
 help: ## Show this list.
-	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) \
-	  | while IFS="$$(printf '\t')" read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
+	@sed -n 's/^\([a-z][a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) \
+	  | while IFS="$$(printf '\t')" read -r target text; do printf '  make %-12s %s\n' "$$target" "$$text"; done
 	@echo '  Variables: ARGS="..." (passed on), PYTHON=python3.12 (else found), VENV=.venv, WORKERS=logical (test processes)'
 
 run: $(VENV)/.run ## Fly the first pass: an emulated H100 payload trains a small GPT on an uplinked text.
@@ -41,6 +41,9 @@ else
 test: $(VENV)/.dev
 	$(PY) -m pytest $(ARGS)
 endif
+
+test-arm: $(VENV)/.dev ## Run the portable tests on emulated aarch64 processors (as root, on Debian; about twenty minutes).
+	$(PY) -m tools.arm_tests build/arm $(ARGS)
 
 lint: $(VENV)/.dev ## Check style, types, imports, requirements and names; changes nothing.
 	$(VENV)/bin/ruff check $(CODE)

@@ -115,7 +115,7 @@ class TestMake:
         listing = subprocess.run(
             [make, "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True
         ).stdout
-        listed = set(re.findall(r"^  make ([a-z-]+)", listing, re.MULTILINE))
+        listed = set(re.findall(r"^  make ([a-z0-9-]+)", listing, re.MULTILINE))
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
         phony = set(re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[0].split())
         assert listed == phony - {"same-python"}

@@ -15,6 +15,8 @@ from hal.errors import ComputeError, DeviceLost, OutOfMemory
 from hal.kernels.copy import COPY
 from hal.kernels.matmul import MATMUL
 
+pytestmark = pytest.mark.portable
+
 SIMULATED = """
 import numpy as np
 from hal.compute import ComputeError, Kernel, open_device

@@ -15,6 +15,8 @@ from hal.compute_host import HostDevice
 from hal.kernels.matmul import MATMUL
 from tests.sim_hw.emulated import SteppedBoard
 
+pytestmark = pytest.mark.portable
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[SteppedBoard]:

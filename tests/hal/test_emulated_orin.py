@@ -16,8 +16,11 @@ from hal.errors import DeviceLost
 from hal.host_bus import FolderHostBus
 from hal.jetson_faults import JetsonFault
 from hal.runner import runner
-from icd.board_state import BoardState, mark_idle, process_start_time
+from icd.board_state import BoardState, mark_idle
+from icd.processes import process_start_time
 from tests.sim_hw.emulated_orin import STEP_NS, SteppedOrin
+
+pytestmark = pytest.mark.portable
 
 BUSY_S = 20.0
 

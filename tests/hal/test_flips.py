@@ -21,6 +21,8 @@ from icd import flips
 from icd.board_state import BoardState, files_of
 from icd.flips import FlipDraw, FlipKind, Letter
 
+pytestmark = pytest.mark.portable
+
 ONE_BIT = ("80",)
 ONE_ELEMENT = ("00000080",)
 

@@ -28,6 +28,7 @@ from tests.sim_hw.emulated_orin import SteppedOrin
 from tests.sim_hw.jetson_trees import ALL, plant
 
 pytestmark = [
+    pytest.mark.portable,
     pytest.mark.verifies("VA-SIM-05"),
     pytest.mark.filterwarnings("ignore:The 'warn' method is deprecated:DeprecationWarning"),
 ]

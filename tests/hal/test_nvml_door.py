@@ -12,6 +12,8 @@ from hal import boards, errors, nvml_door
 from hal.nvml_sensors import SENSORS
 from tests.sim_hw.emulated import SteppedBoard
 
+pytestmark = pytest.mark.portable
+
 
 def raising(error: Exception) -> Any:
     def call(*_arguments: Any) -> Any:

@@ -18,11 +18,13 @@ from hal.nvml import NvmlBoard
 from hal.reading import Validity
 from hal.recovery import Ladder
 from icd import host_bus
-from icd.board_state import process_start_time
+from icd.processes import process_start_time
 from sim_hw.inject import World
 from sim_hw.xid import Cure
 from tests.sim_hw.emulated import SteppedBoard, wait_until
 from tests.sim_hw.test_board import Companion
+
+pytestmark = pytest.mark.portable
 
 
 def rest(seconds: float) -> None:

@@ -26,7 +26,7 @@ from icd.board_state import mark_running
 from tests.hal.conftest import GOLDEN
 from tests.sim_hw.emulated import SteppedBoard
 
-pytestmark = pytest.mark.verifies("VA-BRD-03")
+pytestmark = [pytest.mark.portable, pytest.mark.verifies("VA-BRD-03")]
 
 
 class Player:

@@ -21,6 +21,8 @@ from hal.reading import Validity
 from hal.runner import runner
 from hal.sysfs import Sysfs, Vanished, slug
 
+pytestmark = pytest.mark.portable
+
 
 @pytest.fixture
 def files(tmp_path: Path) -> Sysfs:

@@ -16,6 +16,8 @@ from hal.device import Board, FaultKind
 from sim_hw.xid import EFFECTS, Blow, Cure
 from tests.sim_hw.emulated import SteppedBoard
 
+pytestmark = pytest.mark.portable
+
 
 def compute(stepped: SteppedBoard) -> HostDevice:
     return HostDevice(stepped.folder / "board.state", clock=stepped.clock, sleep=stepped.sleep)

@@ -11,6 +11,8 @@ from click.testing import CliRunner
 
 from flight.__main__ import main
 
+pytestmark = pytest.mark.portable
+
 CONTENT = bytes(range(256)) * 40
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.portable
+
 ROOT = Path(__file__).parents[3]
 SIMULATED = Path(__file__).with_name("simulated_gpu.py")
 COMPILED = Path(__file__).with_name("compiled_gpu.py")

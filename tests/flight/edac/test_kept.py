@@ -20,6 +20,8 @@ from numba.core.errors import NumbaError
 
 from flight.edac.kept import kept
 
+pytestmark = pytest.mark.portable
+
 SOURCE = """
 from flight.edac.kept import kept
 

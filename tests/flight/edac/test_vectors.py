@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from numba import njit
 
 from flight.edac import reference
@@ -19,6 +20,8 @@ from flight.edac.vectors import (
     finish,
     take_hashed,
 )
+
+pytestmark = pytest.mark.portable
 
 U = np.uint64
 

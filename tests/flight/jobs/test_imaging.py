@@ -19,6 +19,8 @@ from flight.jobs.imaging import JOB, images, kernels
 from flight.jobs.local import entry_of
 from flight.protection.levels import Level
 
+pytestmark = pytest.mark.portable
+
 MakeJob = Callable[..., LocalJob]
 Finish = Callable[[LocalJob], dict[str, bytes]]
 

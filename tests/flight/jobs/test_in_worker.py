@@ -16,6 +16,8 @@ import pytest
 from flight.workers.status_page import StatusPage
 from tests.flight.jobs.plain_gpt import hamlet
 
+pytestmark = pytest.mark.portable
+
 ROOT = Path(__file__).parents[3]
 DEADLINE_S = 60
 

@@ -19,6 +19,8 @@ from flight.protection.levels import Level
 from icd.codec import FieldError
 from icd.flips import Applied, begun_line
 
+pytestmark = pytest.mark.portable
+
 MakeJob = Callable[..., LocalJob]
 
 

@@ -15,6 +15,8 @@ from flight.jobs.matmul.multiply import run
 from flight.protection.abft import SHARE
 from flight.protection.levels import Level
 
+pytestmark = pytest.mark.portable
+
 MakeJob = Callable[..., LocalJob]
 Finish = Callable[[LocalJob], dict[str, bytes]]
 

@@ -10,6 +10,8 @@ from toy_jobs import JOB, Parameters
 
 from flight.jobs.api import LocalJob, MemoryLost
 
+pytestmark = pytest.mark.portable
+
 
 @pytest.fixture
 def job(tmp_path: Path) -> LocalJob:

@@ -21,6 +21,8 @@ from flight.protection.levels import Level
 from hal.compute_host import HostDevice
 from tests.flight.jobs.plain_gpt import hamlet, plain_loss
 
+pytestmark = pytest.mark.portable
+
 MakeJob = Callable[..., LocalJob]
 Finish = Callable[[LocalJob], dict[str, bytes]]
 

@@ -14,6 +14,8 @@ from flight.jobs.api import ResultError
 from flight.protection.levels import Level
 from tests.flight.protection.bench import Bench, Faulty, flip, normal
 
+pytestmark = pytest.mark.portable
+
 REPEATED = [Level.ABFT, Level.DMR, Level.TMR]
 
 

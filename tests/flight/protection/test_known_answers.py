@@ -11,6 +11,8 @@ from flight.jobs.api import ResultError
 from flight.protection.known_answers import FEWEST, KnownAnswers, Problem
 from tests.flight.protection.bench import Bench
 
+pytestmark = pytest.mark.portable
+
 ITEMS, WIDTH = 128, 16
 
 

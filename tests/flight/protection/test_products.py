@@ -12,6 +12,8 @@ from flight.jobs.api import ResultError
 from flight.protection.levels import Level
 from tests.flight.protection.bench import Bench, Faulty, flip, normal, rounding
 
+pytestmark = pytest.mark.portable
+
 SHAPES = [(1, 1, 1), (1, 70, 5), (5, 1, 7), (33, 65, 1), (70, 30, 50), (192, 128, 96)]
 
 
