@@ -9,14 +9,19 @@ them, in namespaces of their own: nothing stays mounted or runs on, whatever end
 from __future__ import annotations
 
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tools.arm_root import do, give_up, install_tools, locked, make_root
 
+CODE = "vanallen"
 PROCESSORS = ("cortex-a76", "max")
 """Next to an Orin's cores; and everything that QEMU knows, SVE with it."""
 # With SVE under QEMU, NumPy finds floating-point flags raised after products that are right.
@@ -25,9 +30,13 @@ FALSE_ALARMS = [
     for what in ("divide by zero", "overflow", "invalid value")
 ]
 PYTEST = ("python3", "-m", "pytest", "-p", "no:cacheprovider", "-n", "2", "-o", "timeout=600")
-ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
-CODE = "vanallen"
-
+ENVIRONMENT = {
+    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LC_ALL": "C.UTF-8",
+    "PYTHONPATH": f"/{CODE}",
+    "PYTHONUNBUFFERED": "1",  # who waits for minutes sees them pass
+}
 # How the kernel tells an aarch64 program, and its interpreter: P keeps argv[0], F opens it now, so
 # that it is found from within the root.
 MAGIC = r"\x7fELF\x02\x01\x01" + r"\x00" * 9 + r"\x02\x00\xb7\x00"
@@ -36,12 +45,8 @@ RULE = f":%s:M::{MAGIC}:{MASK}:%s:PF"
 
 INSIDE = r"""
 set -eu
-root=$1 name=$2 rule=$3 kernel=/proc/sys/fs/binfmt_misc
-shift 3
-mount -t proc proc /proc
-[ -e $kernel/register ] || mount -t binfmt_misc binfmt_misc $kernel
-printf %s "$rule" > $kernel/register
-trap 'echo -1 > $kernel/$name' EXIT
+root=$1
+shift
 mount -t proc proc "$root/proc"
 mount -t sysfs -o ro sysfs "$root/sys"
 mount --bind /dev "$root/dev"
@@ -49,23 +54,34 @@ mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 chroot "$root" "$@"
 """
-"""In a mount namespace of its own; arguments: the root, a rule's name, the rule, what to run."""
+"""In namespaces of its own: $1 is the root, the rest what to run there."""
+TELL_KERNEL = 'mount -t binfmt_misc none "$0" && printf %s "$1" > "$0/$2"'
 MAY_NOT = (
     "it needs root, leave to mount and a kernel with binfmt_misc: run `sudo make test-arm` on a "
     "machine or a virtual one; a container has to be started with --privileged."
 )
 
 
-def within(root: Path, qemu: str, processor: str, *command: str) -> int:
-    """A command's exit status, run in the root on a processor."""
+@contextmanager
+def emulated(qemu: str) -> Iterator[None]:
+    """While it is entered, the kernel starts aarch64 programs; gives up where it may not."""
     name = f"vanallen-{os.getpid()}"
+    tell = ("unshare", "--mount", "sh", "-c", TELL_KERNEL, "/proc/sys/fs/binfmt_misc")
+    if subprocess.run([*tell, RULE % (name, qemu), "register"], check=False).returncode != 0:
+        give_up(MAY_NOT)
+    try:
+        yield
+    finally:
+        subprocess.run([*tell, "-1", name], check=True)
+
+
+def within(root: Path, processor: str, *command: str) -> int:
+    """A command's exit status, run in the root on a processor."""
     apart = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", INSIDE, "sh")
     there = ("sh", "-c", f'cd /{CODE} && exec "$@"', "sh", *command)
     # Nothing else of this machine's environment: it is about another processor's libraries.
-    environment = {**ENVIRONMENT, "QEMU_CPU": processor, "PYTHONPATH": f"/{CODE}"}
-    return subprocess.run(
-        [*apart, root, name, RULE % (name, qemu), *there], env=environment, check=False
-    ).returncode
+    environment = {**ENVIRONMENT, "QEMU_CPU": processor}
+    return subprocess.run([*apart, root, *there], env=environment, check=False).returncode
 
 
 def copy_code(target: Path) -> list[str]:
@@ -93,16 +109,20 @@ def main() -> int:
     make_root(root, locked(run, dev))
     portable = copy_code(root / CODE)
     tests = sys.argv[2:] or ["-m", "portable and not native", *portable]
-    if within(root, qemu, PROCESSORS[0], "true") != 0:
-        give_up(MAY_NOT)
-    print(f"set up after {time.monotonic() - began:.0f} s", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of what has to be undone
     failed = 0
-    for processor in PROCESSORS:
-        print(f"{processor}:", flush=True)
-        alarms = FALSE_ALARMS if processor == "max" else []
-        failed += within(root, qemu, processor, *PYTEST, *alarms, *tests) != 0
+    with emulated(qemu):
+        if within(root, PROCESSORS[0], "true") != 0:
+            give_up(MAY_NOT)
+        print(f"set up after {time.monotonic() - began:.0f} s", flush=True)
+        for processor in PROCESSORS:
+            print(f"{processor}:", flush=True)
+            alarms = FALSE_ALARMS if processor == "max" else []
+            failed += within(root, processor, *PYTEST, *alarms, *tests) != 0
     print(f"{len(PROCESSORS) - failed} of {len(PROCESSORS)} processors passed, ", end="")
-    print(f"{(time.monotonic() - began) / 60:.1f} minutes in all")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"{(time.monotonic() - began) / 60:.1f} minutes, ", end="")
+    print(f"{(used.ru_utime + used.ru_stime) / 60:.1f} of a core's time")
     return 1 if failed else 0
 
 

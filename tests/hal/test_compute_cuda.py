@@ -66,6 +66,7 @@ class CudaAPIError(Exception):
         self.code = code
 
 
+@pytest.mark.native("a simulator of CUDA in Python shows nothing of a processor, and takes minutes")
 @pytest.mark.slow
 def test_the_matmul_kernel_agrees_with_its_reference_in_the_cuda_simulator() -> None:
     environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}

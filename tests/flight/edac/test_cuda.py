@@ -31,6 +31,7 @@ def run(*arguments: str, **environment: str) -> str:
     return ended.stdout.strip()
 
 
+@pytest.mark.native("a simulator of CUDA in Python shows nothing of a processor, and takes minutes")
 @pytest.mark.slow
 @pytest.mark.verifies("VA-EDC-10")
 def test_the_kernels_agree_with_the_cpu_in_the_cuda_simulator() -> None:
