@@ -15,8 +15,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tools.arm_root import do, give_up, install_tools, locked, make_root
@@ -43,10 +41,16 @@ MAGIC = r"\x7fELF\x02\x01\x01" + r"\x00" * 9 + r"\x02\x00\xb7\x00"
 MASK = r"\xff" * 7 + r"\x00" + r"\xff" * 8 + r"\xfe\xff\xff\xff"
 RULE = f":%s:M::{MAGIC}:{MASK}:%s:PF"
 
-INSIDE = r"""
+RULES = """
 set -eu
+mount -t proc proc /proc
+cd /proc/sys/fs
+mount -t binfmt_misc none binfmt_misc
+"""
+INSIDE = f"""{RULES}
+printf %s "$2" > binfmt_misc/register
 root=$1
-shift
+shift 2
 mount -t proc proc "$root/proc"
 mount -t sysfs -o ro sysfs "$root/sys"
 mount --bind /dev "$root/dev"
@@ -54,34 +58,29 @@ mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 chroot "$root" "$@"
 """
-"""In namespaces of its own: $1 is the root, the rest what to run there."""
-TELL_KERNEL = 'mount -t binfmt_misc none "$0" && printf %s "$1" > "$0/$2"'
+"""In namespaces of its own: $1 is the root, $2 the rule, the rest what to run."""
+FORGET = f"""{RULES}
+if [ -e "binfmt_misc/$1" ]; then echo -1 > "binfmt_misc/$1"; fi
+"""
+"""Likewise; $1 is the rule's name. A new kernel has forgotten it with the last such mount."""
 MAY_NOT = (
     "it needs root, leave to mount and a kernel with binfmt_misc: run `sudo make test-arm` on a "
     "machine or a virtual one; a container has to be started with --privileged."
 )
 
 
-@contextmanager
-def emulated(qemu: str) -> Iterator[None]:
-    """While it is entered, the kernel starts aarch64 programs; gives up where it may not."""
+def within(root: Path, qemu: str, processor: str, *command: str) -> int:
+    """A command's exit status, run in the root on a processor that QEMU emulates."""
     name = f"vanallen-{os.getpid()}"
-    tell = ("unshare", "--mount", "sh", "-c", TELL_KERNEL, "/proc/sys/fs/binfmt_misc")
-    if subprocess.run([*tell, RULE % (name, qemu), "register"], check=False).returncode != 0:
-        give_up(MAY_NOT)
-    try:
-        yield
-    finally:
-        subprocess.run([*tell, "-1", name], check=True)
-
-
-def within(root: Path, processor: str, *command: str) -> int:
-    """A command's exit status, run in the root on a processor."""
-    apart = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", INSIDE, "sh")
+    apart = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
     there = ("sh", "-c", f'cd /{CODE} && exec "$@"', "sh", *command)
     # Nothing else of this machine's environment: it is about another processor's libraries.
     environment = {**ENVIRONMENT, "QEMU_CPU": processor}
-    return subprocess.run([*apart, root, *there], env=environment, check=False).returncode
+    try:
+        started = [*apart, "sh", "-c", INSIDE, "sh", str(root), RULE % (name, qemu), *there]
+        return subprocess.run(started, env=environment, check=False).returncode
+    finally:
+        subprocess.run([*apart, "sh", "-c", FORGET, "sh", name], check=False)
 
 
 def copy_code(target: Path) -> list[str]:
@@ -111,14 +110,13 @@ def main() -> int:
     tests = sys.argv[2:] or ["-m", "portable and not native", *portable]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of what has to be undone
     failed = 0
-    with emulated(qemu):
-        if within(root, PROCESSORS[0], "true") != 0:
-            give_up(MAY_NOT)
-        print(f"set up after {time.monotonic() - began:.0f} s", flush=True)
-        for processor in PROCESSORS:
-            print(f"{processor}:", flush=True)
-            alarms = FALSE_ALARMS if processor == "max" else []
-            failed += within(root, processor, *PYTEST, *alarms, *tests) != 0
+    if within(root, qemu, PROCESSORS[0], "true") != 0:
+        give_up(MAY_NOT)
+    print(f"set up after {time.monotonic() - began:.0f} s", flush=True)
+    for processor in PROCESSORS:
+        print(f"{processor}:", flush=True)
+        alarms = FALSE_ALARMS if processor == "max" else []
+        failed += within(root, qemu, processor, *PYTEST, *alarms, *tests) != 0
     print(f"{len(PROCESSORS) - failed} of {len(PROCESSORS)} processors passed, ", end="")
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"{(time.monotonic() - began) / 60:.1f} minutes, ", end="")
