@@ -24,7 +24,7 @@ TOOLS = {
     *("pytest", "pytest-xdist", "execnet", "pytest-timeout", "iniconfig", "packaging", "pluggy"),
     *("pygments", "hypothesis", "sortedcontainers", "sgp4"),
 }
-"""What the tests need besides requirements/run.txt; not all of dev.txt has wheels for aarch64."""
+"""What the tests need besides what runs and the text; not all of dev.txt has wheels for aarch64."""
 
 
 def give_up(sentence: str) -> NoReturn:
@@ -54,12 +54,12 @@ def install_tools() -> str:
     return shutil.which("qemu-aarch64-static") or give_up("qemu-aarch64-static is not on the path.")
 
 
-def locked(run: str, dev: str) -> str:
-    """All of the lock file ``run`` and the tools of ``dev``, as the root's Python needs them."""
+def locked(whole: str, dev: str) -> str:
+    """All of the lock files ``whole`` and the tools of ``dev``, as the root's Python needs them."""
     version = {"python_version": PYTHON, "python_full_version": f"{PYTHON}.2"}
     there = {**version, "platform_machine": "aarch64", "implementation_name": "cpython"}
     chosen: dict[str, str] = {}
-    for text, is_wanted in ((run, None), (dev, TOOLS)):
+    for text, is_wanted in ((whole, None), (dev, TOOLS)):
         for line in text.replace("\\\n", " ").splitlines():
             words, *hashes = re.split(r"\s+(?=--hash)", line.strip())
             if not words or words.startswith("#"):

@@ -33,6 +33,7 @@ ENVIRONMENT = {
     "HOME": "/root",
     "LC_ALL": "C.UTF-8",
     "PYTHONPATH": f"/{CODE}",
+    "NUMBA_CACHE_DIR": "/var/cache/numba",  # the code is copied anew each time
     "PYTHONUNBUFFERED": "1",  # who waits for minutes sees them pass
 }
 # How the kernel tells an aarch64 program, and its interpreter: P keeps argv[0], F opens it now, so
@@ -91,7 +92,7 @@ def copy_code(target: Path) -> list[str]:
     paths = [path for path in map(Path, found.split("\0")) if path.is_file()]
     for path in paths:
         (target / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target / path)
+        shutil.copy2(path, target / path)  # as old as it is: kernels are kept for as long
     do(sys.executable, "-c", "import setuptools; setuptools.setup()", "-q", "egg_info", cwd=target)
     tests = (path for path in paths if path.parts[0] == "tests" and path.name.startswith("test_"))
     return sorted(str(path) for path in tests if "mark.portable" in path.read_text("utf-8"))
@@ -104,8 +105,8 @@ def main() -> int:
         give_up(MAY_NOT)
     root = Path(sys.argv[1]).resolve() / "root"
     qemu = install_tools()
-    run, dev = (Path(f"requirements/{name}.txt").read_text() for name in ("run", "dev"))
-    make_root(root, locked(run, dev))
+    run, text, dev = (Path(f"requirements/{n}.txt").read_text() for n in ("run", "text", "dev"))
+    make_root(root, locked(run + text, dev))
     portable = copy_code(root / CODE)
     tests = sys.argv[2:] or ["-m", "portable and not native", *portable]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of what has to be undone
