@@ -27,7 +27,7 @@ COVERED := --cov --cov-report= --cov-report=json:build/coverage.json
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help run test test-cuda-compile test-zig lint bench coverage ratchet matrix blas-matrix lock format pages clean same-python
+.PHONY: help run test test-cuda-compile test-zig test-arm lint bench coverage ratchet matrix blas-matrix lock format pages clean same-python
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z][a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) \
@@ -54,6 +54,9 @@ test-cuda-compile: $(VENV)-cuda12/.made $(VENV)-cuda13/.made ## Compile the CUDA
 
 test-zig: $(VENV)-run-zig/.made ## Build the emulated library as a machine without a C compiler does.
 	$(VENV)-run-zig/bin/python -m pytest tests -n 0 $(HEAVY) zig
+
+test-arm: $(VENV)/.dev ## Run the portable tests on emulated aarch64 processors (as root, on Debian; about twenty minutes).
+	$(PY) -m tools.arm_tests build/arm $(ARGS)
 
 lint: $(VENV)/.dev ## Check style, types, imports, requirements and names; changes nothing.
 	$(VENV)/bin/ruff check $(CODE)

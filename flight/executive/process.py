@@ -30,7 +30,7 @@ from flight.framework.worker_link import WorkerLink
 from flight.link.zmq_link import ZmqLink
 from flight.storage.client import StorageClient
 from flight.supervisor.link import SupervisionLink
-from icd.board_state import process_start_time
+from icd.processes import process_start_time
 
 BOOTSTRAP_NS = 3 * SECOND
 BEAT_NS = SECOND // 2

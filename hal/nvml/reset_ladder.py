@@ -20,7 +20,7 @@ from pathlib import Path
 
 from hal.errors import DriverFault, DriverMissing, NotPermitted, TimedOut, Unsupported
 from hal.linux import host_bus
-from icd.board_state import process_start_time
+from icd.processes import process_start_time
 
 NVIDIA_SMI = "VANALLEN_NVIDIA_SMI"
 MODPROBE = "VANALLEN_MODPROBE"

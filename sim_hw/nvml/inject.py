@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from icd.board_state import BoardState, ContextRow, process_start_time
+from icd.board_state import BoardState, ContextRow
+from icd.processes import process_start_time
 from sim_hw.nvml import xid
 from sim_hw.nvml.xid import Blow, Cure, Recommended
 from sim_hw.nvml_library import build

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from icd.board_state import BoardState, ContextRow, process_start_time
+from icd.board_state import BoardState, ContextRow
+from icd.processes import process_start_time
 from sim_hw.nvml import inject
 from sim_hw.nvml.profiles import BOARDS
 from sim_hw.orin import inject as orin_inject

@@ -10,6 +10,8 @@ import pytest
 from hal import boards
 from hal.errors import DriverMissing, UnknownBoard
 
+pytestmark = pytest.mark.portable
+
 
 def test_an_unknown_board_is_answered_with_the_known_ones_and_the_nearest() -> None:
     with pytest.raises(UnknownBoard, match=r"nvml, jetson, replay; did you mean 'emulated-h100'"):

@@ -22,6 +22,8 @@ from flight.edac.compiled_kernels import kept
 
 pytestmark = pytest.mark.numerical
 
+pytestmark = pytest.mark.portable
+
 SOURCE = """
 from flight.edac.compiled_kernels import kept
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.numerical
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
 
 ROOT = Path(__file__).parents[3]
 SIMULATED = Path(__file__).with_name("simulated_gpu.py")
@@ -31,6 +31,7 @@ def run(*arguments: str, **environment: str) -> str:
     return ended.stdout.strip()
 
 
+@pytest.mark.native("a simulator of CUDA in Python shows nothing of a processor, and takes minutes")
 @pytest.mark.slow
 @pytest.mark.verifies("VA-EDC-10")
 def test_the_kernels_agree_with_the_cpu_in_the_cuda_simulator() -> None:

@@ -10,7 +10,7 @@ import pytest
 from flight.edac import hsiao
 from flight.edac.blocks import Octets, Words
 
-pytestmark = pytest.mark.numerical
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
 
 ALL_COLUMNS = (*hsiao.COLUMNS, *(1 << row for row in range(hsiao.CHECK_BITS)))
 

@@ -8,7 +8,7 @@ import pytest
 from flight.edac.blocks import Octets, Region, Verdict
 from flight.edac.code import Code
 
-pytestmark = pytest.mark.numerical
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
 
 BURSTS = 3000
 ROUNDS = 25

@@ -9,7 +9,7 @@ import pytest
 from flight.edac import cpu, proof
 from flight.edac.blocks import Region
 
-pytestmark = pytest.mark.numerical
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
 
 
 @pytest.mark.parametrize("kernel", ["encode_hashed", "check", "check_hashed", "mend"])

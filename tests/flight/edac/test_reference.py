@@ -11,7 +11,7 @@ import pytest
 from flight.edac import reference
 from flight.edac.code import Code, Lane, locate
 
-pytestmark = pytest.mark.numerical
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
 
 N = 64
 ALL_LANES = (1 << 512) - 1

@@ -16,6 +16,8 @@ from flight.edac.vectors import CHAINS, CHECKS, WORK_LINES, end_chains, finish, 
 
 pytestmark = pytest.mark.numerical
 
+pytestmark = pytest.mark.portable
+
 U = np.uint64
 
 

@@ -16,6 +16,8 @@ from tests.flight.fault_tolerance.harness import Bench, Faulty, flip, normal
 
 pytestmark = pytest.mark.numerical
 
+pytestmark = pytest.mark.portable
+
 REPEATED = [Level.ABFT, Level.DMR, Level.TMR]
 
 

@@ -13,6 +13,8 @@ from tests.flight.fault_tolerance.harness import Bench
 
 pytestmark = pytest.mark.numerical
 
+pytestmark = pytest.mark.portable
+
 ITEMS, WIDTH = 128, 16
 
 

@@ -24,6 +24,8 @@ def same_bits(one: Any, other: Any) -> bool:
     return one.shape == other.shape and not other_bits(one, other)[0].size
 
 
+pytestmark = pytest.mark.portable
+
 SHAPES = [(1, 1, 1), (1, 70, 5), (5, 1, 7), (33, 65, 1), (70, 30, 50), (192, 128, 96)]
 
 

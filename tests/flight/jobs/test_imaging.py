@@ -21,6 +21,8 @@ from flight.jobs.local import LocalJob, entry_of
 
 pytestmark = pytest.mark.numerical
 
+pytestmark = pytest.mark.portable
+
 MakeJob = Callable[..., LocalJob]
 Finish = Callable[[LocalJob], dict[str, bytes]]
 

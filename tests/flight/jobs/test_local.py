@@ -19,7 +19,7 @@ from flight.jobs.matmul import JOB
 from icd.codec import FieldError
 from icd.flips import Applied, begun_line
 
-pytestmark = pytest.mark.numerical
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
 
 MakeJob = Callable[..., LocalJob]
 

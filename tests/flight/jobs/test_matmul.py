@@ -18,6 +18,8 @@ from flight.jobs.matmul.multiply import run
 
 pytestmark = pytest.mark.numerical
 
+pytestmark = pytest.mark.portable
+
 MakeJob = Callable[..., LocalJob]
 Finish = Callable[[LocalJob], dict[str, bytes]]
 

@@ -231,6 +231,32 @@ def test_a_ready_file_that_cannot_be_written_stops_nobody_and_is_tried_again(
     assert payload.stop() == 0
 
 
+WITHOUT_SUBREAPER = """
+import ctypes, errno, sys
+class Libc:
+    def __init__(self, name, **options): pass
+    def prctl(self, *arguments):
+        ctypes.set_errno(errno.EINVAL)
+        return -1
+ctypes.CDLL = Libc
+from flight.supervisor.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_a_system_that_gives_nobody_its_orphans_is_flown_on_and_named(tmp_path: Path) -> None:
+    payload = Payload(tmp_path, program=("-c", WITHOUT_SUBREAPER))
+    try:
+        old = payload.ready()["executive_pid"]
+        log = (tmp_path / "run" / "supervisor.log").read_text()
+        assert "orphans are not collected: no child subreaper here (Invalid argument)" in log
+        os.kill(old, signal.SIGKILL)
+        next_executive(payload, old)
+        assert payload.stop() == 0
+    finally:
+        payload.close()
+
+
 def test_a_standard_output_that_takes_nothing_stops_nobody(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         payload = Payload(tmp_path, stdout=full)

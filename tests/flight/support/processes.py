@@ -99,9 +99,15 @@ def is_alive(pid: int) -> bool:
 class Payload:
     """A supervisor over a double of the executive, two workers and a companion."""
 
-    def __init__(self, folder: Path, stdout: Any = subprocess.PIPE, **changes: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stdout: Any = subprocess.PIPE,
+        program: tuple[str, ...] = ("-m", "flight.supervisor"),
+        **changes: Any,
+    ) -> None:
         self.folder, self.run = folder, folder / "run"
-        self._stdout = stdout
+        self._stdout, self._program = stdout, program
         for name, text in (("executive", EXECUTIVE), ("worker", WORKER)):
             (folder / f"{name}.py").write_text(text)
         os.mkfifo(folder / "orders")
@@ -133,7 +139,7 @@ class Payload:
 
     def start(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "flight.supervisor", str(self.folder / "plan.json")],
+            [sys.executable, *self._program, str(self.folder / "plan.json")],
             stdout=self._stdout,
             stderr=subprocess.PIPE,
             text=True,

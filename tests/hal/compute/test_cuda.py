@@ -16,6 +16,8 @@ from hal.errors import ComputeError, DeviceLost, OutOfMemory
 from hal.kernels.copy import COPY
 from hal.kernels.matmul import MATMUL
 
+pytestmark = pytest.mark.portable
+
 NEEDED = "needs numba-cuda: pip install '.[cuda13]', or '.[cuda12]'"
 SIMULATED = """
 import numpy as np
@@ -66,6 +68,7 @@ class CudaAPIError(Exception):
         self.code = code
 
 
+@pytest.mark.native("a simulator of CUDA in Python shows nothing of a processor, and takes minutes")
 @pytest.mark.slow
 def test_the_matmul_kernel_agrees_with_its_reference_in_the_cuda_simulator() -> None:
     environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}

@@ -17,6 +17,8 @@ from tests.sim_hw.support.emulated import SteppedBoard
 
 pytestmark = pytest.mark.numerical
 
+pytestmark = pytest.mark.portable
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[SteppedBoard]:

@@ -21,7 +21,7 @@ from icd import flips
 from icd.board_state import BoardState, files_of
 from icd.flips import FlipDraw, FlipKind, Letter
 
-pytestmark = pytest.mark.numerical
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
 
 ONE_BIT = ("80",)
 ONE_ELEMENT = ("00000080",)

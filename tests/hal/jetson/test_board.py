@@ -20,6 +20,8 @@ from sim_hw.nvml_library import build
 from tests.sim_hw.support.emulated import SteppedBoard
 from tests.sim_hw.support.jetson_trees import ALL, NANO, ORIN_NX, THOR, TX2, XAVIER_JETPACK_4, plant
 
+pytestmark = pytest.mark.portable
+
 SECOND = 1_000_000_000
 
 

@@ -16,8 +16,11 @@ from hal.jetson.boot_slots import BootSlots
 from hal.jetson.faults import JetsonFault
 from hal.linux.host_bus import FolderHostBus
 from hal.linux.programs import runner
-from icd.board_state import BoardState, mark_idle, process_start_time
+from icd.board_state import BoardState, mark_idle
+from icd.processes import process_start_time
 from tests.sim_hw.support.emulated_orin import STEP_NS, SteppedOrin
+
+pytestmark = pytest.mark.portable
 
 BUSY_S = 20.0
 

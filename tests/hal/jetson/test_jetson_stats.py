@@ -29,6 +29,8 @@ from tests.sim_hw.support.emulated_orin import SteppedOrin
 from tests.sim_hw.support.jetson_trees import ALL, plant
 
 pytestmark = [
+    pytest.mark.portable,
+    pytest.mark.native("jetson-stats is no wheel; and the files it reads are text"),
     pytest.mark.verifies("VA-SIM-05"),
     pytest.mark.filterwarnings("ignore:The 'warn' method is deprecated:DeprecationWarning"),
 ]

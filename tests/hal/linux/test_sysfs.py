@@ -14,6 +14,8 @@ from hal.linux.programs import runner
 from hal.linux.sysfs import Sysfs, Vanished, slug
 from hal.reading import Validity
 
+pytestmark = pytest.mark.portable
+
 
 @pytest.fixture
 def files(tmp_path: Path) -> Sysfs:

@@ -13,6 +13,8 @@ from hal.nvml import calls
 from hal.nvml.sensors import SENSORS
 from tests.sim_hw.support.emulated import SteppedBoard
 
+pytestmark = pytest.mark.portable
+
 
 def raising(error: Exception) -> Any:
     def call(*_arguments: Any) -> Any:

@@ -20,6 +20,8 @@ from icd.board_state import ENVIRONMENT, mark_running
 from sim_hw.nvml_library import build, state
 from tests.sim_hw.support.emulated import SteppedBoard
 
+pytestmark = pytest.mark.portable
+
 
 def value(board: Board, name: str) -> float:
     found = [reading.value for reading in board.read() if reading.name == f"gpu0.{name}"]

@@ -24,7 +24,7 @@ from hal.reading import Validity
 from sim_hw.nvml_library import build
 from tests.sim_hw.support.emulated import SteppedBoard
 
-pytestmark = pytest.mark.verifies("VA-BRD-01")
+pytestmark = [pytest.mark.portable, pytest.mark.verifies("VA-BRD-01")]
 
 ERRORS = (*range(1, 31), 999, 4711)
 USED_BY_DRIVER = 40

@@ -27,7 +27,7 @@ from icd.board_state import mark_running
 from tests.hal.conftest import GOLDEN
 from tests.sim_hw.support.emulated import SteppedBoard
 
-pytestmark = pytest.mark.verifies("VA-BRD-03")
+pytestmark = [pytest.mark.portable, pytest.mark.verifies("VA-BRD-03")]
 
 
 class Player:

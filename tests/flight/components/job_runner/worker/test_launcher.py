@@ -18,7 +18,12 @@ from flight.components.job_runner.ports import Control, JobStatus, PagePhase
 from flight.components.job_runner.worker.confinement import landlock_version
 from flight.components.job_runner.worker.job import MEMORY_LOST
 from flight.components.job_runner.worker.launcher import Launcher
-from flight.components.job_runner.worker.processes import JobProcess, Limits, Processes
+from flight.components.job_runner.worker.processes import (
+    LAUNCH_FILE,
+    JobProcess,
+    Limits,
+    Processes,
+)
 from flight.components.job_runner.worker.status_page import StatusPage
 from flight.edac.blocks import Verdict
 from flight.edac.region_file import open_region
@@ -396,6 +401,24 @@ def test_jobs_are_ended_by_a_launcher_that_is_told_to_end(bench: LauncherBench) 
     bench.process.terminate()
     assert bench.process.wait(60) == 0
     assert not is_alive(pid)
+
+
+def test_a_page_dates_its_job_as_the_launcher_does(bench: LauncherBench) -> None:
+    bench.ask("patient")
+    told = bench.expect("launched").body
+    bench.await_phase(PagePhase.RUNNING)
+    status = bench.status()
+    assert (status.pid, status.start_time) == (told["pid"], told["start_time"])
+
+
+def test_a_job_whose_pid_was_given_again_is_not_adopted(tmp_path: Path) -> None:
+    (tmp_path / LAUNCH_FILE).write_text('{"limits": {}}')
+    processes, own = Processes(), os.getpid()
+    began = processes.start_time(own)
+    assert JobProcess.adopt(7, own, began - 1, tmp_path, processes, now=1.0) is None
+    job = JobProcess.adopt(7, own, began, tmp_path, processes, now=1.0)
+    assert job is not None
+    job.close()
 
 
 @pytest.fixture
