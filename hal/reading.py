@@ -21,10 +21,14 @@ class Validity(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Reading:
-    """A value with unit, time and validity; `value` is None whenever nothing was measured."""
+    """A value with unit, time and validity.
+
+    `value` is None whenever nothing was measured, and an int, exact to the last bit, where it is a
+    number of things or a set of bits.
+    """
 
     name: str
-    value: float | None
+    value: float | int | None
     unit: str
     time_ns: int
     validity: Validity
