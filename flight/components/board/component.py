@@ -1,25 +1,29 @@
-"""The board monitor: readings and faults of the board as telemetry, and its power limit."""
+"""The board monitor: readings and faults of the board as telemetry, and its power limit.
+
+What is to be told is decided in `lifecycle`; this file checks what the board server says and has
+it told.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import Annotated, Any
 
+from flight.components.board import stimuli as s
 from flight.components.board.controls import Answered, BoardControls, ControlAnswer, busy
 from flight.components.board.dictionary import (
+    BoardEvents,
     BoardHousekeeping,
     BoardParameters,
     Device,
     PowerLimit,
     Readings,
 )
-from flight.components.board.lifecycle import Bounds, Gpu, Telling, keep
+from flight.components.board.lifecycle import BoardLifecycle
 from flight.components.board.notifications import BoardNotifications, DevicePicture
 from flight.components.board.readings import (
-    COMPUTER,
     MOST_DEVICES,
     MOST_ROWS,
     Fault,
@@ -29,41 +33,20 @@ from flight.components.board.readings import (
     decode_text,
     show,
     validity_of,
-    xid_severity,
 )
-from flight.framework.component import (
-    Component,
-    FailureCode,
-    Pending,
-    Port,
-    Refused,
-    Severity,
-    command,
-    event,
-    report,
-)
+from flight.framework.component import Component, FailureCode, Pending, Port, Refused, command
+from flight.framework.lifecycle import Stepper
 from flight.framework.ports import Worker, WorkerMessage
-from flight.framework.time_units import SECOND
 from hal.device import FaultKind
-from hal.reading import Validity
-from icd.fields import (
-    F32,
-    F64,
-    U8,
-    U32,
-    U64,
-    Limits,
-    Text16,
-    Text32,
-    Text64,
-    Text128,
-    Unit,
-)
+from icd.fields import F32, Limits, Unit
 
 MOST_PENDING = 8
+LOG_LENGTH = 256
+"""Stimuli kept for replay: a message of readings may hold a thousand rows."""
+UNCHANGED = s.Readings()
 
 
-class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
+class BoardMonitor(Component[BoardHousekeeping, BoardParameters], BoardEvents):
     """Watches the GPUs: keeps their readings with validity, tells what changes, sets the limit."""
 
     def __init__(
@@ -77,18 +60,17 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
         self.parameters = parameters or self.parameters
         self._board = board
         self._signals = signals or BoardNotifications()
-        self._gpus: dict[int, Gpu] = {}
-        self._computer: dict[str, Row] = {}
-        self._received_ns: int | None = None
+        self.log: deque[tuple[int, s.Stimulus]] = deque(maxlen=LOG_LENGTH)
+        self.core = BoardLifecycle(s.Bounds.of(self.parameters), self.log)
+        self._stepper: Stepper[s.Stimulus, s.Instruction] = Stepper(self, self.core, self._do)
         self._stamp = -1
         self._pid = 0
-        self._is_stale = True
         self._rows: Sequence[Any] = ()
-        self._is_shown = False
-        """Whether `hk` is made of the present readings."""
+        """Those of the last message, as they came."""
+        self._shown = -1
+        """The revision of the readings that `hk` is made of."""
         self._controls = BoardControls(board)
         self._readers: list[Pending[Any]] = []
-        self._bounds = Bounds.of(self.parameters)
         board.on_message(self._take)
 
     @command(1, critical=True)
@@ -98,8 +80,9 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
         watts: Annotated[F32, "the new limit", Unit("W"), Limits(1, 2000)],
     ) -> Pending[PowerLimit]:
         """Cap the power of one GPU, if the configuration allows the payload to control it."""
-        if self._gpus and device not in self._gpus:
-            known = ", ".join(map(str, sorted(self._gpus)))
+        gpus = self.core.gpus
+        if gpus and device not in gpus:
+            known = ", ".join(map(str, sorted(gpus)))
             raise Refused(f"no GPU {device}; there is {known}", FailureCode.NOT_FOUND)
         pending = self.defer()
 
@@ -123,6 +106,7 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
         if not self._board.send("read", {}):
             raise busy()
         self._readers.append(pending)
+        self._stepper.step(s.ReadingsWanted())
         return pending
 
     @command(3)
@@ -134,105 +118,20 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
             raise Refused("the downlink has no room for the rows; send it again")
         for row in rows:
             value = 0.0 if row.value is None else row.value
-            validity = validity_of(row, self._is_stale)
+            validity = validity_of(row, self.core.is_stale)
             self.reading(  # type: ignore[call-arg]
                 row.device, row.quantity, value, validity, row.unit, station=pending.source
             )
         pending.complete(Readings(len(rows)))
         return pending
 
-    @event(1, Severity.INFO)
-    def board_identified(
-        self, board: Text32, driver: Text32, version: Text32, devices: U8, first: Text64
-    ) -> None:
-        """Board {board}: {devices} GPU(s), the first {first}; driver {driver} {version}."""
-
-    @event(2, Severity.MEDIUM)
-    def readings_stale(self, age: Annotated[F32, Unit("s")]) -> None:
-        """No readings of the board for {age:.1f} s: all are stale."""
-
-    @event(3, Severity.INFO)
-    def readings_back(self) -> None:
-        """Readings of the board come again."""
-
-    @event(4, Severity.LOW)
-    def throttled(self, device: Device, reasons: U64, labels: Text64) -> None:
-        """GPU {device} is slowed down: {labels} ({reasons:#x})."""
-
-    @event(5, Severity.INFO)
-    def throttle_cleared(self, device: Device) -> None:
-        """GPU {device} runs at full speed again."""
-
-    @event(6, Severity.HIGH)
-    def device_lost(self, device: Device, reason: Text64) -> None:
-        """GPU {device} is lost: {reason}."""
-
-    @event(7, Severity.INFO)
-    def device_back(self, device: Device) -> None:
-        """GPU {device} answers again."""
-
-    @event(8, Severity.LOW)
-    def xid_minor(self, device: Device, code: U32, text: Text64) -> None:
-        """GPU {device}: XID {code}, for the record: {text}."""
-
-    @event(9, Severity.MEDIUM)
-    def xid(self, device: Device, code: U32, text: Text64) -> None:
-        """GPU {device}: XID {code}, a job was hit: {text}."""
-
-    @event(10, Severity.HIGH)
-    def xid_fatal(self, device: Device, code: U32, text: Text64) -> None:
-        """GPU {device}: XID {code}, it needs a reset or more: {text}."""
-
-    @event(11, Severity.MEDIUM)
-    def fault(self, device: Device, code: U32, text: Text64) -> None:
-        """GPU {device}: {text} (driver event {code:#x})."""
-
-    @event(12, Severity.MEDIUM)
-    def temperature_warning(self, device: Device, temperature: Annotated[F32, Unit("°C")]) -> None:
-        """GPU {device} is at {temperature:.1f} °C, above its warning limit."""
-
-    @event(15, Severity.HIGH)
-    def temperature_critical(self, device: Device, temperature: Annotated[F32, Unit("°C")]) -> None:
-        """GPU {device} is at {temperature:.1f} °C, above its critical limit."""
-
-    @event(16, Severity.LOW)
-    def power_warning(self, device: Device, power: Annotated[F32, Unit("W")]) -> None:
-        """GPU {device} draws {power:.0f} W, more than its warning limit."""
-
-    @event(17, Severity.INFO)
-    def power_normal(self, device: Device, power: Annotated[F32, Unit("W")]) -> None:
-        """GPU {device} draws {power:.0f} W again."""
-
-    @event(13, Severity.INFO)
-    def temperature_normal(self, device: Device, temperature: Annotated[F32, Unit("°C")]) -> None:
-        """GPU {device} is back at {temperature:.1f} °C."""
-
-    @event(14, Severity.MEDIUM)
-    def board_unavailable(self, reason: Text128) -> None:
-        """The board cannot be opened: {reason}."""
-
-    @report(1)
-    def reading(  # type: ignore[empty-body]
-        self,
-        device: Annotated[U8, "number of the GPU, from 0; 254: the computer itself"],
-        name: Text32,
-        value: Annotated[F64, "0 where nothing was ever measured: see validity"],
-        validity: Validity,
-        unit: Text16,
-    ) -> bool:
-        """One reading of one GPU, or of the computer."""
-
     def run(self, now: int) -> int | None:
         """Notice readings that stay away. On-board ns in, next due time out."""
-        if self._is_stale or self._received_ns is None:
+        due = self.core.next_due()
+        if due is not None and now >= due:
+            self._stepper.step(s.Tick())
             return None
-        due = self._received_ns + int(self.parameters.stale_s * SECOND)
-        if now < due:
-            return due
-        self._is_stale, self._is_shown = True, False
-        self.readings_stale((now - self._received_ns) / SECOND)
-        self._signals.silent(True)
-        return None
+        return due
 
     def control(
         self,
@@ -247,17 +146,15 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
 
     def rows(self) -> list[Row]:
         """Every reading as it came last: first those of the GPUs, then the computer's."""
-        of_gpus = (gpu.rows.values() for _, gpu in sorted(self._gpus.items()))
-        return [*chain.from_iterable(of_gpus), *self._computer.values()]
+        return self.core.rows()
 
     def picture(self) -> list[DevicePicture]:
         """Every device as the newest readings show it."""
-        received = -1 if self._received_ns is None else self._received_ns
-        return [gpu.picture(received, self._is_stale) for _, gpu in sorted(self._gpus.items())]
+        return self.core.picture()
 
     def parameters_changed(self) -> None:
         """The next step looks at the age of the readings with the new limit."""
-        self._bounds = Bounds.of(self.parameters)
+        self._stepper.step(s.SetBounds(s.Bounds.of(self.parameters)))
         self.port.wake()
 
     def housekeeping(self) -> bytes:
@@ -267,17 +164,19 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
 
     def refresh(self) -> None:
         """Bring `hk` up to date; only done when somebody looks."""
-        hk, received = self.hk, self._received_ns
-        hk.devices = len(self._gpus)
-        if received is None:
+        hk, core = self.hk, self.core
+        hk.devices = len(core.gpus)
+        if core.received is None:
             return
-        hk.readings_age_ms = (self.port.clock() - received) // 1_000_000
-        if self._is_shown:
+        hk.readings_age_ms = (self.port.clock() - core.received) // 1_000_000
+        if self._shown == core.revision:
             return
-        self._is_shown = True
-        worst = max(self._gpus.values(), key=lambda gpu: gpu.badness, default=Gpu(0))
+        self._shown = core.revision
+        worst = core.worst()
         hk.device = worst.device
-        show(hk, {**worst.rows, **self._computer}, is_stale=self._is_stale)
+        show(hk, {**worst.rows, **core.computer}, is_stale=core.is_stale)
+
+    # ------------------------------------------------------------ what the board server says
 
     def _take(self, message: WorkerMessage) -> None:
         """One message of the board server: checked, because it is not our process."""
@@ -301,41 +200,19 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
         if not isinstance(stamp, int) or stamp < self._stamp or rows is None or not is_list:
             self.hk.malformed += 1
             return
-        now = self.port.clock()
         self._stamp = stamp
-        if rows != self._rows:
-            self._take_rows(rows)
+        readings = UNCHANGED if rows == self._rows else self._decoded(rows)
         self.hk.messages += 1
-        self._fresh(now)
-        for gpu in self._gpus.values():
-            self._tell(gpu.look(now, self._bounds))
+        self._stepper.step(readings)
         self.port.wake()
 
-    def _take_rows(self, rows: Sequence[Any]) -> None:
-        """Check and keep readings that are not octet for octet those of the last message."""
-        self._rows = rows
-        self._is_shown = False
-        for plain in rows:
-            row = decode_row(plain)
-            if row is None:
-                self.hk.malformed += 1
-                self._rows = ()  # the same message again counts again
-                continue
-            if row.device == COMPUTER:
-                keep(self._computer, row)
-                continue
-            gpu = self._gpus.get(row.device) or self._gpu(row.device)
-            gpu.take(row)
-
-    def _fresh(self, now: int) -> None:
-        self._is_shown = self._is_shown and not self._is_stale
-        if self._is_stale and self._received_ns is not None:
-            self.readings_back()
-            self._signals.silent(False)
-        self._is_stale, self._received_ns = False, now
-        readers, self._readers = self._readers, []
-        for reader in readers:
-            reader.complete()
+    def _decoded(self, rows: Sequence[Any]) -> s.Readings:
+        """Readings that are not octet for octet those of the last message, checked."""
+        decoded = [decode_row(plain) for plain in rows]
+        malformed = decoded.count(None)
+        self.hk.malformed += malformed
+        self._rows = () if malformed else rows  # the same message again counts again
+        return s.Readings(tuple(row for row in decoded if row is not None))
 
     def _take_identity(self, body: Mapping[str, Any]) -> None:
         devices = body.get("devices")
@@ -346,10 +223,10 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
         name = decode_text(first, "name") if isinstance(first, Mapping) else ""
         board, driver = decode_text(body, "board"), decode_text(body, "driver")
         version = decode_text(body, "driver_version")
-        self.board_identified(board, driver, version, len(devices), name)
+        self._stepper.step(s.Identified(board, driver, version, len(devices), name))
 
     def _take_unavailable(self, body: Mapping[str, Any]) -> None:
-        self.board_unavailable(decode_text(body, "text"))
+        self._stepper.step(s.Unavailable(decode_text(body, "text")))
 
     def _take_faults(self, body: Mapping[str, Any]) -> None:
         rows = body.get("faults")
@@ -365,34 +242,29 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters]):
                 self.hk.malformed += 1
                 continue
             self.hk.faults += 1
+            if found.kind is FaultKind.XID:
+                self.hk.last_xid = max(0, found.code)
             alike[found] += 1
-            self._tell_fault(replace(found, sequence=alike[found] - 1))
-
-    def _tell_fault(self, found: Fault) -> None:
-        device, code, text = max(0, found.device), max(0, found.code), found.text
-        if found.kind is FaultKind.XID:
-            self.hk.last_xid = code
-            tell = {Severity.LOW: self.xid_minor, Severity.HIGH: self.xid_fatal}
-            tell.get(xid_severity(code), self.xid)(device, code, text)
-        elif found.kind is FaultKind.LOST:
-            self._tell(self._gpu(device).lose(text))
-            return  # it is passed on as it is told: once
-        elif found.kind is not FaultKind.ECC_CORRECTED:  # those are counted by the driver
-            self.fault(device, code, text)
-        self._signals.fault(found)
+            self._stepper.step(s.Reported(replace(found, sequence=alike[found] - 1)))
 
     def _take_done(self, body: Mapping[str, Any]) -> None:
         if not self._controls.take(body):
             self.hk.stale_answers += 1
 
-    def _gpu(self, device: int) -> Gpu:
-        return self._gpus.setdefault(device, Gpu(device))
+    # ------------------------------------------------------------ doing
 
-    def _tell(self, tellings: Iterable[Telling]) -> None:
-        for name, arguments in tellings:
-            getattr(self, name)(*arguments)
-            if name == "device_lost":
-                lost = Fault(arguments[0], FaultKind.LOST, 0, arguments[1], self.port.clock())
-                self._signals.fault(lost)
-            elif name == "device_back":
-                self._signals.back(arguments[0])
+    def _do(self, instruction: s.Instruction) -> None:
+        match instruction:
+            case s.NotifyFault():
+                self._signals.fault(instruction.fault)
+            case s.NotifyBack():
+                self._signals.back(instruction.device)
+            case s.NotifySilent():
+                self._signals.silent(instruction.is_silent)
+            case s.AnswerReaders():
+                self._answer_readers()
+
+    def _answer_readers(self) -> None:
+        readers, self._readers = self._readers, []
+        for reader in readers:
+            reader.complete()

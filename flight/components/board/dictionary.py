@@ -1,12 +1,29 @@
-"""What the board monitor declares besides commands and events."""
+"""What ground sees of the board monitor: housekeeping, parameters, events and reports."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated
 
+from flight.framework.component import Port, Severity, event, report
 from hal.boards import Thresholds
-from icd.fields import F32, F64, U8, U16, U32, U64, Count, Limits, Unit, Wire
+from hal.reading import Validity
+from icd.fields import (
+    F32,
+    F64,
+    U8,
+    U16,
+    U32,
+    U64,
+    Count,
+    Limits,
+    Text16,
+    Text32,
+    Text64,
+    Text128,
+    Unit,
+    Wire,
+)
 
 Device = Annotated[U8, "number of the GPU, from 0"]
 
@@ -96,3 +113,90 @@ class BoardParameters:
             critical_c=thresholds.critical_c,
             warning_w=thresholds.warning_w or 0.0,
         )
+
+
+class BoardEvents:
+    """The events and reports of `BoardMonitor`."""
+
+    port: Port
+
+    @event(1, Severity.INFO)
+    def board_identified(
+        self, board: Text32, driver: Text32, version: Text32, devices: U8, first: Text64
+    ) -> None:
+        """Board {board}: {devices} GPU(s), the first {first}; driver {driver} {version}."""
+
+    @event(2, Severity.MEDIUM)
+    def readings_stale(self, age: Annotated[F32, Unit("s")]) -> None:
+        """No readings of the board for {age:.1f} s: all are stale."""
+
+    @event(3, Severity.INFO)
+    def readings_back(self) -> None:
+        """Readings of the board come again."""
+
+    @event(4, Severity.LOW)
+    def throttled(self, device: Device, reasons: U64, labels: Text64) -> None:
+        """GPU {device} is slowed down: {labels} ({reasons:#x})."""
+
+    @event(5, Severity.INFO)
+    def throttle_cleared(self, device: Device) -> None:
+        """GPU {device} runs at full speed again."""
+
+    @event(6, Severity.HIGH)
+    def device_lost(self, device: Device, reason: Text64) -> None:
+        """GPU {device} is lost: {reason}."""
+
+    @event(7, Severity.INFO)
+    def device_back(self, device: Device) -> None:
+        """GPU {device} answers again."""
+
+    @event(8, Severity.LOW)
+    def xid_minor(self, device: Device, code: U32, text: Text64) -> None:
+        """GPU {device}: XID {code}, for the record: {text}."""
+
+    @event(9, Severity.MEDIUM)
+    def xid(self, device: Device, code: U32, text: Text64) -> None:
+        """GPU {device}: XID {code}, a job was hit: {text}."""
+
+    @event(10, Severity.HIGH)
+    def xid_fatal(self, device: Device, code: U32, text: Text64) -> None:
+        """GPU {device}: XID {code}, it needs a reset or more: {text}."""
+
+    @event(11, Severity.MEDIUM)
+    def fault(self, device: Device, code: U32, text: Text64) -> None:
+        """GPU {device}: {text} (driver event {code:#x})."""
+
+    @event(12, Severity.MEDIUM)
+    def temperature_warning(self, device: Device, temperature: Annotated[F32, Unit("°C")]) -> None:
+        """GPU {device} is at {temperature:.1f} °C, above its warning limit."""
+
+    @event(15, Severity.HIGH)
+    def temperature_critical(self, device: Device, temperature: Annotated[F32, Unit("°C")]) -> None:
+        """GPU {device} is at {temperature:.1f} °C, above its critical limit."""
+
+    @event(16, Severity.LOW)
+    def power_warning(self, device: Device, power: Annotated[F32, Unit("W")]) -> None:
+        """GPU {device} draws {power:.0f} W, more than its warning limit."""
+
+    @event(17, Severity.INFO)
+    def power_normal(self, device: Device, power: Annotated[F32, Unit("W")]) -> None:
+        """GPU {device} draws {power:.0f} W again."""
+
+    @event(13, Severity.INFO)
+    def temperature_normal(self, device: Device, temperature: Annotated[F32, Unit("°C")]) -> None:
+        """GPU {device} is back at {temperature:.1f} °C."""
+
+    @event(14, Severity.MEDIUM)
+    def board_unavailable(self, reason: Text128) -> None:
+        """The board cannot be opened: {reason}."""
+
+    @report(1)
+    def reading(  # type: ignore[empty-body]
+        self,
+        device: Annotated[U8, "number of the GPU, from 0; 254: the computer itself"],
+        name: Text32,
+        value: Annotated[F64, "0 where nothing was ever measured: see validity"],
+        validity: Validity,
+        unit: Text16,
+    ) -> bool:
+        """One reading of one GPU, or of the computer."""

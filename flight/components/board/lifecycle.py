@@ -1,164 +1,207 @@
-"""Decides what is told of one GPU: what changed, once, and when it is over."""
+"""Decides what is told of the board: what changed, once, and when it is over.
+
+state of a GPU   told on entry          left when
+lost             device_lost            no reading is LOST any more: device_back
+hot              temperature_warning    below the limit less the hysteresis: temperature_normal
+critical         temperature_critical   below that limit less the hysteresis
+greedy           power_warning          at 95 % of the limit or less: power_normal
+throttled        throttled              without a reason for `calm_ns`: throttle_cleared
+
+state of the board
+stale            readings_stale         readings come: readings_back
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import MutableSequence, Sequence
+from itertools import chain
 
-from flight.components.board.dictionary import BoardParameters
-from flight.components.board.notifications import Condition, DevicePicture
-from flight.components.board.readings import THROTTLING, Row, throttle_labels
+from flight.components.board import stimuli as s
+from flight.components.board.dictionary import BoardEvents
+from flight.components.board.gpu import Gpu, keep
+from flight.components.board.notifications import DevicePicture
+from flight.components.board.readings import (
+    COMPUTER,
+    THROTTLING,
+    Fault,
+    Row,
+    throttle_labels,
+    xid_severity,
+)
+from flight.framework.lifecycle import Lifecycle
 from flight.framework.time_units import SECOND
-from hal.reading import Validity
+from hal.device import FaultKind
+from icd.dictionary import Severity
 
-Telling = tuple[str, tuple[Any, ...]]
-"""The name of an event and its arguments."""
-
-COLDEST_C = -273.15
 WELL_BELOW = 0.95
 """Share of its limit at which power is normal again."""
+XID_EVENTS = {
+    Severity.LOW: BoardEvents.xid_minor,
+    Severity.MEDIUM: BoardEvents.xid,
+    Severity.HIGH: BoardEvents.xid_fatal,
+}
 
 
-@dataclass(frozen=True)
-class Bounds:
-    """When temperature and power warn, and when throttling is over."""
+class BoardLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
+    """The readings of one board, and what was told of them; `step` is the only way in."""
 
-    warning_c: float
-    critical_c: float
-    warning_w: float
-    """0: no power warns."""
-    hysteresis_c: float
-    calm_ns: int
+    def __init__(
+        self,
+        bounds: s.Bounds,
+        log: MutableSequence[tuple[int, s.Stimulus]] | None = None,
+    ) -> None:
+        super().__init__(log)
+        self.bounds = bounds
+        self.gpus: dict[int, Gpu] = {}
+        self.computer: dict[str, Row] = {}
+        """The readings of the computer itself, by name."""
+        self.received: int | None = None
+        """When readings came last; None: none have come."""
+        self.is_stale = True
+        self.revision = 0
+        """Rises when a reading changes, or how far readings can be believed."""
+        self._are_readings_wanted = False
 
-    @classmethod
-    def of(cls, chosen: BoardParameters) -> Bounds:
-        """Those that ground chose."""
-        return cls(
-            chosen.warning_c,
-            chosen.critical_c,
-            chosen.warning_w,
-            chosen.hysteresis_c,
-            int(chosen.calm_s * SECOND),
-        )
+    # ------------------------------------------------------------ what it knows
 
+    def next_due(self) -> int | None:
+        """When readings that stay away are stale, in on-board ns."""
+        if self.is_stale or self.received is None:
+            return None
+        return self.received + self.bounds.stale_ns
 
-def keep(rows: dict[str, Row], row: Row) -> None:
-    """Keep a reading; where nothing was measured the last value stays, and validity tells."""
-    before = rows.get(row.quantity)
-    if row.value is None and before is not None:
-        row = row._replace(value=before.value)
-    rows[row.quantity] = row
+    def worst(self) -> Gpu:
+        """The GPU that is worst off; one without readings when there is none."""
+        return max(self.gpus.values(), key=lambda gpu: gpu.badness, default=Gpu(0))
 
+    def rows(self) -> list[Row]:
+        """Every reading as it came last: first those of the GPUs, then the computer's."""
+        of_gpus = (gpu.rows.values() for _, gpu in sorted(self.gpus.items()))
+        return [*chain.from_iterable(of_gpus), *self.computer.values()]
 
-@dataclass(eq=False)
-class Gpu:
-    """The readings of one GPU, and what was told of it.
+    def picture(self) -> list[DevicePicture]:
+        """Every device as the newest readings show it."""
+        received = -1 if self.received is None else self.received
+        return [gpu.picture(received, self.is_stale) for _, gpu in sorted(self.gpus.items())]
 
-    state      told on entry        left when
-    lost       device_lost          no reading is LOST any more: device_back
-    hot        temperature_warning  below the limit less the hysteresis: temperature_normal
-    critical   temperature_critical below that limit less the hysteresis
-    greedy     power_warning        at 95 % of the limit or less: power_normal
-    throttled  throttled            without a reason for `calm_ns`: throttle_cleared
-    """
+    # ------------------------------------------------------------ taking stimuli
 
-    device: int
-    rows: dict[str, Row] = field(default_factory=dict)
-    is_lost: bool = False
-    is_hot: bool = False
-    is_critical: bool = False
-    is_greedy: bool = False
-    throttle: int = 0
-    throttled_ns: int = 0
+    def _take(self, stimulus: s.Stimulus) -> None:
+        match stimulus:
+            case s.Readings():
+                self._take_readings(stimulus.rows)
+            case s.Reported():
+                self._take_fault(stimulus.fault)
+            case s.Identified(board, driver, version, devices, first):
+                self._tell(BoardEvents.board_identified, board, driver, version, devices, first)
+            case s.Unavailable():
+                self._tell(BoardEvents.board_unavailable, stimulus.reason)
+            case s.ReadingsWanted():
+                self._are_readings_wanted = True
+            case s.SetBounds():
+                self.bounds = stimulus.bounds
+            case s.Tick():
+                self._tick()
 
-    @property
-    def badness(self) -> tuple[bool, float, int]:
-        """A lost GPU is worst, then the hottest, then the first."""
-        temperature = self.value("temperature_c")
-        return self.is_lost, COLDEST_C if temperature is None else temperature, -self.device
-
-    def take(self, row: Row) -> None:
-        """Keep a reading of it."""
-        keep(self.rows, row)
-
-    def value(self, quantity: str) -> float | None:
-        """A value that can be believed."""
-        row = self.rows.get(quantity)
-        return row.value if row is not None and row.validity is Validity.VALID else None
-
-    def picture(self, received: int, is_stale: bool) -> DevicePicture:
-        """How it is, for others on board."""
-        found = [row.validity for row in self.rows.values()]
-        if Validity.LOST in found:
-            condition = Condition.LOST
-        elif Validity.VALID in found and not is_stale:
-            condition = Condition.WELL
-        else:
-            condition = Condition.UNWELL
-        told = ("recovery_action", "boot_slot", "ecc_corrected_volatile")
-        return DevicePicture(self.device, received, condition, *map(self._whole, told))
-
-    def _whole(self, quantity: str) -> int | None:
-        value = self.value(quantity)
-        return None if value is None else int(value)
-
-    def lose(self, reason: str) -> Iterator[Telling]:
-        """The driver says that it is gone."""
-        if not self.is_lost:
-            self.is_lost = True
-            yield "device_lost", (self.device, reason)
-
-    def look(self, now: int, bounds: Bounds) -> Iterator[Telling]:
-        """New readings have come."""
-        for row in self.rows.values():
-            if row.validity is Validity.LOST:
-                yield from self.lose(row.reason)
-                return
-        if self.is_lost:
-            self.is_lost = False
-            yield "device_back", (self.device,)
-        yield from self._look_at_temperature(bounds)
-        yield from self._look_at_power(bounds)
-        yield from self._look_at_throttle(now, bounds)
-
-    def _look_at_temperature(self, bounds: Bounds) -> Iterator[Telling]:
-        temperature = self.value("temperature_c")
-        if temperature is None:
+    def _tick(self) -> None:
+        due = self.next_due()
+        if due is None or self.received is None or self._now < due:
             return
-        if not self.is_hot and temperature > bounds.warning_c:
-            self.is_hot = True
-            yield "temperature_warning", (self.device, temperature)
-        elif self.is_hot and temperature < bounds.warning_c - bounds.hysteresis_c:
-            self.is_hot = False
-            yield "temperature_normal", (self.device, temperature)
-        if not self.is_critical and temperature > bounds.critical_c:
-            self.is_critical = True
-            yield "temperature_critical", (self.device, temperature)
+        self.is_stale = True
+        self.revision += 1
+        self._tell(BoardEvents.readings_stale, (self._now - self.received) / SECOND)
+        self._out.append(s.NotifySilent(True))
+
+    def _take_fault(self, fault: Fault) -> None:
+        device, code, text = max(0, fault.device), max(0, fault.code), fault.text
+        if fault.kind is FaultKind.LOST:
+            self._lose(self._gpu(device), text)
+            return  # it is passed on as it is told: once
+        if fault.kind is FaultKind.XID:
+            self._tell(XID_EVENTS[xid_severity(code)], device, code, text)
+        elif fault.kind is not FaultKind.ECC_CORRECTED:  # those are counted by the driver
+            self._tell(BoardEvents.fault, device, code, text)
+        self._out.append(s.NotifyFault(fault))
+
+    def _take_readings(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            keep(self.computer if row.device == COMPUTER else self._gpu(row.device).rows, row)
+        if rows or self.is_stale:
+            self.revision += 1
+        if self.is_stale and self.received is not None:
+            self._tell(BoardEvents.readings_back)
+            self._out.append(s.NotifySilent(False))
+        self.is_stale, self.received = False, self._now
+        if self._are_readings_wanted:
+            self._are_readings_wanted = False
+            self._out.append(s.AnswerReaders())
+        for gpu in self.gpus.values():
+            self._look_at(gpu)
+
+    def _gpu(self, device: int) -> Gpu:
+        return self.gpus.get(device) or self.gpus.setdefault(device, Gpu(device))
+
+    # ------------------------------------------------------------ one GPU
+
+    def _lose(self, gpu: Gpu, reason: str) -> None:
+        if gpu.is_lost:
+            return
+        gpu.is_lost = True
+        self._tell(BoardEvents.device_lost, gpu.device, reason)
+        self._out.append(s.NotifyFault(Fault(gpu.device, FaultKind.LOST, 0, reason, self._now)))
+
+    def _look_at(self, gpu: Gpu) -> None:
+        """Readings have come: tell what they changed."""
+        reason = gpu.why_lost()
+        if reason is not None:
+            self._lose(gpu, reason)
+            return
+        if gpu.is_lost:
+            gpu.is_lost = False
+            self._tell(BoardEvents.device_back, gpu.device)
+            self._out.append(s.NotifyBack(gpu.device))
+        temperature, power = gpu.value("temperature_c"), gpu.value("power_w")
+        reasons = gpu.value("throttle_reasons")
+        if temperature is not None:
+            self._look_at_temperature(gpu, temperature)
+        if power is not None:
+            self._look_at_power(gpu, power)
+        if reasons is not None:
+            self._look_at_throttle(gpu, int(reasons))
+
+    def _look_at_temperature(self, gpu: Gpu, temperature: float) -> None:
+        """Tell when it warns and when it is well again. °C in."""
+        bounds = self.bounds
+        if not gpu.is_hot and temperature > bounds.warning_c:
+            gpu.is_hot = True
+            self._tell(BoardEvents.temperature_warning, gpu.device, temperature)
+        elif gpu.is_hot and temperature < bounds.warning_c - bounds.hysteresis_c:
+            gpu.is_hot = False
+            self._tell(BoardEvents.temperature_normal, gpu.device, temperature)
+        if not gpu.is_critical and temperature > bounds.critical_c:
+            gpu.is_critical = True
+            self._tell(BoardEvents.temperature_critical, gpu.device, temperature)
         elif temperature < bounds.critical_c - bounds.hysteresis_c:
-            self.is_critical = False
+            gpu.is_critical = False
 
-    def _look_at_power(self, bounds: Bounds) -> Iterator[Telling]:
-        power, limit = self.value("power_w"), bounds.warning_w
-        if power is None:
-            return
-        if not self.is_greedy and 0.0 < limit < power:
-            self.is_greedy = True
-            yield "power_warning", (self.device, power)
-        elif self.is_greedy and power <= limit * WELL_BELOW:
-            self.is_greedy = False
-            yield "power_normal", (self.device, power)
+    def _look_at_power(self, gpu: Gpu, power: float) -> None:
+        """Tell when it warns and when it is normal again. W in."""
+        limit = self.bounds.warning_w
+        if not gpu.is_greedy and 0.0 < limit < power:
+            gpu.is_greedy = True
+            self._tell(BoardEvents.power_warning, gpu.device, power)
+        elif gpu.is_greedy and power <= limit * WELL_BELOW:
+            gpu.is_greedy = False
+            self._tell(BoardEvents.power_normal, gpu.device, power)
 
-    def _look_at_throttle(self, now: int, bounds: Bounds) -> Iterator[Telling]:
-        reasons = self.value("throttle_reasons")
-        if reasons is None:
-            return
-        throttle = int(reasons) & THROTTLING
+    def _look_at_throttle(self, gpu: Gpu, reasons: int) -> None:
+        """Tell of each new reason, and when there has been none for a while. NVML's bits in."""
+        throttle = reasons & THROTTLING
         if throttle:
-            self.throttled_ns = now
-            if throttle & ~self.throttle:
-                self.throttle |= throttle
-                yield "throttled", (self.device, int(reasons), throttle_labels(throttle))
-        elif self.throttle and now - self.throttled_ns >= bounds.calm_ns:
-            self.throttle = 0
-            yield "throttle_cleared", (self.device,)
+            gpu.throttled_ns = self._now
+            if throttle & ~gpu.throttle:
+                gpu.throttle |= throttle
+                self._tell(BoardEvents.throttled, gpu.device, reasons, throttle_labels(throttle))
+        elif gpu.throttle and self._now - gpu.throttled_ns >= self.bounds.calm_ns:
+            gpu.throttle = 0
+            self._tell(BoardEvents.throttle_cleared, gpu.device)

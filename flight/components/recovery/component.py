@@ -1,6 +1,6 @@
 """Recovery of the board: from a fault up the ladder until its readings are valid again.
 
-What is to be done is decided in `recovery_lifecycle`; this file has it done.
+What is to be done is decided in `lifecycle`; this file has it done.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from flight.components.board.readings import Fault
 from flight.components.recovery import stimuli as s
 from flight.components.recovery.cases import Phase
 from flight.components.recovery.dictionary import (
-    COUNTER_OF,
+    COUNTERS,
     Device,
     Forgotten,
     Listed,
@@ -28,6 +28,7 @@ from flight.components.recovery.ports import Board, Computer, Jobs, Others
 from flight.components.recovery.stimuli import BOARD
 from flight.components.recovery.strikes import Cause
 from flight.framework.component import Component, FailureCode, Pending, Port, Refused, command
+from flight.framework.lifecycle import Stepper
 from flight.framework.ports import Section
 from flight.framework.time_units import SECOND
 from icd.fields import U8, U32, Limits
@@ -61,10 +62,12 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEven
         self._others = others
         self._saved = saved
         self._settings = settings
-        self.core = RecoveryLifecycle(self._policy(), deque(maxlen=LOG_LENGTH))
+        self.log: deque[tuple[int, s.Stimulus]] = deque(maxlen=LOG_LENGTH)
+        self.core = RecoveryLifecycle(self._policy(), self.log)
         self.hk.max_level = settings.max_level
-        self._stimuli: deque[s.Stimulus] = deque()
-        self._is_stepping = False
+        self._stepper: Stepper[s.Stimulus, s.Instruction] = Stepper(
+            self, self.core, self._do, COUNTERS
+        )
         self._orders: dict[int, Pending[None]] = {}
         self._next_order = 0
 
@@ -101,7 +104,7 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEven
     ) -> Forgotten:
         """Forget strikes, so that the next fault begins at its own level again."""
         known = len(self.core.strikes.times)
-        self._step(s.ForgetStrikes(None if device == BOARD else device, code or None))
+        self._stepper.step(s.ForgetStrikes(None if device == BOARD else device, code or None))
         return Forgotten(known - len(self.core.strikes.times))
 
     @command(3, critical=True, timeout_s=300.0)
@@ -116,32 +119,32 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEven
         pending = self.defer()
         self._next_order += 1
         self._orders[self._next_order] = pending
-        self._step(s.Order(Level(level), device, self._next_order))
+        self._stepper.step(s.Order(Level(level), device, self._next_order))
         self.port.wake()
         return pending
 
     @command(4)
     def enable(self) -> None:
         """Let faults be acted upon without telecommand, up to recovery.max_level."""
-        self._step(s.Enable(True))
+        self._stepper.step(s.Enable(True))
 
     @command(5)
     def disable(self) -> None:
         """Only count faults and say what they would call for; act still acts."""
-        self._step(s.Enable(False))
+        self._stepper.step(s.Enable(False))
 
     # ------------------------------------------------------------ stepping
 
     def start(self, now: int) -> None:  # noqa: ARG002
         """Take up what the last executive, or the last instance, left."""
         self._jobs.release()
-        self._step(s.Restore(self._saved.load()))
+        self._stepper.step(s.Restore(self._saved.load()))
 
     def run(self, now: int) -> int | None:
         """See what jobs and readings do while a recovery is under way, and what time brings."""
         if self.core.cases or self.core.deferrals:
             self._look()
-        self._step(s.Tick())
+        self._stepper.step(s.Tick())
         if self.core.cases:
             return now + POLL_NS
         due = self.core.next_due()
@@ -152,7 +155,7 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEven
 
     def parameters_changed(self) -> None:
         """Decide by the new parameters from now on."""
-        self._step(s.SetPolicy(self._policy()))
+        self._stepper.step(s.SetPolicy(self._policy()))
 
     def housekeeping(self) -> bytes:
         """The fields, packed."""
@@ -167,16 +170,16 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEven
         device = fault.device if 0 <= fault.device < MOST_DEVICES else BOARD
         cause = Cause(device, Kind(fault.kind), fault.code)
         self._look()
-        self._step(s.Fault(cause, fault.text, fault.time_ns, fault.sequence))
+        self._stepper.step(s.Fault(cause, fault.text, fault.time_ns, fault.sequence))
         self.port.wake()
 
     def back(self, device: int) -> None:
         """A device that was lost answers again: the next loss is another event."""
-        self._step(s.Back(device))
+        self._stepper.step(s.Back(device))
 
     def silent(self, is_silent: bool) -> None:
         """Readings of the board stay away, or come again."""
-        self._step(s.Silent(is_silent))
+        self._stepper.step(s.Silent(is_silent))
         self.port.wake()
 
     def unkillable(self, worker: str, pid: int) -> None:
@@ -184,8 +187,8 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEven
         if worker == "board":
             self.hk.faults += 1
             self._look()
-            text = f"process {pid}"
-            self._step(s.Fault(Cause(BOARD, Kind.UNKILLABLE, 0), text, self.port.clock(), pid))
+            cause, now = Cause(BOARD, Kind.UNKILLABLE, 0), self.port.clock()
+            self._stepper.step(s.Fault(cause, f"process {pid}", now, pid))
             self.port.wake()
 
     def unkillable_job(self, job: int, pid: int) -> None:
@@ -193,38 +196,23 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEven
         self.hk.faults += 1
         self._look()
         cause = Cause(JOBS_DEVICE, Kind.JOB_UNKILLABLE, 0)
-        self._step(s.Fault(cause, f"process {pid} of job {job}", pid, job))
+        self._stepper.step(s.Fault(cause, f"process {pid} of job {job}", pid, job))
         self.port.wake()
 
     def _look(self) -> None:
         """Tell the core of jobs and readings, where they are new."""
         running = self._jobs.running()
         if running != self.core.jobs:
-            self._step(running)
+            self._stepper.step(running)
         for seen in self._board.picture():
             if seen.received != self.core.received(seen.device):
                 told = seen.recovery_action, seen.boot_slot
-                self._step(s.Readings(seen.device, seen.received, seen.condition, *told))
+                self._stepper.step(s.Readings(seen.device, seen.received, seen.condition, *told))
 
     # ------------------------------------------------------------ deciding and doing
 
-    def _step(self, stimulus: s.Stimulus) -> None:
-        """Give the core a stimulus and do what it says; what that brings at once comes next."""
-        self._stimuli.append(stimulus)
-        if self._is_stepping:
-            return
-        self._is_stepping = True
-        try:
-            while self._stimuli:
-                for instruction in self.core.step(self.port.clock(), self._stimuli.popleft()):
-                    self._do(instruction)
-        finally:
-            self._is_stepping = False
-
     def _do(self, instruction: s.Instruction) -> None:
         match instruction:
-            case s.Tell():
-                self._tell(instruction)
             case s.HoldJobs():
                 self._jobs.hold(instruction.reason)
             case s.ReleaseJobs():
@@ -241,6 +229,10 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEven
                 self._ask(instruction)
             case s.Save():
                 self._save(instruction)
+            case s.CountAction():
+                self._count(instruction.level)
+            case s.KeepRecoveryTime():
+                self.hk.last_s = instruction.seconds
             case s.Answer():
                 self._answer(instruction)
 
@@ -271,7 +263,7 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEven
     def _ask(self, asked: s.AskOther) -> None:
         """Have another part of the payload do it, or else say what ground should do."""
         reason = f"GPU {asked.device}: {asked.fault}"
-        if self.core.is_enabled and self._others.ask(asked.what, reason):
+        if self._others.ask(asked.what, reason):
             self.passed_on(asked.device, asked.fault, asked.what.value)
         else:
             self.attention(asked.device, asked.fault, asked.what.by_ground)
@@ -283,7 +275,7 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEven
         self._saved.keep(dict(save.content), saved)
 
     def _heed(self, stimulus: s.Stimulus) -> None:
-        self._step(stimulus)
+        self._stepper.step(stimulus)
         self.port.wake()
 
     def _answer(self, answer: s.Answer) -> None:
@@ -295,17 +287,9 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEven
         else:
             pending.fail(answer.text or "it did not help")
 
-    def _tell(self, told: s.Tell) -> None:
-        getattr(self, told.event)(*told.values)
-        counter = COUNTER_OF.get(told.event)
-        if counter:
-            setattr(self.hk, counter, getattr(self.hk, counter) + 1)
-        if told.event in ("action_started", "heavy_action_started"):
-            level = int(told.values[1])
-            counts = self.hk.actions
-            self.hk.actions = (*counts[:level], counts[level] + 1, *counts[level + 1 :])
-        elif told.event == "recovered":
-            self.hk.last_s = float(told.values[3])
+    def _count(self, level: Level) -> None:
+        counts = self.hk.actions
+        self.hk.actions = (*counts[:level], counts[level] + 1, *counts[level + 1 :])
 
     def _show(self) -> None:
         hk, core, now = self.hk, self.core, self.port.clock()

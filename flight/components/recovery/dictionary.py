@@ -9,6 +9,7 @@ from flight.components.recovery.cases import Phase
 from flight.components.recovery.fault_table import Kind, Level
 from flight.components.recovery.stimuli import Policy
 from flight.framework.component import Port, Severity, event, report
+from flight.framework.lifecycle import Counters
 from flight.framework.time_units import SECOND
 from icd.fields import F32, U8, U16, U32, Count, Flag, Limits, Text32, Text64, Text160, Unit, Wire
 
@@ -82,15 +83,6 @@ class RecoverySettings:
 
     max_level: Level = Level.RESTART_JOB
     period_s: float = 1.0
-
-
-COUNTER_OF = {
-    "recovered": "recovered",
-    "action_failed": "failed",
-    "withheld": "withheld",
-    "given_up": "given_up",
-}
-"""Event → the housekeeping field that counts it."""
 
 
 def _ns(seconds: float) -> int:
@@ -197,3 +189,14 @@ class RecoveryEvents:
         age_s: Annotated[F32, "since the last one", Unit("s")],
     ) -> bool:
         """How often one cause struck one GPU lately."""
+
+
+COUNTERS = Counters(
+    RecoveryHousekeeping,
+    {
+        RecoveryEvents.recovered: "recovered",
+        RecoveryEvents.action_failed: "failed",
+        RecoveryEvents.withheld: "withheld",
+        RecoveryEvents.given_up: "given_up",
+    },
+)

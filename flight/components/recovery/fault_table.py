@@ -6,10 +6,10 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from flight.framework.time_units import SECOND
 from hal.device import FaultKind
 
-MILLISECOND = 1_000_000
-SECOND = 1_000 * MILLISECOND
+MILLISECOND = SECOND // 1_000
 
 
 @enum.unique

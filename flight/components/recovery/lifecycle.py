@@ -1,76 +1,57 @@
 """Recovery, decided: stimuli in, instructions out; no clock, no board, no processes.
 
-`replay` of a stimulus log gives the same instructions again. What each fault leads to is the table
-in `flight.components.recovery.fault_table`; here is how a recovery proceeds.
+What each fault leads to is the table in `flight.components.recovery.fault_table`; here is how a
+recovery proceeds. `TABLE`, at the end, says what each phase does with each stimulus:
+
+  GATHERING → QUEUED → CLEARING → SAVING → ACTING → VERIFYING → CLOSED
+
+L1 goes from QUEUED to VERIFYING, levels below L5 skip SAVING, and an action that does not help
+leads from ACTING or VERIFYING to CLEARING of the next level.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableSequence
+from collections.abc import Callable, Mapping, MutableSequence
 from typing import Any
 
 from flight.components.board.notifications import Condition
 from flight.components.recovery import stimuli as s
 from flight.components.recovery.board_view import BoardView
 from flight.components.recovery.cases import Case, Phase
+from flight.components.recovery.dictionary import RecoveryEvents
 from flight.components.recovery.fault_table import CLEAR, RUNGS, SILENCE, Kind, Level, row_of
 from flight.components.recovery.stimuli import BOARD, Policy
 from flight.components.recovery.strikes import Cause, packed, unpack
 from flight.components.recovery.triage import Triage
+from flight.framework.lifecycle import on
 from flight.framework.time_units import SECOND
 
 P = Phase
 
-# What each phase does with each stimulus; Tick stands for: its time is over.
-#
-#   GATHERING → QUEUED → CLEARING → SAVING → ACTING → VERIFYING → CLOSED
-#
-# L1 goes from QUEUED to VERIFYING, levels below L5 skip SAVING, and an action that does not help
-# leads from ACTING or VERIFYING to CLEARING of the next level.
-TABLE: Mapping[Phase, Mapping[type, str]] = {
-    P.GATHERING: {
-        s.Tick: "_decide",
-        s.Readings: "_take_guidance",
-        s.Running: "_look_for_job_end",
-    },
-    P.QUEUED: {},
-    P.CLEARING: {s.Running: "_look_if_clear", s.Tick: "_commit_to"},
-    P.SAVING: {s.Saved: "_act", s.Tick: "_act"},
-    P.ACTING: {s.Done: "_done", s.Tick: "_overdue"},
-    P.VERIFYING: {s.Readings: "_look_if_well", s.Running: "_look_if_well", s.Tick: "_not_well"},
-}
 SAVE_TIME = 2 * SECOND
 """A disk that takes longer does not keep the board from being recovered."""
 RESUME_TIME = 30 * SECOND
 """What an executive grants, besides, to an action that its predecessor began."""
 REBOOT_TIME = 10 * SECOND
 """Within which an executive that asked for a reboot is ended."""
-Log = MutableSequence[tuple[int, s.Stimulus]]
+LevelEvent = Callable[[RecoveryEvents, int, int, str, str], None]
+"""An event with device, level, the level's words and a reason."""
 
 
 class RecoveryLifecycle(Triage):
     """The recoveries of one board, one at work at a time; `step` is the only way in."""
 
-    def __init__(self, policy: Policy | None = None, log: Log | None = None) -> None:
-        super().__init__()
-        self.is_enabled = True
+    def __init__(
+        self,
+        policy: Policy | None = None,
+        log: MutableSequence[tuple[int, s.Stimulus]] | None = None,
+    ) -> None:
+        super().__init__(log)
         self.stale = 0
         self._set_policy(policy or Policy())
-        self._log = log
         self._picture = BoardView()
         self._silent_since: int | None = None
         self._next_action = 0
-
-    def step(self, now: int, stimulus: s.Stimulus) -> tuple[s.Instruction, ...]:
-        """Take one stimulus at on-board time `now`; what is to be done, in order."""
-        if self._log is not None:
-            self._log.append((now, stimulus))
-        self._now, self._out, self._is_changed = now, [], False
-        self._take(stimulus)
-        self._next_turn()
-        if self._is_changed:
-            self._out.append(s.Save(self._content()))
-        return tuple(self._out)
 
     def next_due(self) -> int | None:
         """When time alone brings something, in on-board ns."""
@@ -110,21 +91,27 @@ class RecoveryLifecycle(Triage):
             case _:
                 self._obey(stimulus)
 
-    def _obey(self, stimulus: s.Stimulus) -> None:
+    def _obey(self, stimulus: s.Directive) -> None:
         match stimulus:
             case s.Order():
                 self._order(stimulus)
             case s.Enable():
                 self.is_enabled, self._is_changed = stimulus.is_enabled, True
-                self._tell("switched", "enabled" if self.is_enabled else "disabled")
+                self._tell(RecoveryEvents.switched, "enabled" if self.is_enabled else "disabled")
             case s.ForgetStrikes():
                 gone = self.strikes.forget(stimulus.device, stimulus.code)
                 self._is_changed = True
-                self._tell("strikes_reset", gone)
+                self._tell(RecoveryEvents.strikes_reset, gone)
             case s.SetPolicy():
                 self._set_policy(stimulus.policy)
             case s.Restore():
                 self._restore(stimulus.saved)
+
+    def _settle(self) -> None:
+        self._next_turn()
+        if self._is_changed:
+            self._is_changed = False
+            self._out.append(s.Save(self._content()))
 
     def _tick(self, stimulus: s.Tick) -> None:
         for case in list(self.cases):
@@ -148,10 +135,10 @@ class RecoveryLifecycle(Triage):
             if isinstance(stimulus, s.Running) or case.device in (stimulus.device, BOARD):
                 self._give(case, stimulus)
 
-    def _give(self, case: Case, stimulus: Any) -> bool:
-        handler = TABLE[case.phase].get(type(stimulus)) if case.phase in TABLE else None
-        if handler:
-            getattr(self, handler)(case, stimulus)
+    def _give(self, case: Case, stimulus: s.Stimulus) -> bool:
+        handler = TABLE[case.phase].get(type(stimulus))
+        if handler is not None:
+            handler(self, case, stimulus)
         return handler is not None
 
     def _heed_unkillable(self, cause: Cause) -> None:
@@ -185,7 +172,7 @@ class RecoveryLifecycle(Triage):
             self._noted(case)
             return
         if obstacle := self._obstacle(case):
-            self._tell("withheld", case.device, int(case.level), case.level.words, obstacle)
+            self._tell_level(RecoveryEvents.withheld, case, obstacle)
             self._close(case, obstacle)
             return
         self._next_action += 1
@@ -193,9 +180,13 @@ class RecoveryLifecycle(Triage):
         self.budget.spend(case.level, self._now)
         self._is_changed = True
         is_heavy = case.level >= Level.GPU_RESET
-        event = "heavy_action_started" if is_heavy else "action_started"
-        self._tell(event, case.device, int(case.level), case.level.words, case.reason)
+        started = RecoveryEvents.heavy_action_started if is_heavy else RecoveryEvents.action_started
+        self._tell_level(started, case, case.reason)
+        self._out.append(s.CountAction(case.level))
         self._clear(case)
+
+    def _tell_level(self, event: LevelEvent, case: Case, reason: str) -> None:
+        self._tell(event, case.device, int(case.level), case.level.words, reason)
 
     def _has_job(self, case: Case) -> bool:
         """Whether a process that it struck still runs, or waits to be tried again."""
@@ -234,11 +225,11 @@ class RecoveryLifecycle(Triage):
         case.phase, case.due = P.CLEARING, self._now + CLEAR
         self._look_if_clear(case)
 
-    def _look_if_clear(self, case: Case, _: Any = None) -> None:
+    def _look_if_clear(self, case: Case, _: s.Running | None = None) -> None:
         if not self.jobs.processes:
             self._commit_to(case)
 
-    def _commit_to(self, case: Case, _: Any = None) -> None:
+    def _commit_to(self, case: Case, _: s.Tick | None = None) -> None:
         """Our processes are gone, or had their time."""
         case.slot = self._picture.slot() if case.level is Level.OTHER_SLOT else None
         if RUNGS[case.level].is_durable:
@@ -247,7 +238,7 @@ class RecoveryLifecycle(Triage):
         else:
             self._act(case)
 
-    def _act(self, case: Case, _: Any = None) -> None:
+    def _act(self, case: Case, _: s.Saved | s.Tick | None = None) -> None:
         case.phase, case.due = P.ACTING, self._now + RUNGS[case.level].done
         self._is_changed = True
         self._out.append(s.Act(case.action, case.level, case.device, case.reason))
@@ -269,7 +260,8 @@ class RecoveryLifecycle(Triage):
         if case.order is not None:
             self._close(case, ok=True)
         else:
-            self._tell("given_up", case.device, f"safe mode is entered; {case.reason}")
+            reason = f"safe mode is entered; {case.reason}"
+            self._tell(RecoveryEvents.given_up, case.device, reason)
             self._close(case)
 
     def _overdue(self, case: Case, _: s.Tick) -> None:
@@ -282,7 +274,7 @@ class RecoveryLifecycle(Triage):
         time = max(RUNGS[case.level].verify, 2 * self.policy.period + SECOND)
         case.due = self._now + time + grace
 
-    def _look_if_well(self, case: Case, _: Any = None) -> None:
+    def _look_if_well(self, case: Case, _: s.Readings | s.Running) -> None:
         if case.slot is not None and self._picture.slot(case.acted) == case.slot:
             self._fail(case, f"slot {case.slot} runs: the other one did not boot")
         if case.phase is not P.VERIFYING or self._picture.why_not_well(case, self.jobs.processes):
@@ -300,7 +292,9 @@ class RecoveryLifecycle(Triage):
 
     def _recovered(self, case: Case) -> None:
         seconds = (self._now - case.opened) / SECOND
-        self._tell("recovered", case.device, int(case.level), case.level.words, seconds)
+        level = case.level
+        self._tell(RecoveryEvents.recovered, case.device, int(level), level.words, seconds)
+        self._out.append(s.KeepRecoveryTime(seconds))
         if case.level is Level.OTHER_SLOT:
             self._out.append(s.ConfirmSlot(case.device))
         if case.level >= Level.GPU_RESET:
@@ -312,9 +306,9 @@ class RecoveryLifecycle(Triage):
         """The action did not help: the next level, if there is one."""
         if self._silent_since is not None:
             self._silent_since = self._now  # nobody could read during the action
-        self._tell("action_failed", case.device, int(case.level), case.level.words, why)
+        self._tell_level(RecoveryEvents.action_failed, case, why)
         if case.order is not None or case.level is Level.SAFE_MODE:
-            self._tell("given_up", case.device, case.reason)
+            self._tell(RecoveryEvents.given_up, case.device, case.reason)
             self._close(case, why)
             return
         case.level = Level(max(case.level + 1, case.floor, self._picture.guided(case.device)))
@@ -369,11 +363,28 @@ class RecoveryLifecycle(Triage):
         case = Case(cause, row_of(kind, code), level, self._now, reason)
         case.slot = slot if slot >= 0 else None
         self.cases.append(case)
-        self._tell("resumed", device, int(level), level.words, cause.words)
+        self._tell(RecoveryEvents.resumed, device, int(level), level.words, cause.words)
         self._verify(case, RESUME_TIME)
 
 
-def replay(log: Iterable[tuple[int, s.Stimulus]], policy: Policy) -> list[s.Instruction]:
-    """The instructions that a lifecycle of that first policy gave for a log."""
-    lifecycle = RecoveryLifecycle(policy)
-    return [out for now, stimulus in log for out in lifecycle.step(now, stimulus)]
+Handler = Callable[[RecoveryLifecycle, Case, Any], None]
+TABLE: Mapping[Phase, Mapping[type, Handler]] = {
+    P.GATHERING: (
+        on(s.Tick, RecoveryLifecycle._decide)
+        | on(s.Readings, RecoveryLifecycle._take_guidance)
+        | on(s.Running, RecoveryLifecycle._look_for_job_end)
+    ),
+    P.QUEUED: {},
+    P.CLEARING: (
+        on(s.Running, RecoveryLifecycle._look_if_clear) | on(s.Tick, RecoveryLifecycle._commit_to)
+    ),
+    P.SAVING: on(s.Saved, RecoveryLifecycle._act) | on(s.Tick, RecoveryLifecycle._act),
+    P.ACTING: on(s.Done, RecoveryLifecycle._done) | on(s.Tick, RecoveryLifecycle._overdue),
+    P.VERIFYING: (
+        on(s.Readings, RecoveryLifecycle._look_if_well)
+        | on(s.Running, RecoveryLifecycle._look_if_well)
+        | on(s.Tick, RecoveryLifecycle._not_well)
+    ),
+    P.CLOSED: {},
+}
+"""What each phase does with each stimulus; Tick stands for: its time is over."""

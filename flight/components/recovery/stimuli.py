@@ -8,8 +8,8 @@ from typing import Any
 
 from flight.components.board.notifications import Condition
 from flight.components.recovery.fault_table import Ask, Level
-from flight.components.recovery.strikes import HOUR, Cause
-from flight.framework.time_units import SECOND
+from flight.components.recovery.strikes import Cause
+from flight.framework.time_units import HOUR, SECOND
 
 BOARD = 255
 """Stands for the whole board where a device is asked for."""
@@ -134,21 +134,9 @@ class Restore:
 class Tick: ...
 
 
-Stimulus = (
-    Fault
-    | Readings
-    | Back
-    | Running
-    | Silent
-    | Done
-    | Saved
-    | Order
-    | Enable
-    | ForgetStrikes
-    | SetPolicy
-    | Restore
-    | Tick
-)
+Directive = Order | Enable | ForgetStrikes | SetPolicy | Restore
+"""What ground wants, and what an executive begins with."""
+Stimulus = Fault | Readings | Back | Running | Silent | Done | Saved | Directive | Tick
 
 # ---------------------------------------------------------------- instructions
 
@@ -213,11 +201,17 @@ class Save:
 
 
 @dataclass(frozen=True)
-class Tell:
-    """Send the event of that name."""
+class CountAction:
+    """Count an action of that level as begun."""
 
-    event: str
-    values: tuple[int | float | str, ...]
+    level: Level
+
+
+@dataclass(frozen=True)
+class KeepRecoveryTime:
+    """Show `seconds` as the time from a fault to its recovery."""
+
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -238,6 +232,7 @@ Instruction = (
     | ConfirmSlot
     | AskOther
     | Save
-    | Tell
+    | CountAction
+    | KeepRecoveryTime
     | Answer
 )

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flight.components.recovery.fault_table import STRIKE_CEILING, Kind, Level, Row
-from flight.framework.time_units import SECOND
+from flight.framework.time_units import HOUR
 
-HOUR = 3600 * SECOND
 MOST_KEPT = 32
 """Strikes kept of one cause on one device; more raise nothing further."""
 MOST_CAUSES = 256

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import MutableSequence
 
 from flight.components.recovery import stimuli as s
 from flight.components.recovery.cases import AT_WORK, Case, Deferral, Phase
-from flight.components.recovery.fault_table import GUIDANCE, WAITS, Kind, Level, Row, Wait, row_of
+from flight.components.recovery.dictionary import RecoveryEvents
+from flight.components.recovery.fault_table import (
+    GUIDANCE,
+    WAITS,
+    Ask,
+    Kind,
+    Level,
+    Row,
+    Wait,
+    row_of,
+)
 from flight.components.recovery.stimuli import BOARD
 from flight.components.recovery.strikes import Budget, Cause, Strikes
+from flight.framework.lifecycle import Lifecycle
 
 P = Phase
 MOST_REMEMBERED = 512
@@ -18,10 +30,16 @@ _KNOWN = "its recovery was withheld, or did not help"
 _PLACE = re.compile(r"\bpc[ =:]*(0x[0-9a-f]+)", re.IGNORECASE)
 
 
-class Triage:
-    """The half of the lifecycle that deals with faults; `RecoveryLifecycle` is the whole."""
+class Triage(Lifecycle[s.Stimulus, s.Instruction]):
+    """The part of the lifecycle that assigns faults to recoveries.
 
-    def __init__(self) -> None:
+    `RecoveryLifecycle` extends it: both work on the same cases, and an action that fails or ends
+    leads back here.
+    """
+
+    def __init__(self, log: MutableSequence[tuple[int, s.Stimulus]] | None) -> None:
+        super().__init__(log)
+        self.is_enabled = True
         self.cases: list[Case] = []
         self.deferrals: dict[int, Deferral] = {}
         self.strikes = Strikes()
@@ -33,9 +51,8 @@ class Triage:
         self._hits: dict[tuple[int, int], tuple[frozenset[int], str]] = {}
         self._unwell: dict[int, Level] = {}
         """Devices whose recovery ended without success, and the level that it had come to."""
-        self._now = 0
-        self._out: list[s.Instruction] = []
         self._is_changed = False
+        """Whether what is saved for the next executive is out of date."""
 
     @property
     def at_work(self) -> Case | None:
@@ -52,23 +69,30 @@ class Triage:
         self._seen.append(key)
         cause, row = fault.cause, row_of(fault.cause.kind, fault.cause.code)
         if row.is_software_when_repeated and self._is_software(fault):
-            self._tell("taken_as_software", cause.device, cause.code)
+            self._tell(RecoveryEvents.taken_as_software, cause.device, cause.code)
             return
         count = self.strikes.add(cause, self._now)
         self._is_changed = True
         level = self.strikes.level(row, count)
         if row.advice:
-            self._tell("attention", cause.device, cause.words, row.advice)
+            self._tell(RecoveryEvents.attention, cause.device, cause.words, row.advice)
         if row.ask is not None:
-            self._out.append(s.AskOther(row.ask, cause.device, cause.words))
+            self._ask(row.ask, cause)
         case = self._case_of(cause.device)
         if cause.kind is Kind.LOST and self._is_known(cause.device, level):
-            self._tell("fault_noted", cause.device, f"{cause.words}: {_KNOWN}")
+            self._tell(RecoveryEvents.fault_noted, cause.device, f"{cause.words}: {_KNOWN}")
         elif case is None:
             self._open(cause, row, level, count)
         else:
             self._join(case, cause, row, level)
         self._recent.append((self._now, cause))
+
+    def _ask(self, what: Ask, cause: Cause) -> None:
+        """Have another part of the payload do it, or say what ground should do."""
+        if self.is_enabled:
+            self._out.append(s.AskOther(what, cause.device, cause.words))
+        else:
+            self._tell(RecoveryEvents.attention, cause.device, cause.words, what.by_ground)
 
     def _is_software(self, fault: s.Fault) -> bool:
         """Whether the same came before in the same job, and not from another place in it."""
@@ -119,7 +143,7 @@ class Triage:
         if case.phase is P.GATHERING:
             self._gather(case, cause, row, level)
         elif not _is_told_by(case, row):
-            self._tell("fault_joined", cause.device, cause.words, case.cause.words)
+            self._tell(RecoveryEvents.fault_joined, cause.device, cause.words, case.cause.words)
             if case.phase is P.QUEUED:
                 case.level = max(case.level, level)
             else:
@@ -182,14 +206,15 @@ class Triage:
             self._noted(case)
 
     def _noted(self, case: Case) -> None:
-        self._tell("fault_noted", case.device, case.reason)
+        self._tell(RecoveryEvents.fault_noted, case.device, case.reason)
         self._close(case)
 
     # ------------------------------------------------------------ at the next job boundary
 
     def _defer(self, case: Case) -> None:
         self.deferrals[case.device] = Deferral(case.cause, case.boundary, self.jobs.processes)
-        self._tell("deferred", case.device, int(case.boundary), case.boundary.words, case.reason)
+        level, words = int(case.boundary), case.boundary.words
+        self._tell(RecoveryEvents.deferred, case.device, level, words, case.reason)
         self._look_for_boundaries()
 
     def _look_for_boundaries(self) -> None:
@@ -222,9 +247,6 @@ class Triage:
                 self.cases.append(Case(cause, row, case.floor, self._now, reason))
         if case.boundary > Level.LOG:
             self._defer(case)
-
-    def _tell(self, event: str, *values: int | float | str) -> None:
-        self._out.append(s.Tell(event, values))
 
 
 def _decides(cause: Cause, row: Row, waiting: Row) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flight.framework.component import Severity, event
-from flight.framework.lifecycle import Counters, Lifecycle, Stepper, Tell, replay
+from flight.framework.lifecycle import Counters, Lifecycle, Stepper, Tell, on, replay
 from icd.fields import U32, DeclarationError
 
 
@@ -128,3 +128,14 @@ def test_a_counter_that_is_no_housekeeping_field_is_refused_at_import() -> None:
 def test_the_values_of_an_event_are_given_by_position() -> None:
     with pytest.raises(TypeError, match="overflown: give the values of an event by position"):
         Bucket()._tell(BucketEvents.overflown, litres=4)
+
+
+def test_a_table_of_handlers_is_joined_from_single_entries() -> None:
+    def fill(bucket: Bucket, times: int, drop: Drop) -> int:
+        return bucket.litres + times * drop.size
+
+    def spill(_bucket: Bucket, times: int, spill: Spill) -> int:
+        return -times * spill.litres
+
+    table = on(Drop, fill) | on(Spill, spill)
+    assert [table[type(given)](Bucket(), 2, given) for given in (Drop(3), Spill(4))] == [6, -8]

@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 
 from flight.components.board.component import BoardMonitor
 from flight.components.board.dictionary import BoardParameters
+from flight.components.board.lifecycle import BoardLifecycle
 from flight.components.board.notifications import BoardNotifications, Condition, DevicePicture
 from flight.components.board.readings import FIELDS, Fault, xid_severity
 from flight.components.board.simulated import COMPUTER, IDLE, SimulatedBoard
+from flight.components.board.stimuli import AnswerReaders, Bounds
+from flight.framework.lifecycle import Tell, replay
 from flight.framework.time_units import SECOND
 from hal import boards
 from hal.device import FaultKind
@@ -506,3 +509,29 @@ def test_the_picture_of_a_device_tells_whether_its_readings_can_be_believed(scen
     scene.board.is_hung = True
     scene.live(5)
     assert monitor.picture()[0].condition is Condition.UNWELL
+
+
+def test_the_stimulus_log_of_the_component_replays_to_the_events_that_it_sent() -> None:
+    scene = Scene(devices=2)
+    scene.live()
+    scene.board.fault(FaultKind.XID, 79, "fell off the bus")
+    scene.board.lost[1] = "off the bus"
+    scene.live()
+    scene.bench.do("read_now")
+    scene.bench.component.set_parameters([(0, 5.0)])
+    scene.board.lost.clear()
+    scene.live()
+    scene.board.is_hung = True
+    scene.live(6)
+    monitor = scene.bench.component
+    again = replay(BoardLifecycle(Bounds.of(BoardParameters())), monitor.log)
+    told = [(tell.name, *tell.values) for tell in again if isinstance(tell, Tell)]
+    assert told == scene.bench.events()
+    assert [name for name, *_ in told] == [
+        "board_identified",
+        "xid_fatal",
+        "device_lost",
+        "device_back",
+        "readings_stale",
+    ]
+    assert again.count(AnswerReaders()) == 1

@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 from flight.components.board.notifications import Condition, DevicePicture
 from flight.components.board.readings import Fault
 from flight.components.job_runner.ports import JobHolds
+from flight.components.recovery import stimuli as s
 from flight.components.recovery.component import Recovery
 from flight.components.recovery.dictionary import RecoverySettings
-from flight.components.recovery.fault_table import Ask, Level
+from flight.components.recovery.fault_table import RUNGS, Ask, Level
+from flight.components.recovery.lifecycle import RecoveryLifecycle
 from flight.components.recovery.ports import Ended
 from flight.components.recovery.stimuli import Running
+from flight.framework.lifecycle import Tell, replay
 from hal.device import FaultKind
 from icd.failures import FailureCode
 from tests.flight.support.component_harness import Bench
@@ -215,6 +218,25 @@ def test_no_fault_that_the_monitor_lets_through_makes_it_raise(
     payload.bench.step(1)
     payload.recovery.housekeeping()
     payload.bench.do("list_strikes")
+
+
+def test_the_stimulus_log_of_the_component_replays_to_the_events_that_it_sent(
+    payload: Payload,
+) -> None:
+    payload.fault(46)
+    payload.jobs = Running()
+    payload.bench.step(0.1)
+    payload.ended[0](True, "done")
+    payload.bench.step(0.1)
+    payload.bench.step(0.1)
+    payload.bench.do("disable")
+    core = payload.recovery.core
+    again = replay(RecoveryLifecycle(core.policy), payload.recovery.log)
+    told = [(tell.name, *tell.values) for tell in again if isinstance(tell, Tell)]
+    assert [name for name, *_ in told] == ["heavy_action_started", "recovered", "switched"]
+    assert [event[:3] for event in payload.bench.events()] == [event[:3] for event in told]
+    acts = [out for out in again if isinstance(out, s.Act)]
+    assert [RUNGS[act.level].action for act in acts] == ["gpu_reset"]
 
 
 def test_jobs_run_when_nobody_has_a_reason_to_hold_them() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from flight.components.board.notifications import Condition
 from flight.components.recovery import stimuli as s
 from flight.components.recovery.cases import AT_WORK, Phase
+from flight.components.recovery.dictionary import RecoveryEvents
 from flight.components.recovery.fault_table import (
     ANY,
     GUIDANCE,
@@ -27,16 +29,18 @@ from flight.components.recovery.fault_table import (
     level_named,
     row_of,
 )
-from flight.components.recovery.lifecycle import TABLE, RecoveryLifecycle, replay
+from flight.components.recovery.lifecycle import TABLE, RecoveryLifecycle
 from flight.components.recovery.stimuli import Policy
 from flight.components.recovery.strikes import Budget, Cause, Strikes, packed, unpack
+from flight.framework.lifecycle import Tell, replay
 from flight.framework.time_units import SECOND
 from hal.device import CONTROLS, FaultKind
 from hal.nvml.xid import NAMES
 
+P = Phase
 NOW = 1_000_000 * SECOND
 ALL = Policy(max_level=Level.SAFE_MODE)
-STARTS = ("action_started", "heavy_action_started")
+STARTS = (RecoveryEvents.action_started, RecoveryEvents.heavy_action_started)
 
 
 class Scene:
@@ -46,10 +50,10 @@ class Scene:
         self.log: deque[tuple[int, s.Stimulus]] = deque()
         self.core = RecoveryLifecycle(policy, self.log)
         self.now = NOW
-        self.out: list[s.Instruction] = []
+        self.out: list[s.Instruction | Tell] = []
         self.give(s.Running(frozenset({(1, 1)})))
 
-    def give(self, stimulus: s.Stimulus) -> list[s.Instruction]:
+    def give(self, stimulus: s.Stimulus) -> list[s.Instruction | Tell]:
         out = list(self.core.step(self.now, stimulus))
         self.out += out
         return out
@@ -74,11 +78,14 @@ class Scene:
     def levels(self) -> list[int]:
         return [int(t.values[1]) for t in self.tells(*STARTS)]
 
-    def tells(self, *names: str) -> list[s.Tell]:
-        return [o for o in self.out if isinstance(o, s.Tell) and (not names or o.event in names)]
+    def tells(self, *events: Callable[..., None]) -> list[Tell]:
+        return [o for o in self.out if isinstance(o, Tell) and o.event in events]
 
     def acts(self) -> list[s.Act]:
         return [out for out in self.out if isinstance(out, s.Act)]
+
+    def saved(self) -> None:
+        self.give(s.Saved(self.core.cases[0].action))
 
     def done(self, ok: bool = True, text: str = "") -> None:
         self.give(s.Done(self.acts()[-1].action, ok, text))
@@ -140,8 +147,64 @@ def test_levels_have_names_and_a_wrong_one_says_what_to_write() -> None:
 
 def test_every_phase_with_a_recovery_at_work_has_a_handler_for_the_end_of_its_time() -> None:
     assert all(s.Tick in TABLE[phase] for phase in (Phase.GATHERING, *AT_WORK))
-    handlers = {name for row in TABLE.values() for name in row.values()}
-    assert all(hasattr(RecoveryLifecycle, name) for name in handlers)
+
+
+def in_verifying_with_readings() -> Scene:
+    """A job is told to end, and only that it has ended is missing."""
+    scene = Scene()
+    scene.fault(31)
+    scene.read()
+    return scene
+
+
+def after_fault(code: int, *, is_clear: bool = False) -> Scene:
+    """A fault came, and with `is_clear` our processes have left."""
+    scene = Scene()
+    scene.fault(code)
+    if is_clear:
+        scene.jobs()
+    return scene
+
+
+# Phase, what comes, how to get there, how it comes, and the phase that it leads to.
+TRANSITIONS: list[tuple[Phase, type, Callable[[], Scene], Callable[[Scene], object], Phase]] = [
+    (P.GATHERING, s.Tick, lambda: after_fault(48), lambda x: x.wait(0.2), P.CLEARING),
+    (P.GATHERING, s.Readings, lambda: after_fault(154), lambda x: x.read(guidance=1), P.CLEARING),
+    (P.GATHERING, s.Running, lambda: after_fault(43), lambda x: x.jobs(failed=(1,)), P.VERIFYING),
+    (P.CLEARING, s.Running, lambda: after_fault(46), lambda x: x.jobs(), P.ACTING),
+    (P.CLEARING, s.Tick, lambda: after_fault(46), lambda x: x.wait(2.1), P.ACTING),
+    (P.SAVING, s.Saved, lambda: after_fault(79, is_clear=True), lambda x: x.saved(), P.ACTING),
+    (P.SAVING, s.Tick, lambda: after_fault(79, is_clear=True), lambda x: x.wait(2), P.ACTING),
+    (P.ACTING, s.Done, lambda: after_fault(46, is_clear=True), lambda x: x.done(), P.VERIFYING),
+    (P.ACTING, s.Tick, lambda: after_fault(46, is_clear=True), lambda x: x.wait(66), P.ACTING),
+    (P.VERIFYING, s.Readings, reset_done, lambda x: x.read(), P.CLOSED),
+    (P.VERIFYING, s.Running, in_verifying_with_readings, lambda x: x.jobs((1, 2)), P.CLOSED),
+    (P.VERIFYING, s.Tick, reset_done, lambda x: x.wait(11), P.ACTING),
+]
+
+
+@pytest.mark.parametrize(("phase", "kind", "made", "give", "after"), TRANSITIONS)
+def test_each_entry_of_the_table_leads_where_it_should(
+    phase: Phase,
+    kind: type,
+    made: Callable[[], Scene],
+    give: Callable[[Scene], object],
+    after: Phase,
+) -> None:
+    scene = made()
+    (case,) = scene.core.cases
+    level = case.level
+    assert case.phase is phase
+    give(scene)
+    assert type(scene.log[-1][1]) is kind
+    assert case.phase is after
+    assert case.level > level or after is not phase, "without success it goes a level up"
+
+
+def test_no_entry_of_the_table_is_left_out() -> None:
+    entries = {(phase, kind) for phase, row in TABLE.items() for kind in row}
+    assert {(phase, kind) for phase, kind, *_ in TRANSITIONS} == entries
+    assert TABLE.keys() == set(Phase) - {Phase.IDLE}
 
 
 # ---------------------------------------------------------------- faults
@@ -192,7 +255,7 @@ def test_the_same_exception_again_in_the_same_job_is_its_own_mistake() -> None:
     scene.read()
     scene.fault(13)
     assert scene.levels() == [1]
-    assert len(scene.tells("taken_as_software")) == 1
+    assert len(scene.tells(RecoveryEvents.taken_as_software)) == 1
     scene.jobs((2, 1))
     scene.fault(13)
     assert scene.levels() == [1, 1]
@@ -206,7 +269,7 @@ def test_the_same_exception_at_another_place_of_the_job_is_an_upset() -> None:
         scene.jobs((1, attempt + 1))
         scene.read()
     assert scene.levels() == [1, 1]
-    assert len(scene.tells("taken_as_software")) == 1
+    assert len(scene.tells(RecoveryEvents.taken_as_software)) == 1
 
 
 def test_a_fault_that_strikes_no_job_restarts_none() -> None:
@@ -214,7 +277,7 @@ def test_a_fault_that_strikes_no_job_restarts_none() -> None:
     scene.jobs()
     scene.fault(31)
     assert scene.levels() == []
-    assert "no job to restart" in str(scene.tells("fault_noted")[0].values[1])
+    assert "no job to restart" in str(scene.tells(RecoveryEvents.fault_noted)[0].values[1])
 
 
 def test_a_job_that_died_before_its_xid_was_told_is_restarted_at_once() -> None:
@@ -228,7 +291,7 @@ def test_advice_is_told_besides_the_action() -> None:
     scene = Scene()
     for code in (92, 64):
         scene.fault(code)
-    assert len(scene.tells("attention")) == 2
+    assert len(scene.tells(RecoveryEvents.attention)) == 2
 
 
 def test_a_worse_fault_during_an_action_is_acted_upon_when_the_action_is_over() -> None:
@@ -243,7 +306,7 @@ def test_a_milder_fault_during_an_action_is_part_of_it() -> None:
     scene.fault(31)
     scene.read()
     assert scene.levels() == [3]
-    assert len(scene.tells("recovered")) == 1
+    assert len(scene.tells(RecoveryEvents.recovered)) == 1
 
 
 def test_an_unkillable_board_server_ends_what_is_done_through_it() -> None:
@@ -258,10 +321,10 @@ def test_the_next_loss_after_a_gpu_came_back_is_another_event() -> None:
     scene = Scene(Policy(max_level=Level.RESTART_JOB))
     for _ in range(2):
         scene.fault(0, kind=Kind.LOST)
-    assert len(scene.tells("withheld")) == 1
+    assert len(scene.tells(RecoveryEvents.withheld)) == 1
     scene.give(s.Back(0))
     scene.fault(0, kind=Kind.LOST)
-    assert len(scene.tells("withheld")) == 2
+    assert len(scene.tells(RecoveryEvents.withheld)) == 2
 
 
 def test_what_was_withheld_is_not_called_for_again_because_the_driver_recommends_it_too() -> None:
@@ -274,7 +337,7 @@ def test_what_was_withheld_is_not_called_for_again_because_the_driver_recommends
         scene.wait(1)
         scene.fault(0, kind=Kind.OTHER)
         scene.read(guidance=0)
-    assert len(scene.tells("withheld")) == 2
+    assert len(scene.tells(RecoveryEvents.withheld)) == 2
 
 
 # ---------------------------------------------------------------- acting and verifying
@@ -302,9 +365,9 @@ def test_a_process_that_does_not_leave_is_waited_for_two_seconds() -> None:
 def test_only_readings_after_the_action_tell_whether_it_helped() -> None:
     scene = reset_done()
     scene.give(s.Readings(0, NOW, Condition.WELL, 0))
-    assert scene.tells("recovered") == []
+    assert scene.tells(RecoveryEvents.recovered) == []
     scene.read()
-    assert len(scene.tells("recovered")) == 1
+    assert len(scene.tells(RecoveryEvents.recovered)) == 1
     assert isinstance(scene.out[-2], s.ReleaseJobs)
 
 
@@ -323,7 +386,7 @@ def test_readings_that_are_not_well_lead_to_the_next_level(
     scene.read(condition, guidance)
     scene.wait(11)
     assert scene.levels() == [3, 4]
-    assert words in str(scene.tells("action_failed")[0].values[3])
+    assert words in str(scene.tells(RecoveryEvents.action_failed)[0].values[3])
 
 
 def test_the_silence_of_a_board_that_is_being_recovered_is_no_fault() -> None:
@@ -352,7 +415,7 @@ def test_no_answer_leads_to_the_next_level_and_a_late_one_is_stale() -> None:
     assert scene.levels() == [3, 4]
     scene.give(s.Done(late, True, ""))
     assert scene.core.stale == 1
-    assert scene.tells("recovered") == []
+    assert scene.tells(RecoveryEvents.recovered) == []
 
 
 def test_what_may_end_this_computer_is_durable_before_it_is_done() -> None:
@@ -387,7 +450,7 @@ def test_the_slot_that_ran_is_saved_before_the_other_one_is_booted() -> None:
     assert any(isinstance(o, s.Reboot) for o in scene.out)
     scene.wait(9)
     scene.give(s.Readings(0, scene.now, Condition.WELL, 0, 1))
-    assert scene.tells("recovered") == []  # those that start now find out
+    assert scene.tells(RecoveryEvents.recovered) == []  # those that start now find out
 
 
 @pytest.mark.verifies("VA-RCV-12")
@@ -399,9 +462,9 @@ def test_after_the_reboot_the_slot_tells_whether_the_other_one_booted(
     scene.give(s.Restore({"acting": [0, 0, 79, 6, 0]}))
     scene.now += 1
     scene.give(s.Readings(0, scene.now, Condition.WELL, 0, slot))
-    assert bool(scene.tells("recovered")) == is_well
+    assert bool(scene.tells(RecoveryEvents.recovered)) == is_well
     assert any(isinstance(o, s.ConfirmSlot) for o in scene.out) == is_well
-    failed = [str(tell.values[3]) for tell in scene.tells("action_failed")]
+    failed = [str(tell.values[3]) for tell in scene.tells(RecoveryEvents.action_failed)]
     assert failed == ([] if is_well else ["slot 0 runs: the other one did not boot"])
     assert scene.levels() == ([] if is_well else [7])
 
@@ -572,7 +635,7 @@ def test_whatever_comes_one_action_at_a_time_none_above_the_highest_level_and_wi
 @given(faults=st.lists(FAULTS, max_size=20))
 @settings(max_examples=100, deadline=None)
 def test_faults_told_twice_change_nothing(faults: list[s.Fault]) -> None:
-    def outcome(told: list[s.Fault]) -> list[s.Instruction]:
+    def outcome(told: list[s.Fault]) -> list[s.Instruction | Tell]:
         scene = Scene()
         for fault in told:
             scene.give(fault)
@@ -612,4 +675,4 @@ def test_every_recovery_ends_and_lets_jobs_run_again(
 def test_a_stimulus_log_replays_to_the_same_instructions(steps: list[tuple[int, Any]]) -> None:
     scene = Scene()
     _played(scene, steps)
-    assert replay(scene.log, ALL) == scene.out
+    assert replay(RecoveryLifecycle(ALL), scene.log) == scene.out
