@@ -47,6 +47,14 @@ _TAI_SINCE_1958_NS = (378_691_200 + 37) * 1_000_000_000
 """From Unix time to TAI since 1958: days between the epochs, 37 leap seconds (IERS Bulletin C)."""
 
 
+_BEGAN_NS = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME) + _TAI_SINCE_1958_NS
+"""When this computer started, by the date that it had when this process began."""
+
+
 def tai_now() -> int:
-    """TAI nanoseconds since 1958 by the computer's clock, where no other clock is given."""
-    return time.time_ns() + _TAI_SINCE_1958_NS
+    """TAI nanoseconds since 1958, where no other clock is given.
+
+    Right by the date that the computer had when this process began, and counted on from there: it
+    goes neither back nor ahead when somebody sets the date, so that times may be subtracted.
+    """
+    return _BEGAN_NS + time.clock_gettime_ns(time.CLOCK_BOOTTIME)

@@ -25,6 +25,7 @@ from hal.errors import (
     DriverFault,
     DriverMissing,
     HalError,
+    TimedOut,
     Unsupported,
     WrongRequest,
 )
@@ -48,6 +49,7 @@ from hal.nvml import reset_ladder as recovery
 from hal.nvml.calls import LIBRARY
 from hal.reading import Reading, tai_now
 from hal.sensor import Quantity, Sensor, single
+from icd import heartbeat
 
 ROOT = "VANALLEN_JETSON_ROOT"
 """Environment variable: the folder that stands for `/`, where sys, proc and etc are."""
@@ -104,7 +106,11 @@ def open_board(
     bus = open_host_bus(environment)
     own = root == Path("/") or LIBRARY in environment  # NVML tells of this computer's GPU
     load = NvmlLoad(environment).percent if own else None
-    return JetsonBoard(name, root, allow_control, clock or tai_now, wait=wait, bus=bus, load=load)
+    beat = environment.get(heartbeat.ENVIRONMENT)
+    board = JetsonBoard(name, root, allow_control, clock or tai_now, wait=wait, bus=bus, load=load)
+    if beat:
+        board.silent_for_s = lambda: heartbeat.silent_for_s(Path(beat), time.monotonic_ns())
+    return board
 
 
 class JetsonBoard:
@@ -124,10 +130,14 @@ class JetsonBoard:
         """`load` tells how busy the GPU is, in %, on a module whose kernel does not."""
         self._files = Sysfs(root)
         if not jetson_identity.is_jetson(self._files):
+            if signs := jetson_identity.signs_of_tegra(self._files):
+                raise DriverMissing(f"{jetson_identity.HIDDEN} (there is {', '.join(signs)})")
             raise DriverMissing(
                 f"no Jetson at {root}: its device tree names none; "
                 "for a GPU on PCIe open the board nvml"
             )
+        self.silent_for_s: Callable[[], float | None] = lambda: None
+        """How long whoever writes the kernel's files has been silent, when that is too long."""
         self._name = name
         self._allowed = allow_control
         self._clock = clock
@@ -189,7 +199,7 @@ class JetsonBoard:
 
     def read(self) -> list[Reading]:
         time_ns = self._clock()
-        ended = self._ended or self._lost()
+        ended = self._ended or self._lost() or self._stopped()
         if ended is not None:
             return [
                 reading
@@ -295,6 +305,13 @@ class JetsonBoard:
             return None
         self._slots.forget()  # whatever starts next may be another
         return BoardLost(f"the board at {self._files.root} does not answer; is its power off?")
+
+    def _stopped(self) -> TimedOut | None:
+        """What an emulator that has stopped left in its files is no value."""
+        silent_s = self.silent_for_s()
+        if silent_s is None:
+            return None
+        return TimedOut(f"the companion of this board has not moved for {silent_s:.0f} s")
 
     def _look(self) -> list[Fault]:
         lost = self._lost()

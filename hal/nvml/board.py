@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from hal.device import (
@@ -25,7 +26,8 @@ from hal.nvml import reset_ladder as recovery
 from hal.nvml.calls import ask, field
 from hal.nvml.controls import ACTIONS
 from hal.nvml.events import Events
-from hal.nvml.gpus import Gpus, Identity
+from hal.nvml.gpus import Gpus
+from hal.nvml.known_gpus import FILE, KnownGpus
 from hal.nvml.reset_ladder import Ladder
 from hal.nvml.sensors import RECOVERY_ACTION, SENSORS, Sensor
 from hal.reading import Reading, Validity, invalid, tai_now
@@ -49,7 +51,9 @@ def open_board(
     """Load NVML and open every GPU it shows. Raises BoardError."""
     calls.prepare(environment)
     ladder = recovery.ladder(environment, wait)
-    return NvmlBoard(name, allow_control, clock or tai_now, wait, ladder)
+    path = environment.get(FILE)
+    known = KnownGpus(Path(path) if path else None)
+    return NvmlBoard(name, allow_control, clock or tai_now, wait, ladder, known)
 
 
 class NvmlBoard:
@@ -62,9 +66,9 @@ class NvmlBoard:
         clock: Callable[[], int],
         wait: Callable[[float], None],
         ladder: Ladder,
-        known: Sequence[Identity] = (),
+        known: KnownGpus | None = None,
     ) -> None:
-        """`known` is who had the numbers 0, 1, … before."""
+        """`known` tells who had the numbers 0, 1, … before, and keeps who has them."""
         ask("nvmlInit")
         self._name = name
         self._allowed = allow_control
@@ -73,8 +77,11 @@ class NvmlBoard:
         self._ladder = ladder
         self._open = True
         self._gone: BoardError | None = None
-        self._gpus = Gpus(known)
-        self._events = Events(clock, self._gpus.number_of, wait)
+        self._known = known or KnownGpus(None)
+        self._gpus = Gpus(self._known.identities)
+        self._events = Events(clock, self._number_of, wait)
+        self._looked_for = False
+        """Whether, for the faults that come now, it was looked who is there."""
         self._reads = 0
         self._deaf_for = 0
         """Watches for faults that ended at once, one after another."""
@@ -83,6 +90,7 @@ class NvmlBoard:
         except BoardError:
             self.close()
             raise
+        self._known.keep(self._gpus.identities)
         self._told_lost: set[int] = set()
         self._absent: set[int] = set()
         """Devices that were lost at the last reading."""
@@ -108,7 +116,9 @@ class NvmlBoard:
         has_none = not len(self._gpus) and self._reads % READS_BETWEEN_LOOKS == 0
         if self._open and (self._gone is not None or has_none):
             self._restart()
-        return [reading for index in range(len(self._gpus)) for reading in self._read(index)]
+        found = [reading for index in range(len(self._gpus)) for reading in self._read(index)]
+        self._known.keep(self._gpus.identities)
+        return found
 
     def processes(self) -> list[ProcessUse]:
         return [use for index in range(len(self._gpus)) for use in self._processes(index)]
@@ -118,6 +128,7 @@ class NvmlBoard:
             self._wait(timeout_s)
             is_told = not self._open or self._gone is not None  # every reading says so
             return self._lost_devices() + ([] if is_told else self._deaf("no event set"))
+        self._looked_for = False
         found, ended = self._events.take(timeout_s)
         if ended is not None or self._absent:
             found += self._lost_devices()
@@ -129,6 +140,18 @@ class NvmlBoard:
             elif not found:  # nothing to tell and no set to wait on: keep the caller's pace
                 self._wait(timeout_s)
         return found + (self._deaf(str(ended)) if ended is not None else self._hearing())
+
+    def _number_of(self, handle: Any) -> int | None:
+        """Whose handle an event names; who is there is looked for again where that is nobody."""
+        number = self._gpus.number_of(handle)
+        if number is not None or self._looked_for:
+            return number
+        self._looked_for, before = True, len(self._gpus)
+        with contextlib.suppress(BoardError):
+            self._gpus.look()
+        if len(self._gpus) > before:
+            self._has_returned = True  # a new one wants to be in the event set as well
+        return self._gpus.number_of(handle)
 
     def _deaf(self, why: str) -> list[Fault]:
         """The watch ended or could not begin: told once, when it has done so several times."""

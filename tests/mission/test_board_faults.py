@@ -77,7 +77,7 @@ def test_a_lost_gpu_is_an_event_its_readings_read_lost_and_its_job_does_not_end_
     await_job(flown, job, lambda row: row["phase"] == "RUNNING" and row["step"] > 0)
     cursor = flown.cursor()
     inject(own.run, "lost")
-    flown.expect_event("board.device_lost", where={"device": 0}, after=cursor, timeout_s=15)
+    flown.expect_event("board.device_lost", where={"device": "GPU 0"}, after=cursor, timeout_s=15)
     fatal = flown.expect_event("board.xid_fatal", after=cursor, timeout_s=15)
     assert fatal.arguments["code"] == 79
     retried = flown.expect_event("jobs.job_retried", where={"job": job}, after=cursor, timeout_s=15)
@@ -86,7 +86,7 @@ def test_a_lost_gpu_is_an_event_its_readings_read_lost_and_its_job_does_not_end_
     assert flown.ping().ok
     cursor = flown.cursor()
     inject(own.run, "restore")
-    flown.expect_event("board.device_back", where={"device": 0}, after=cursor, timeout_s=20)
+    flown.expect_event("board.device_back", where={"device": "GPU 0"}, after=cursor, timeout_s=20)
     _validity(flown, VALID)
     row = next(row for row in flown.jobs(refresh=True) if row["job"] == job)
     if row["phase"] != "FAILED":

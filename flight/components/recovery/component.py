@@ -186,8 +186,8 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEven
         if worker == "board":
             self.hk.faults += 1
             self._look()
-            cause, now = Cause(BOARD, Kind.UNKILLABLE, 0), self.port.clock()
-            self._stepper.step(s.Fault(cause, f"process {pid}", now, pid))
+            cause = Cause(BOARD, Kind.UNKILLABLE, 0)  # told again to each executive
+            self._stepper.step(s.Fault(cause, f"process {pid}", 0, pid))
             self.port.wake()
 
     def unkillable_job(self, job: int, pid: int) -> None:

@@ -512,3 +512,9 @@ def test_a_monitor_that_gets_another_number_is_read_where_it_is_and_its_energy_g
     assert after["energy_j"].value is not None
     assert after["energy_j"].value > before
     assert [fault.text for fault in board.faults(0.0)] == ["kernel files have moved"]
+
+
+def test_a_jetson_whose_device_tree_is_hidden_says_what_hides_it(tmp_path: Path) -> None:
+    plant(tmp_path, {"etc/nv_tegra_release": "# R36 (release)\n", "dev/nvmap": ""})
+    with pytest.raises(DriverMissing, match=r"systempaths=unconfined.*nv_tegra_release"):
+        JetsonBoard("jetson", tmp_path, frozenset())

@@ -31,6 +31,7 @@ class Driver:
 
     def __init__(self, library: Path, folder: Path) -> None:
         self.library, self.mode = library, folder / "mode"
+        self.numbers = folder / "gpus.json"
         self.peak_mib = 0.0
 
     def run(self, *steps: str, mode: str = "") -> list[Any]:
@@ -43,6 +44,7 @@ class Driver:
                 **os.environ,
                 "VANALLEN_NVML_LIBRARY": str(self.library),
                 "HOSTILE_MODE": str(self.mode),
+                "VANALLEN_GPU_NUMBERS": str(self.numbers),
             },
             capture_output=True,
             text=True,
@@ -148,6 +150,38 @@ def test_an_event_of_nobody_names_no_gpu(driver: Driver) -> None:
     assert answer[0][0][:3] == [1, "XID", 79]
 
 
+@pytest.mark.verifies("VA-BRD-15")
+def test_an_event_of_nobody_has_the_gpus_counted_again(driver: Driver) -> None:
+    steps = ("read", "mode:xid of nobody", "faults:0.1", "devices", "read")
+    _, _, faults, devices, readings = driver.run(*steps, mode="only b")
+    assert faults[0][0][0] is None
+    assert [uuid for uuid, *_ in devices] == ["GPU-bbbb", "GPU-aaaa"]
+    assert readings["gpu1.power_w"][:2] == [100.0, "VALID"]
+
+
+@pytest.mark.verifies("VA-BRD-15")
+def test_a_gpu_keeps_its_number_when_the_board_is_opened_again(driver: Driver) -> None:
+    driver.run("read")
+    readings, devices = driver.run("read", "devices", mode="only b")
+    assert readings["gpu0.power_w"][:2] == [None, "LOST"]
+    assert readings["gpu1.power_w"][:2] == [200.0, "VALID"]
+    assert [uuid for uuid, *_ in devices] == ["GPU-aaaa", "GPU-bbbb"]
+
+
+@pytest.mark.verifies("VA-BRD-15")
+@pytest.mark.parametrize(
+    "kept",
+    [b"", b"\xff", b"[" * 100_000, b"[]", b'{"format": 2, "gpus": [["GPU-x", ""]]}',
+     b'{"format": 1, "gpus": 7}', b'{"format": 1, "gpus": [["GPU-x"]]}',
+     b'{"format": 1, "gpus": [[7, 8]]}'],
+)  # fmt: skip
+def test_numbers_that_cannot_be_read_are_given_anew(driver: Driver, kept: bytes) -> None:
+    driver.numbers.write_bytes(kept)
+    (devices,) = driver.run("devices")
+    assert [uuid for uuid, *_ in devices] == ["GPU-aaaa", "GPU-bbbb"]
+    assert json.loads(driver.numbers.read_text())["gpus"][0] == ["GPU-aaaa", "00000000:01:00.0"]
+
+
 def test_a_driver_that_does_not_wait_is_waited_for(driver: Driver) -> None:
     answers = driver.run(*["faults:0.2"] * 3, mode="wait returns at once")
     assert all(spent >= 0.19 for _, spent in answers)
@@ -162,3 +196,28 @@ def test_watching_that_is_dead_is_told_once_and_begun_again(driver: Driver, mode
     assert "does not watch for faults" in told[0][3]
     assert [1, "XID", 79] in [fault[:3] for faults, _ in after for fault in faults]
     assert any("watches for faults again" in fault[3] for faults, _ in after for fault in faults)
+
+
+@pytest.mark.parametrize(("mode", "status"), [("", 0), ("none", 1)])
+def test_showing_a_board_is_text_and_fails_where_no_gpu_is(
+    driver: Driver, mode: str, status: int
+) -> None:
+    driver.mode.write_text(mode)
+    shown = subprocess.run(
+        [sys.executable, "-m", "flight", "board", "show", "nvml"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "VANALLEN_NVML_LIBRARY": str(driver.library),
+            "HOSTILE_MODE": str(driver.mode),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert shown.returncode == status, shown.stderr
+    if mode == "none":
+        assert shown.stderr.startswith("Error: nvml: the driver (version 580.1) shows no GPU;")
+    else:
+        assert "gpu0: NVIDIA H100, GPU-aaaa, serial 1, at 00000000:01:00.0, 80 GiB" in shown.stdout

@@ -34,6 +34,8 @@ from hal.reading import Reading, tai_now
 PERIOD_S = 0.5
 FAULT_POLL_S = 0.1
 REOPEN_S = 5.0
+GPU_NUMBERS, NUMBERS_FILE = "VANALLEN_GPU_NUMBERS", "gpus.json"
+"""Where the next board server finds which GPU has which number: variable, and file below run."""
 COMPUTER_S = 5.0
 """How often the computer itself is read, which changes slowly; with the board, at the soonest."""
 MOST_FAULTS = 1024
@@ -67,6 +69,8 @@ class BoardServer:
         self._computer = computer
         self._computer_due = 0.0
         self._board: Board | None = None
+        self._devices: list[dict[str, Any]] = []
+        """The GPUs, as the executive was told."""
         self._open_due = 0.0
         self._read_due = 0.0
         self._faults: deque[tuple[int, Fault]] = deque(maxlen=MOST_FAULTS)
@@ -125,13 +129,20 @@ class BoardServer:
         except HalError as error:
             self._send("unavailable", {"text": str(error)[:400]})
             return
-        self._send("identity", {**identity, "devices": list(identity["devices"])})
+        self._devices = list(identity["devices"])
+        self._send("identity", {**identity, "devices": self._devices})
+
+    def _look_who_is_there(self, board: Board) -> None:
+        """GPUs may come, or say later who they are: then the board says anew what it is."""
+        if [dataclasses.asdict(device) for device in board.devices()] != self._devices:
+            self._send_identity()
 
     def _send_readings(self, board: Board, now: float) -> None:
         readings = board.read()
         if now >= self._computer_due:
             self._computer_due = now + COMPUTER_S
             readings += self._computer()
+            self._look_who_is_there(board)
         for first in range(0, len(readings), ROWS_PER_MESSAGE):
             part = readings[first : first + ROWS_PER_MESSAGE]
             rows = [[r.name, r.value, int(r.validity), r.reason[:80], r.unit] for r in part]
@@ -216,7 +227,10 @@ def main(argv: list[str]) -> int:
     except (WorkerError, KeyError, ValueError) as error:
         sys.stderr.write(f"board server: {error}\n")
         return 2
-    opener = partial(open_board, name, allow_control=allowed, wait=beating(lifeline))
+    environment = dict(os.environ)
+    if run_dir := configuration.get("run_dir"):
+        environment[GPU_NUMBERS] = str(Path(run_dir) / NUMBERS_FILE)
+    opener = partial(open_board, name, environment, allow_control=allowed, wait=beating(lifeline))
     sensors = HostSensors(_disks(configuration))
     memory = Edac(Sysfs(Path(os.environ.get("VANALLEN_JETSON_ROOT", "/"))))
 

@@ -259,7 +259,7 @@ class Hanging(FakeBoard):
             os.read(os.pipe()[0], 1)  # goes on after a signal, as a driver in the kernel does
         return super().read()
 
-server.open_board = lambda name, allow_control, wait: Hanging()
+server.open_board = lambda name, environment, allow_control, wait: Hanging()
 sys.exit(server.main(sys.argv))
 """
 
