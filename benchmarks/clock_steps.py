@@ -20,8 +20,8 @@ from ground.client.client import Client
 
 STEPS_S = (-1.0, -40.0, -400 * 86_400.0, 3600.0, -3600.0)
 CONFIGURATION = '[recovery]\nmax_level = "L5"\n[board]\nallow_control = ["power_limit_w"]\n'
-USUAL = ("jobs.", "telemetry.", "files.")
-"""Events that a flying job brings."""
+USUAL = ("jobs.", "telemetry.", "files.", "executive.cycles_slipped")
+"""Events that a flying job brings, and a computer that others keep busy."""
 
 
 def main() -> int:
