@@ -49,12 +49,16 @@ class Gpu:
     """The reasons to throttle that were told, as NVML's bits."""
     throttled_ns: int = 0
     """When there was a reason last."""
+    mute_reason: str | None = None
+    """The first error, where readings fail and none can be believed."""
     is_mute: bool = False
     mute_since: int | None = None
     is_still: bool = False
     moved: int = 0
     """When a noisy quantity changed last, or when it had no need to."""
     noise: tuple[float | None, ...] = ()
+    is_busy: bool = False
+    """Whether it computes, as far as it tells, and tells of power or energy besides."""
     counts: dict[str, float] = field(default_factory=dict)
     """Counters as they were believed last."""
 
@@ -74,18 +78,21 @@ class Gpu:
         lost = (row.reason for row in self.rows.values() if row.validity is Validity.LOST)
         return next(lost, None)
 
-    def why_mute(self) -> str | None:
-        """The first error, where readings fail and none can be believed; None: it is not so."""
+    def _why_mute(self) -> str | None:
         found = self.rows.values()
         if any(row.validity is Validity.VALID for row in found):
             return None
         return next((row.reason for row in found if row.validity is Validity.ERROR), None)
 
-    def is_busy(self) -> bool:
-        """Whether it computes, as far as it tells, and tells of power or energy besides."""
-        processes, use = self.value("processes"), self.value("utilization_percent")
-        has_noise = self.value("power_w") is not None or self.value("energy_j") is not None
-        return has_noise and bool(use if processes is None else processes)
+    def look(self, now: int) -> None:
+        """Its readings have changed: see whether it computes, moves, and answers at all."""
+        self.mute_reason = self._why_mute()
+        power_w, energy_j, _, use = noise = tuple(map(self.value, NOISY))
+        processes = self.value("processes")
+        has_noise = power_w is not None or energy_j is not None
+        self.is_busy = has_noise and bool(use if processes is None else processes)
+        if noise != self.noise:
+            self.noise, self.moved = noise, now
 
     def fallen(self) -> list[str]:
         """The counters that went back since the last call."""

@@ -20,7 +20,7 @@ from itertools import chain
 
 from flight.components.board import stimuli as s
 from flight.components.board.dictionary import BoardEvents
-from flight.components.board.gpu import NOISY, Gpu, keep
+from flight.components.board.gpu import Gpu, keep
 from flight.components.board.notifications import DevicePicture
 from flight.components.board.places import COMPUTER, UNKNOWN
 from flight.components.board.readings import (
@@ -154,7 +154,7 @@ class BoardLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
             self._are_readings_wanted = False
             self._out.append(s.AnswerReaders())
         for gpu in self.gpus.values():
-            self._look_at(gpu)
+            self._look_at(gpu, is_new=bool(rows))
 
     def _gpu(self, device: int) -> Gpu:
         return self.gpus.get(device) or self.gpus.setdefault(device, Gpu(device))
@@ -168,8 +168,8 @@ class BoardLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
         self._tell(BoardEvents.device_lost, gpu.device, fault.text)
         self._out.append(s.NotifyFault(fault))
 
-    def _look_at(self, gpu: Gpu) -> None:
-        """Readings have come: tell what they changed."""
+    def _look_at(self, gpu: Gpu, *, is_new: bool) -> None:
+        """Readings have come: tell what they changed, where they did."""
         reason = gpu.why_lost()
         if reason is not None:
             self._lose(gpu, Fault(gpu.device, FaultKind.LOST, 0, reason, self._now))
@@ -178,10 +178,16 @@ class BoardLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
             gpu.is_lost = False
             self._tell(BoardEvents.device_back, gpu.device)
             self._out.append(s.NotifyBack(gpu.device))
-        self._look_if_mute(gpu)
-        self._look_if_still(gpu)
-        if fallen := gpu.fallen():
-            self._tell(BoardEvents.counters_back, gpu.device, ", ".join(fallen))
+        if is_new:
+            gpu.look(self._now)
+            if fallen := gpu.fallen():
+                self._tell(BoardEvents.counters_back, gpu.device, ", ".join(fallen))
+        if gpu.is_mute or gpu.mute_reason is not None or gpu.mute_since is not None:
+            self._look_if_mute(gpu)
+        if gpu.is_still or gpu.is_busy:
+            self._look_if_still(gpu)
+        else:
+            gpu.moved = self._now  # it has no need to move
         temperature, power = gpu.value("temperature_c"), gpu.value("power_w")
         reasons = gpu.value("throttle_reasons")
         if temperature is not None:
@@ -193,7 +199,7 @@ class BoardLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
 
     def _look_if_mute(self, gpu: Gpu) -> None:
         """Tell when all its readings have failed for a while, and when they are back."""
-        why = gpu.why_mute()
+        why = gpu.mute_reason
         if why is None:
             gpu.mute_since = None
             if gpu.is_mute:
@@ -208,9 +214,7 @@ class BoardLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
 
     def _look_if_still(self, gpu: Gpu) -> None:
         """Tell when nothing about a GPU that computes moves: who measures it may be dead."""
-        noise = tuple(map(gpu.value, NOISY))
-        if noise != gpu.noise or not gpu.is_busy():
-            gpu.noise, gpu.moved = noise, self._now
+        if gpu.moved == self._now or not gpu.is_busy:
             if gpu.is_still:
                 gpu.is_still = False
                 self._tell(BoardEvents.moving_again, gpu.device)

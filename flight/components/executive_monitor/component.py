@@ -14,7 +14,6 @@ from icd.fields import F32, F64, U8, U16, U32, Limits, Text32, Text128, Unit
 
 STEP_NS = SECOND // 2
 """A date that moved by so much between two looks was set; less is a clock that is steered."""
-METER_NS = 5 * SECOND
 
 
 class Target(Protocol):
@@ -78,19 +77,16 @@ class ExecutiveMonitor(Component[ExecutiveHousekeeping, ExecutiveParameters]):
         super().__init__(port)
         self._date = date or (lambda: 0)
         self._ahead: int | None = None
-        self._meter_due = 0
         self._targets = targets
         self._meter = meter
         self._dropped: dict[str, int] = {}
         self.hk.boots = boots
 
     def run(self, now: int) -> int | None:
-        """Look at the date each second, and in five at queues and at the process itself."""
+        """Look at the date, at queues and at the process itself, once in five seconds."""
         self._look_at_date()
-        if now >= self._meter_due:
-            self._meter_due = now + METER_NS
-            self._look_at_process()
-        return now + SECOND
+        self._look_at_process()
+        return now + 5 * SECOND
 
     def _look_at_date(self) -> None:
         """Nothing on board goes by the date; that somebody set it is worth knowing on ground."""

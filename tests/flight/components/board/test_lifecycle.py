@@ -267,7 +267,9 @@ STIMULI: st.SearchStrategy[s.Stimulus] = st.one_of(
     st.builds(s.Readings, st.lists(ROWS, max_size=5).map(tuple)),
     st.builds(
         s.Reported,
-        st.builds(Fault, st.integers(-1, 2), st.sampled_from(FaultKind), st.integers(-1, 200)),
+        st.builds(
+            Fault, DEVICES | st.just(UNKNOWN), st.sampled_from(FaultKind), st.integers(-1, 200)
+        ),
     ),
     st.just(s.Identified("a", "b", "c", (("d", "e", "f"),))),
     st.just(s.Unavailable("no driver")),

@@ -49,7 +49,7 @@ def test_a_full_queue_is_reported_once_with_what_it_cost() -> None:
     monitor = ExecutiveMonitor(port, {1: one, 2: two}, Meter(), 3)
     one.flood(5)
     two.flood(6)
-    assert monitor.run(0) == 1_000_000_000
+    assert monitor.run(0) == 5_000_000_000
     monitor.run(5_000_000_000)
     one.flood(1)
     monitor.run(10_000_000_000)

@@ -23,7 +23,7 @@ class FakeBoard:
     """A board in memory."""
 
     def __init__(self) -> None:
-        self.sensors = 2
+        self.sensors, self.gpus = 2, 1
         self.pending: list[Fault] = []
         self.is_lost = False
         self.is_closed = False
@@ -35,7 +35,10 @@ class FakeBoard:
         return BoardIdentity("fake", "fake", "1", "2", "13", tuple(self.devices()))
 
     def devices(self) -> list[Device]:
-        return [Device(0, "Fake", "GPU-1", "", "", 80 << 30, None, 350.0)]
+        return [
+            Device(number, "Fake", f"GPU-{number + 1}", "", "", 80 << 30, None, 350.0)
+            for number in range(self.gpus)
+        ]
 
     def read(self) -> list[Reading]:
         rows = [
@@ -150,6 +153,16 @@ def test_a_greeting_is_answered_with_the_identity(bench: Bench) -> None:
     bench.board.is_lost = True
     (answer,) = bench.step(10.2, ("hello", {}))
     assert (answer.kind, answer.body) == ("unavailable", {"text": "device 0 is off the bus"})
+
+
+@pytest.mark.verifies("VA-BRD-15")
+def test_gpus_that_come_later_are_told_without_being_asked_for(bench: Bench) -> None:
+    bench.step(10.0)
+    bench.board.gpus = 2
+    assert kinds(bench.step(14.9)) == ["readings"]
+    identity = next(m for m in bench.step(15.0) if m.kind == "identity")
+    assert [device["uuid"] for device in identity.body["devices"]] == ["GPU-1", "GPU-2"]
+    assert "identity" not in kinds(bench.step(25.0))
 
 
 def test_many_sensors_go_in_several_messages(bench: Bench) -> None:
