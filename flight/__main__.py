@@ -140,6 +140,7 @@ def show(name: str, run_dir: Path | None) -> None:
     """Print identity and readings of a board, read-only."""
     from hal import boards
     from hal.errors import HalError
+    from hal.identity_text import lines_of
 
     try:
         if run_dir is not None:
@@ -148,7 +149,15 @@ def show(name: str, run_dir: Path | None) -> None:
     except HalError as error:
         raise click.ClickException(str(error)) from None
     try:
-        click.echo(opened.identity())
+        identity = opened.identity()
+        if not identity.devices:
+            version = identity.driver_version or "of unknown version"
+            raise click.ClickException(
+                f"{name}: the driver (version {version}) shows no GPU; see what nvidia-smi and "
+                "dmesg say, and whether this container was given one"
+            )
+        for line in lines_of(identity):
+            click.echo(line)
         for reading in opened.read():
             value = "—" if reading.value is None else f"{reading.value:.6g}"
             note = "" if reading.is_valid else f"  {reading.validity.name}: {reading.reason}"

@@ -26,6 +26,8 @@ from hal import boards
 from icd.link import KEY_SIZE
 
 KEYS = KEYS_NAME
+GPU_NUMBERS = "gpus.json"
+"""Which GPU has which number: kept by board servers, each payload begins anew."""
 LONGEST_RUN_PATH = 80
 """So that what lies in the run directory stays below the 107 octets of a socket's name."""
 
@@ -56,6 +58,7 @@ def prepare(configuration: Configuration, state_dir: Path, run_dir: Path) -> Pat
     _check_unused(run_dir, state_dir)
     if not configuration.link.insecure:
         make_keys(state_dir / KEYS, [int(station) for station in configuration.stations])
+    (run_dir / GPU_NUMBERS).unlink(missing_ok=True)
     plan = _plan(configuration, state_dir, run_dir)
     return _write(run_dir / "plan.json", plan)
 

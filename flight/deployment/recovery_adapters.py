@@ -127,8 +127,14 @@ class RecoveryListener:
 
     slot: Slot[Recovery]
 
-    def fault(self, fault: Fault) -> None:
-        self.slot.tell(lambda recovery: recovery.fault(fault))
+    def fault(self, fault: Fault, taken: Callable[[], None]) -> bool:
+        def take(recovery: Recovery) -> None:
+            try:
+                recovery.fault(fault)
+            finally:
+                taken()  # one that makes it raise would do so again
+
+        return self.slot.is_stopped or self.slot.tell(take)
 
     def back(self, device: int) -> None:
         self.slot.tell(lambda recovery: recovery.back(device))

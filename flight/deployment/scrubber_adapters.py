@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flight.components.board.component import BoardMonitor
-from flight.components.board.readings import COMPUTER, Row
+from flight.components.board.places import COMPUTER
+from flight.components.board.readings import Row
 from flight.components.job_runner.component import JobRunner
 from flight.components.job_runner.protection_counts import chosen
 from flight.components.job_runner.records import WITH_PROCESS

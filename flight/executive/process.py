@@ -141,6 +141,7 @@ class ExecutiveProcess:
             board=self.workers["board"],
             launcher=self.workers["launcher"],
             scrub=self.workers["scrub"],
+            date=lambda: self.clock.date_ahead(),
             program=ProgramMemory(),
             pid=os.getpid(),
             supervisor=self.supervisor,

@@ -247,6 +247,9 @@ class Core:
         if kind == "ready":
             self._endpoint = str(body.get("endpoint", ""))
             self._publish()
+            for process in self._processes.values():
+                for pid in sorted(process.abandoned):  # its predecessor may have died of the news
+                    self._tell("unkillable", {"name": process.plan.name, "pid": pid})
 
     def _stroke(self) -> None:
         """The executive's critical parts answered: pass that on to the service manager."""

@@ -82,6 +82,10 @@ class EmulatedBoard:
             self._step_gpu(index, mine, dt_s, unix_ns)
         return BUSY_PERIOD_S if contexts or self._is_moving() else IDLE_PERIOD_S
 
+    def beat(self, now_ns: int) -> None:
+        """Show the library that the board is advanced; without it nobody asks for that."""
+        self._world.nvml.state.beat_ns = now_ns
+
     def _is_moving(self) -> bool:
         """Whether there is something to do without any context."""
         if self._recoveries.is_busy:

@@ -93,7 +93,8 @@ def _digest(made: dict[str, str]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _compiler() -> list[str]:
+def compiler() -> list[str]:
+    """The C compiler that there is, as words of a command. Raises BuildError."""
     for name in ("cc", "gcc", "clang"):
         if found := shutil.which(name):
             return [found]
@@ -112,7 +113,7 @@ def _build(made: dict[str, str], target: Path) -> None:
             (folder / file).write_text(text)
         sources = [*(str(_FOLDER / source) for source in SOURCES), str(folder / "stubs.c")]
         output = folder / NAME
-        command = [*_compiler(), *FLAGS, f"-I{folder}", f"-I{_FOLDER}", "-o", str(output), *sources]
+        command = [*compiler(), *FLAGS, f"-I{folder}", f"-I{_FOLDER}", "-o", str(output), *sources]
         zig = {"ZIG_GLOBAL_CACHE_DIR": str(folder), "ZIG_LOCAL_CACHE_DIR": str(folder)}
         ended = subprocess.run(
             command, capture_output=True, text=True, check=False, env={**os.environ, **zig}

@@ -20,7 +20,7 @@ from sim_hw.model import futex
 
 ENVIRONMENT = "VANALLEN_NVML_STATE"
 MAGIC = 0x4C4D564E
-VERSION = 2
+VERSION = 3
 GPUS = 8
 EVENTS = 4096
 PROCESSES = 64
@@ -32,6 +32,8 @@ PAGES = 64
 """Pages that a board without row remapping can retire."""
 PCIE_ERRORS = 11
 """Counters behind the fields 173 … 183, in that order."""
+SILENCE_S = 10
+"""A companion that has not beaten for so long has stopped: every call answers TIMEOUT."""
 CALLS = 256
 """Room for the error to inject into each call; the builder checks that it is enough."""
 
@@ -185,6 +187,8 @@ class State(ctypes.Structure):
         ("driver_version", c_char * 80),
         ("library_version", c_char * 80),
         ("cuda_version", c_int32),
+        ("padding", c_uint32),
+        ("beat_ns", c_uint64),  # CLOCK_MONOTONIC when the companion last turned; 0: it never does
         ("errors", c_uint32 * CALLS),  # the nvmlReturn_t to answer with; 0 is none
         ("events", Event * EVENTS),
         ("gpus", Gpu * GPUS),
@@ -290,7 +294,7 @@ class StateFile:
 
 _C_CONSTANTS = (
     *("MAGIC", "VERSION", "GPUS", "EVENTS", "PROCESSES", "CALLS"),
-    *("BANKS", "SPARE_ROWS", "PAGES", "PCIE_ERRORS"),
+    *("BANKS", "SPARE_ROWS", "PAGES", "PCIE_ERRORS", "SILENCE_S"),
 )
 _C_TYPES = {
     c_uint8: "uint8_t",

@@ -114,6 +114,23 @@ def test_a_driver_that_hangs_or_shows_nothing_is_an_error(
     assert "nvidia-smi" in found.advice
 
 
+@pytest.mark.parametrize("board", ["nvml", "jetson"])
+@pytest.mark.parametrize("sign", ["/dev/nvmap", "/etc/nv_tegra_release", "/dev/nvhost-gpu"])
+def test_a_jetson_whose_device_tree_a_container_hides_is_told_apart(
+    machine: FakeMachine, board: str, sign: str
+) -> None:
+    machine.configuration = {"board": {"name": board}}
+    machine.set(ask_board=lambda _board: {"error": "no Jetson at /"})
+    machine.write(sign, "", 0o666)
+    found = machine.asked(driver.driver)
+    assert found.verdict is Verdict.ERROR
+    assert "device tree is hidden" in found.text
+    assert "systempaths=unconfined" in found.advice
+    machine.write("/proc/device-tree/compatible", "nvidia,tegra234\0", 0o444)
+    found = machine.asked(driver.driver)
+    assert ("--board jetson" in found.advice) == (board == "nvml")
+
+
 def test_device_nodes_must_be_there_and_ours(machine: FakeMachine) -> None:
     machine.configuration = {"board": {"name": "nvml"}}
     assert machine.asked(driver.devices).verdict is Verdict.ERROR

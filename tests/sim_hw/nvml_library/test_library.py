@@ -215,10 +215,10 @@ def test_builds_at_the_same_time_all_give_the_same_whole_library(
 def test_a_machine_without_a_c_compiler_builds_with_zig(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _name: None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
-    assert build._compiler()[1:] == ["-m", "ziglang", "cc"]
+    assert build.compiler()[1:] == ["-m", "ziglang", "cc"]
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(build.BuildError, match=r"apt install gcc, or pip install '\.\[zig\]'"):
-        build._compiler()
+        build.compiler()
 
 
 @pytest.mark.heavy("zig")
