@@ -86,7 +86,7 @@ def test_ground_lists_and_explains_commands(ground: Ground) -> None:
 
 
 def test_ground_watch_shows_values_with_units(ground: Ground, payload: Client) -> None:
-    payload.wait_value("board.power_w", lambda watts: watts > 0, timeout_s=20)
+    payload.wait_value("board.power_w", lambda watts: watts > 0, timeout_s=90)
     line = next(
         line for line in ground("watch", "--once", "board").stdout.splitlines() if "power_w" in line
     )
