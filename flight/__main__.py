@@ -17,6 +17,7 @@ from flight.deployment.configuration import Configuration, ConfigurationError, f
 from flight.doctor.cli import doctor
 from flight.edac.cli import edac
 from flight.fault_tolerance.levels import Level
+from icd.options import Whole
 
 _LEVELS = click.Choice([level.name.lower() for level in Level])
 
@@ -29,12 +30,12 @@ def main() -> None:
 @main.command()
 @click.option("--board", help="Board to fly on; `flight board list` names them.")
 @click.option("--scenario", help="World that an emulated board flies in: a file, or a name.")
-@click.option("--gpus", type=click.IntRange(1, 8), help="How many GPUs an emulated board has.")
+@click.option("--gpus", type=Whole(1, 8), help="How many GPUs an emulated board has.")
 @click.option("--state", type=click.Path(path_type=Path), help="What must survive a power-off.")
 @click.option("--run", "run_dir", type=click.Path(path_type=Path), help="What need not survive.")
 @click.option("--config", type=click.Path(path_type=Path), help="Configuration (TOML).")
 @click.option("--link", "endpoint", help="Where stations connect; loopback unless given.")
-@click.option("--payload-id", type=click.IntRange(1, 65535), help="Which payload this is.")
+@click.option("--payload-id", type=Whole(1, 65535), help="Which payload this is.")
 @click.option("--insecure", is_flag=True, help="Accept unauthenticated telecommands.")
 def run(
     board: str | None,
@@ -79,7 +80,7 @@ def run(
 @click.option(
     "--slot",
     "slots",
-    type=click.IntRange(1, 65535),
+    type=Whole(1, 65535),
     multiple=True,
     default=(1,),
     show_default=True,
@@ -167,7 +168,7 @@ def list_jobs() -> None:
 @click.option("--out", type=click.Path(path_type=Path), default=Path(), show_default=True)
 @click.option("--level", type=_LEVELS, default="none", show_default=True, help="Of protection.")
 @click.option("--flips", type=click.Path(path_type=Path), help="Log of flips to do again.")
-@click.option("--job", type=int, default=0, help="The job of that log, by its number.")
+@click.option("--job", type=Whole(), default=0, help="The job of that log, by its number.")
 def run_job(
     name: str, settings: tuple[str, ...], out: Path, level: str, flips: Path | None, job: int
 ) -> None:

@@ -8,19 +8,13 @@ import enum
 import ipaddress
 import json
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from flight.components.recovery.fault_table import level_named
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
+from icd.written import toml_tables
 
 _ENDPOINT = re.compile(r"tcp://(\*|[0-9.]+):(\*|[0-9]{1,5})")
 
@@ -120,10 +114,10 @@ class Configuration:
 def from_toml(path: Path) -> Configuration:
     """Read a configuration file; raises ConfigurationError."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = toml_tables(path.read_bytes())
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise ConfigurationError(f"{path} is not TOML: {error}") from None
     return from_mapping(content)
 

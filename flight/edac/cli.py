@@ -8,6 +8,8 @@ from typing import NoReturn
 
 import click
 
+from icd.options import Whole
+
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 OUT = click.Path(path_type=Path, dir_okay=False)
 REPAIRABLE, LOST = 1, 2
@@ -66,7 +68,9 @@ def repair(file: Path, out: Path | None) -> None:
 @click.argument("file", type=FILE)
 @click.argument("out", type=OUT)
 @click.option("--label", default="", help="What it is, up to 24 octets.")
-@click.option("--n", default=512, show_default=True, help="Symbols a block: 64 to 4096.")
+@click.option(
+    "--n", type=Whole(), default=512, show_default=True, help="Symbols a block: 64 to 4096."
+)
 def protect(file: Path, out: Path, label: str, n: int) -> None:
     """Put the content of FILE into the container file OUT."""
     from flight.edac import container

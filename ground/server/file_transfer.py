@@ -14,6 +14,7 @@ from ground.errors import CommandRefused, LinkDown, TransferFailed
 from ground.server.ranges import Ranges
 from ground.server.verification import CommandRecord
 from icd.dictionary import ComponentDictionary, Dictionary
+from icd.written import json_value
 
 if TYPE_CHECKING:
     from ground.server.payload import Payload
@@ -236,7 +237,7 @@ class _Download:
     def _resumable(self) -> int:
         """How many octets of an earlier attempt are here; what they must belong to is noted."""
         try:
-            note = json.loads(self._note.read_text())
+            note = json_value(self._note.read_bytes())
             if note["remote"] != self._remote or not self._part.exists():
                 return 0
             self._size, self._crc32 = int(note["size"]), int(note["crc32"])

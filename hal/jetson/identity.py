@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 
 from hal.errors import BoardError
 from hal.linux.sysfs import Sysfs
+from icd.written import json_value
 
 _TREE = "proc/device-tree"
 _PART = re.compile(r"p\d{4}-\d{4}")
@@ -97,7 +97,7 @@ def jetpack(files: Sysfs) -> str:
 def cuda(files: Sysfs) -> str:
     """The version of the CUDA toolkit, empty where none is installed."""
     try:
-        told = json.loads("\n".join(files.lines("usr/local/cuda/version.json")))
+        told = json_value("\n".join(files.lines("usr/local/cuda/version.json")))
         return str(told["cuda"]["version"])
     except (BoardError, ValueError, KeyError, TypeError):
         return ""

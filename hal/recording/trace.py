@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from hal.device import BoardIdentity, Device, Fault, FaultKind, ProcessUse
 from hal.errors import WrongTrace
 from hal.reading import Reading, Validity
+from icd.written import json_value
 
 VERSION = 1
 
@@ -90,7 +91,7 @@ def read(path: Path) -> Trace:
 
 def _parsed(path: Path, number: int, line: str, parse: Callable[[Any], T]) -> T:
     try:
-        return parse(json.loads(line))
+        return parse(json_value(line))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise WrongTrace(f"{path}, line {number} is no part of a trace: {error!r}") from error
 

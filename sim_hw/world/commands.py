@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from icd.options import Real, Whole
+
 if TYPE_CHECKING:
     from sim_hw.world.coupling import Meter
     from sim_hw.world.scenario import Scenario
@@ -105,7 +107,7 @@ def said() -> Iterator[None]:
 @click.command()
 @click.argument("log", type=_LOG)
 @click.option("--png", type=_LOG, help="File to draw into; by default beside the log.")
-@click.option("--orbit", "number", type=int, help="Only this revolution, counted from 1.")
+@click.option("--orbit", "number", type=Whole(), help="Only this revolution, counted from 1.")
 def plot(log: Path, png: Path | None, number: int | None) -> None:
     """Draw a truth LOG: power, temperatures, flux and faults over time."""
     from sim_hw.world import plot as plotting
@@ -159,7 +161,7 @@ def expect(scenario: str) -> None:
 @click.argument("scenario", required=False)
 @click.option("--tle", nargs=2, metavar="LINE1 LINE2", help="In place of a scenario's orbit.")
 @click.option("--from", "begin", metavar="UTC", help="By default the scenario's start.")
-@click.option("--hours", type=float, default=48.0, show_default=True, help="How far ahead.")
+@click.option("--hours", type=Real(), default=48.0, show_default=True, help="How far ahead.")
 @click.option("--out", type=_LOG, default="forecast.json", show_default=True, help="File.")
 def forecast(
     scenario: str | None, tle: tuple[str, str] | None, begin: str | None, hours: float, out: Path

@@ -6,7 +6,6 @@ has an example. Whatever is wrong with it is said in one sentence, and nothing o
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from flight.components.protection.notifications import Radiation
 from flight.framework.time_units import SECOND
+from icd.written import json_value
 
 FORMAT = 1
 LARGEST = 30_000
@@ -77,8 +77,8 @@ def parse(octets: bytes) -> Forecast:
     if len(octets) > LARGEST:
         raise ForecastError(f"a forecast has at most {LARGEST} octets; give fewer hours")
     try:
-        plain = json.loads(octets)
-    except (ValueError, RecursionError):
+        plain = json_value(octets)
+    except ValueError:
         text = "not whole JSON; make it with: sim_hw forecast, and put it again"
         raise ForecastError(text) from None
     if not isinstance(plain, dict) or plain.get("format") != FORMAT:

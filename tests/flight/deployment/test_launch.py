@@ -81,6 +81,9 @@ class TestKeys:
             '{"slots": {"1": "00"}}',
             '{"slots": {"0": "' + "00" * 32 + '"}}',
             '{"slots": {"one": "' + "00" * 32 + '"}}',
+            '{"slots": {"01": "' + "00" * 32 + '"}}',
+            '{"slots": {"1_0": "' + "00" * 32 + '"}}',
+            '{"slots": {"\uff11": "' + "00" * 32 + '"}}',
         ],
     )
     def test_what_is_no_keys_file_is_refused_and_left_alone(
