@@ -14,7 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 from sim_hw.__main__ import main
+from sim_hw.world import settings
 from sim_hw.world.orbit import Orbit, OrbitError
+from sim_hw.world.scenario import Scenario
 
 UTC = dt.timezone.utc
 FIRST = "1 25544U 98067A   08264.51782528 -.00002182  00000-0 -11606-4 0  2927"
@@ -205,6 +207,16 @@ def test_a_message_of_two_satellites_is_refused(spell: Any) -> None:
 def test_what_is_no_omm_is_refused(message: str | bytes, words: str) -> None:
     with pytest.raises(OrbitError, match=words):
         Orbit.from_omm(message)
+
+
+def test_a_scenario_flies_an_omm() -> None:
+    content = 'name = "a"\nstart = "2008-09-21T00:00:00Z"\n[orbit]\n'
+    flown = settings.loads(Scenario, f"{content}omm = '''{as_json(OMM)}'''", "a.toml").flown
+    assert flown.source == "OMM of 25544"
+    with pytest.raises(settings.SettingsError, match=r"a.toml:4: not an OMM in JSON"):
+        settings.loads(Scenario, f"{content}omm = '[7]'", "a.toml")
+    with pytest.raises(settings.SettingsError, match=r"a.toml:5: an OMM says everything; leave"):
+        settings.loads(Scenario, f"{content}omm = '[7]'\naltitude = '551 km'", "a.toml")
 
 
 def test_a_forecast_is_made_of_an_omm_file(tmp_path: Path) -> None:
