@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 from flight.components.recovery.fault_table import level_named
 from icd.written import toml_tables
 
-_ENDPOINT = re.compile(r"tcp://(\*|[0-9.]+):(\*|[0-9]{1,5})")
+_ENDPOINT = re.compile(r"tcp://(\*|[0-9.]+|\[[0-9a-fA-F:.]+\]):(\*|[0-9]{1,5})")
 
 
 class ConfigurationError(ValueError):
@@ -153,21 +153,28 @@ def from_mapping(content: Mapping[str, Any]) -> Configuration:
 
 
 def address_of(endpoint: str) -> tuple[str, int]:
-    """The IPv4 address ("" is every one of this computer's) and the port (0 is a free one) of an
-    endpoint; raises ConfigurationError. Names are refused: the executive looks none up."""
+    """The address, IPv4 or IPv6 ("" is every IPv4 one of this computer's), and the port (0 is a
+    free one) of an endpoint; raises ConfigurationError. Names are refused: the executive looks
+    none up."""
     found = _ENDPOINT.fullmatch(endpoint)
     try:
         host, port = found.groups() if found else ("", "")
-        address = "" if host == "*" else str(ipaddress.IPv4Address(host))
+        address = "" if host == "*" else _address(host)
         number = 0 if port == "*" else int(port)
         if number > 65535:
             raise ValueError(port)
     except ValueError:
         raise ConfigurationError(
             f"link endpoint {endpoint!r}; give tcp://ADDRESS:PORT with a numeric address, such as "
-            "tcp://127.0.0.1:5005, or port * for a free one"
+            "tcp://127.0.0.1:5005 or tcp://[::1]:5005, or port * for a free one"
         ) from None
     return address, number
+
+
+def _address(host: str) -> str:
+    if host.startswith("["):
+        return str(ipaddress.IPv6Address(host[1:-1]))
+    return str(ipaddress.IPv4Address(host))
 
 
 def _check_watchdog(watchdog: HardwareWatchdogSettings) -> None:

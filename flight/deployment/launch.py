@@ -84,15 +84,17 @@ def _check_board(row: boards.Row, board: BoardSettings, run_dir: Path) -> None:
 
 def _check_endpoint(endpoint: str) -> None:
     """Refuse where nobody can listen now, before an executive fails at it again and again."""
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind(address_of(endpoint))
-        except OSError as error:
-            raise ConfigurationError(
-                f"cannot listen at {endpoint}: {error.strerror}; give another port, or * for a "
-                "free one, and an address of this computer"
-            ) from None
+    address, port = address_of(endpoint)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind((address, port))
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen at {endpoint}: {error.strerror}; give another port, or * for a "
+            "free one, and an address of this computer"
+        ) from None
 
 
 def _check_private(folder: Path, what: str) -> None:

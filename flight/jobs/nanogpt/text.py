@@ -42,7 +42,8 @@ class Corpus:
 def load(path: Path | None, context: int) -> Corpus:
     """The text in a file, or the prose of Python's own documentation.
 
-    Raises InputError for a text that is not UTF-8 (UTF-16 without a mark has zero octets), or too short for that context.
+    Raises InputError for a text that is not UTF-8, or too short for that context. UTF-16 without a
+    mark is UTF-8 with zero octets, and refused by those.
     """
     octets = _python_prose() if path is None else path.read_bytes()
     try:

@@ -186,6 +186,8 @@ def test_an_endpoint_where_nobody_can_listen_is_refused_before_anything_starts(
             prepare(configuration, folder / "s", folder / "r")
     with pytest.raises(ConfigurationError, match="an address of this computer"):
         prepare(Configuration(link=Link("tcp://192.0.2.1:*")), folder / "s", folder / "r")
+    with pytest.raises(ConfigurationError, match="an address of this computer"):
+        prepare(Configuration(link=Link("tcp://[2001:db8::1]:*")), folder / "s", folder / "r")
 
 
 @pytest.mark.parametrize("what", ["run", "state"])
