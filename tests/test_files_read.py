@@ -120,6 +120,13 @@ def test_a_payload_id_is_a_number_in_digits(number: str) -> None:
         parse_payload(f"lab@{number}=tcp://127.0.0.1:5555")
 
 
+@pytest.mark.parametrize("name", ["-rf", "-", " ", "a b", "", "a/b"])
+def test_a_payload_has_a_name_that_no_tool_takes_for_an_option(name: str) -> None:
+    with pytest.raises(GroundError, match="names no payload; write NAME=ENDPOINT"):
+        parse_payload(f"{name}=tcp://127.0.0.1:5555")
+    assert parse_payload("büro-2_b=tcp://[::1]:5905").endpoint == "tcp://[::1]:5905"
+
+
 def test_a_trace_that_nests_too_deeply_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HalError, match="line 1 is no part of a trace"):
         trace.read(a_trace(tmp_path, DEEP))

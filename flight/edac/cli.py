@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from icd.files import opened
 from icd.options import Whole
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -32,7 +33,7 @@ def verify(file: Path) -> None:
     """
     from flight.edac import container, sidecar
 
-    look = sidecar.verify if sidecar.path_of(file).exists() else container.verify
+    look = sidecar.verify if sidecar.has(file) else container.verify
     try:
         report = look(file)
     except (container.ContainerError, OSError) as failure:
@@ -53,7 +54,7 @@ def repair(file: Path, out: Path | None) -> None:
     """
     from flight.edac import container, sidecar
 
-    set_right = sidecar.repair if sidecar.path_of(file).exists() else container.repair
+    set_right = sidecar.repair if sidecar.has(file) else container.repair
     try:
         report = set_right(file, out)
     except (container.ContainerError, OSError) as failure:
@@ -77,7 +78,7 @@ def protect(file: Path, out: Path, label: str, n: int) -> None:
     from flight.edac.code import Code
 
     try:
-        with file.open("rb") as source:
+        with opened(file) as source:
             container.write(out, iter(lambda: source.read(1 << 20), b""), label, Code(n))
     except (ValueError, OSError) as failure:
         _fail(file, failure)
@@ -110,5 +111,6 @@ def extract(file: Path, out: Path) -> None:
 
 
 def _fail(file: Path, failure: Exception) -> NoReturn:
-    click.echo(f"{file}: {failure}", err=True)
+    said = failure.strerror if isinstance(failure, OSError) else None
+    click.echo(f"{file}: {said or failure}", err=True)
     sys.exit(LOST)

@@ -70,7 +70,8 @@ def parse_payload(text: str) -> PayloadConfig:
     """NAME=ENDPOINT, NAME@ID=ENDPOINT, or NAME=FILE with the ready file that flight writes."""
     name, equals, where = text.partition("=")
     name, at, number = name.partition("@")
-    if not (equals and name and where) or not name.replace("-", "").replace("_", "").isalnum():
+    is_name = name.replace("-", "").replace("_", "").isalnum() and not name.startswith("-")
+    if not (equals and where and is_name):
         raise ConfigurationError(
             f"'{text}' names no payload; write NAME=ENDPOINT, such as lab=tcp://127.0.0.1:5555"
         )
