@@ -17,7 +17,7 @@ from flight.deployment.configuration import Configuration, ConfigurationError, f
 from flight.doctor.cli import doctor
 from flight.edac.cli import edac
 from flight.fault_tolerance.levels import Level
-from icd.options import Whole
+from icd.options import Whole, refuse_unfit
 
 _LEVELS = click.Choice([level.name.lower() for level in Level])
 
@@ -25,6 +25,7 @@ _LEVELS = click.Choice([level.name.lower() for level in Level])
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Flight software for a GPU payload."""
+    refuse_unfit()
 
 
 @main.command()
@@ -67,12 +68,16 @@ def run(
         if payload_id:
             configuration = replace(configuration, payload_id=payload_id)
         run_dir = run_dir or Path(tempfile.mkdtemp(prefix="vanallen-"))
-        plan = prepare(configuration, state or default_state_dir(), run_dir)
+        plan = prepare(configuration, state or default_state_dir(), run_dir, _warn)
     except (ConfigurationError, HalError, OSError) as error:
         raise click.ClickException(str(error)) from None
     if configuration.link.insecure:
-        click.echo("warning: insecure: anyone who reaches the link may command", err=True)
+        _warn("insecure: anyone who reaches the link may command")
     become_supervisor(plan)
+
+
+def _warn(sentence: str) -> None:
+    click.echo(f"warning: {sentence}", err=True)
 
 
 @main.command()

@@ -23,7 +23,7 @@ from hal.reading import tai_now
 from hal.recording import trace
 from hal.recording.recorder import Load, Phase, record
 from icd.board_state import ENVIRONMENT
-from icd.options import Real
+from icd.options import Real, refuse_unfit
 
 _KINDS = click.Choice(["host", "cuda"])
 _QUANTITIES = ("power_w", "temperature_c", "temperature_memory_c", "clock_sm_mhz")
@@ -32,6 +32,7 @@ _QUANTITIES = ("power_w", "temperature_c", "temperature_memory_c", "clock_sm_mhz
 @click.group()
 def main() -> None:
     """Record and compare boards."""
+    refuse_unfit()
 
 
 @main.command("record")

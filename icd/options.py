@@ -1,12 +1,20 @@
-"""Numbers on a command line, read as strictly as everywhere: types for options and arguments."""
+"""What every command line does alike: numbers are read strictly, and what this Python cannot run
+is refused with a sentence."""
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 import click
 
 from icd import written
+
+OPTIMIZED = (
+    "Python runs with -OO (PYTHONOPTIMIZE=2), which drops docstrings, and those are the texts of "
+    "commands and events; leave it away"
+)
 
 
 class Whole(click.IntRange):
@@ -40,3 +48,23 @@ def _read(
         return written.whole(value) if isinstance(kind, Whole) else written.real(value)
     except ValueError as error:
         kind.fail(str(error), param, ctx)
+
+
+def refuse_unfit(*, compiles: bool = True) -> None:
+    """End a command that this Python cannot run as it was started; raises ClickException.
+
+    `compiles` is false for one that compiles nothing.
+    """
+    if sys.flags.optimize > 1:
+        raise click.ClickException(OPTIMIZED)
+    threads = os.environ.get("NUMBA_NUM_THREADS", "")
+    if not (compiles and threads):
+        return
+    try:
+        is_sound = written.whole(threads) > 0
+    except ValueError:
+        is_sound = False
+    if not is_sound:
+        raise click.ClickException(
+            f"NUMBA_NUM_THREADS is {threads!r}; give a whole number from 1, or leave it away"
+        )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from icd.options import Real, Whole
+from icd.options import Real, Whole, refuse_unfit
 from sim_hw.model.constants import provenance
 from sim_hw.model.traffic import measured_bytes_s
 from sim_hw.nvml.board import EmulatedBoard
@@ -39,6 +39,7 @@ _MODELS = click.Choice(sorted([*BOARDS, "orin"]))
 @click.group()
 def main() -> None:
     """Emulated boards for the payload, and what the world does to them."""
+    refuse_unfit()
 
 
 @main.command()

@@ -72,15 +72,27 @@ def library() -> Path:
     """The built library, built now if the cache has none for these sources. Raises BuildError."""
     made = generated()
     target = cache_folder() / f"nvml-{_digest(made)}" / NAME
-    if not target.exists():
-        _build(made, target)
+    try:
+        if not target.exists():
+            _build(made, target)
+    except OSError as error:
+        raise BuildError(
+            f"cannot keep the emulated library in {target.parent} ({error.strerror}); set "
+            "XDG_CACHE_HOME to a folder that can be written"
+        ) from error
     return target
 
 
 def cache_folder() -> Path:
-    """Where built libraries are kept: $XDG_CACHE_HOME/vanallen, or ~/.cache/vanallen."""
+    """Where built libraries are kept: $XDG_CACHE_HOME/vanallen, or ~/.cache/vanallen.
+
+    Raises BuildError for a user without a home.
+    """
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "vanallen"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "vanallen"
+    except RuntimeError:
+        raise BuildError("this user has no home folder; set XDG_CACHE_HOME to a folder") from None
 
 
 def _digest(made: dict[str, str]) -> str:

@@ -231,6 +231,15 @@ def test_a_source_that_does_not_compile_shows_what_the_compiler_said(
     assert not list(tmp_path.rglob(build.NAME))
 
 
+def test_a_cache_that_cannot_be_written_is_named_with_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(build.BuildError, match=r"cannot keep .*; set XDG_CACHE_HOME to a folder"):
+        build.library()
+
+
 def test_a_missing_board_says_how_to_start_one(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="python -m sim_hw board"):
         StateFile.attach(tmp_path / "nvml.state")
