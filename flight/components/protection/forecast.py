@@ -132,7 +132,10 @@ def _check_keys(plain: Mapping[str, Any], wanted: set[str], where: str) -> None:
 
 def _time(plain: Mapping[str, Any], key: str, leap_s: float) -> int:
     try:
-        since = datetime.strptime(plain[key], _TIME) - _EPOCH
+        when = datetime.strptime(plain[key], _TIME)
+        if when.strftime(_TIME) != plain[key]:  # one digit for two, or digits of another script
+            raise ValueError(plain[key])
+        since = when - _EPOCH
     except (ValueError, TypeError):
         raise ForecastError(f"{key} is no time in UTC; write 2026-03-20T04:11:00Z") from None
     return (since.days * 86_400 + since.seconds + int(leap_s)) * SECOND
