@@ -13,6 +13,7 @@ import mmap
 import os
 from collections.abc import Iterator
 from ctypes import c_char, c_double, c_int32, c_uint8, c_uint32, c_uint64
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from sim_hw.model import futex
 
 ENVIRONMENT = "VANALLEN_NVML_STATE"
 MAGIC = 0x4C4D564E
-VERSION = 2
+VERSION = 3
 GPUS = 8
 EVENTS = 4096
 PROCESSES = 64
@@ -198,7 +199,8 @@ SIZE = ctypes.sizeof(State)
 class StateFile:
     """The mapped state file. Make one with `create` or `attach`."""
 
-    def __init__(self, descriptor: int, mapping: mmap.mmap) -> None:
+    def __init__(self, path: Path, descriptor: int, mapping: mmap.mmap) -> None:
+        self._path = path
         self._descriptor = descriptor
         self._mapping = mapping
         self.state: State = State.from_buffer(mapping)
@@ -212,7 +214,7 @@ class StateFile:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(descriptor, 0, SIZE)
-            made = cls(descriptor, mmap.mmap(descriptor, SIZE))
+            made = cls(path, descriptor, mmap.mmap(descriptor, SIZE))
         except BaseException:
             os.close(descriptor)
             path.unlink()
@@ -236,7 +238,7 @@ class StateFile:
         try:
             if os.fstat(descriptor).st_size != SIZE:
                 raise StateError(f"{path} is of another version; restart the board")
-            opened = cls(descriptor, mmap.mmap(descriptor, SIZE))
+            opened = cls(path, descriptor, mmap.mmap(descriptor, SIZE))
         except BaseException:
             os.close(descriptor)
             raise
@@ -271,12 +273,25 @@ class StateFile:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def post(self, gpu: int, kind: int, data: int) -> None:
-        """Append an event and wake whoever waits for one."""
+        """Append an event and wake whoever waits for one. Raises StateError."""
+        append = self._appender
         with self.locked() as state:
-            event = state.events[state.event_head % EVENTS]
-            event.gpu, event.kind, event.data = gpu, kind, data
-            state.event_head = (state.event_head + 1) & 0xFFFFFFFF
+            append(ctypes.byref(state), gpu, c_uint64(kind), c_uint64(data))
         self.wake()
+
+    @cached_property
+    def _appender(self) -> Any:
+        """The library's own way to append an event: Python cannot order its stores for others."""
+        from sim_hw.nvml_library import build  # which makes its header of this module
+
+        beside = self._path.parent / "lib" / build.NAME
+        try:
+            library = ctypes.PyDLL(str(beside if beside.exists() else build.library()))
+        except (OSError, build.BuildError) as error:
+            raise StateError(f"cannot post an event: {error}") from error
+        append = library.vanallenPostEvent
+        append.restype = None
+        return append
 
     def wake(self) -> None:
         """Let every waiter of an event set look again."""
