@@ -18,6 +18,7 @@ from examples.session import Session
 from examples.texts import shakespeare_or_prose
 from ground.client.client import Client
 from ground.errors import CommandFailed, LinkDown
+from icd.written import whole
 
 DONE = {"DONE", "FAILED", "CANCELLED", "EXPIRED"}
 
@@ -53,7 +54,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--board", default="emulated-h100", help="see `flight board list`")
-    parser.add_argument("--steps", type=int, default=1500, help="training steps (default 1500)")
+    parser.add_argument("--steps", type=whole, default=1500, help="training steps (default 1500)")
     parser.add_argument("--configuration", default="CPU", help="TINY, CPU or BABY")
     parser.add_argument("--out", type=Path, default=Path("build/first-pass"), help="where to")
     parser.add_argument("--no-kill", action="store_true", help="let the executive live")

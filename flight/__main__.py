@@ -19,6 +19,7 @@ from flight.doctor.cli import doctor
 from flight.edac.cli import edac
 from flight.fault_tolerance.levels import Level
 from icd import extras
+from icd.options import Whole, refuse_unfit
 
 _LEVELS = click.Choice([level.name.lower() for level in Level])
 
@@ -26,17 +27,18 @@ _LEVELS = click.Choice([level.name.lower() for level in Level])
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Flight software for a GPU payload."""
+    refuse_unfit()
 
 
 @main.command()
 @click.option("--board", help="Board to fly on; `flight board list` names them.")
 @click.option("--scenario", help="World that an emulated board flies in: a file, or a name.")
-@click.option("--gpus", type=click.IntRange(1, 8), help="How many GPUs an emulated board has.")
+@click.option("--gpus", type=Whole(1, 8), help="How many GPUs an emulated board has.")
 @click.option("--state", type=click.Path(path_type=Path), help="What must survive a power-off.")
 @click.option("--run", "run_dir", type=click.Path(path_type=Path), help="What need not survive.")
 @click.option("--config", type=click.Path(path_type=Path), help="Configuration (TOML).")
 @click.option("--link", "endpoint", help="Where stations connect; loopback unless given.")
-@click.option("--payload-id", type=click.IntRange(1, 65535), help="Which payload this is.")
+@click.option("--payload-id", type=Whole(1, 65535), help="Which payload this is.")
 @click.option("--insecure", is_flag=True, help="Accept unauthenticated telecommands.")
 def run(
     board: str | None,
@@ -69,11 +71,11 @@ def run(
             configuration = replace(configuration, payload_id=payload_id)
         _warn_without_cuda(configuration)
         run_dir = run_dir or Path(tempfile.mkdtemp(prefix="vanallen-"))
-        plan = prepare(configuration, state or default_state_dir(), run_dir)
+        plan = prepare(configuration, state or default_state_dir(), run_dir, _warn)
     except (ConfigurationError, HalError, OSError) as error:
         raise click.ClickException(str(error)) from None
     if configuration.link.insecure:
-        click.echo("warning: insecure: anyone who reaches the link may command", err=True)
+        _warn("insecure: anyone who reaches the link may command")
     become_supervisor(plan)
 
 
@@ -84,12 +86,16 @@ def _warn_without_cuda(configuration: Configuration) -> None:
         click.echo(f"warning: {sentence}; until then every job fails", err=True)
 
 
+def _warn(sentence: str) -> None:
+    click.echo(f"warning: {sentence}", err=True)
+
+
 @main.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
     "--slot",
     "slots",
-    type=click.IntRange(1, 65535),
+    type=Whole(1, 65535),
     multiple=True,
     default=(1,),
     show_default=True,
@@ -186,7 +192,7 @@ def list_jobs() -> None:
 @click.option("--out", type=click.Path(path_type=Path), default=Path(), show_default=True)
 @click.option("--level", type=_LEVELS, default="none", show_default=True, help="Of protection.")
 @click.option("--flips", type=click.Path(path_type=Path), help="Log of flips to do again.")
-@click.option("--job", type=int, default=0, help="The job of that log, by its number.")
+@click.option("--job", type=Whole(), default=0, help="The job of that log, by its number.")
 def run_job(
     name: str, settings: tuple[str, ...], out: Path, level: str, flips: Path | None, job: int
 ) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from icd.options import refuse_unfit
+
 COMMANDS = {
     "serve": ("ground.cli.serve", "serve", "Run the ground server."),
     "send": ("ground.cli.send", "send", "Send a telecommand and tick off its stages."),
@@ -60,6 +62,7 @@ class Lazy(click.Group):
 @click.pass_context
 def ground(context: click.Context, server: str | None, payload: str | None) -> None:
     """Command and watch Van Allen payloads."""
+    refuse_unfit(compiles=False)
     context.obj = {"server": server, "payload": payload}
 
 

@@ -23,6 +23,7 @@ from hal.reading import tai_now
 from hal.recording import trace
 from hal.recording.recorder import Load, Phase, record
 from icd.board_state import ENVIRONMENT
+from icd.options import Real, refuse_unfit
 
 _KINDS = click.Choice(["host", "cuda"])
 _QUANTITIES = ("power_w", "temperature_c", "temperature_memory_c", "clock_sm_mhz")
@@ -31,13 +32,14 @@ _QUANTITIES = ("power_w", "temperature_c", "temperature_memory_c", "clock_sm_mhz
 @click.group()
 def main() -> None:
     """Record and compare boards."""
+    refuse_unfit()
 
 
 @main.command("record")
 @click.option("--board", default="nvml", show_default=True, help="As `flight board list` says.")
 @click.option("--run", "run_dir", type=click.Path(path_type=Path), help="Of an emulated board.")
-@click.option("--rate", type=click.FloatRange(0.1, 100.0), default=10.0, show_default=True)
-@click.option("--seconds", type=click.FloatRange(0.1), default=20.0, help="Of each phase.")
+@click.option("--rate", type=Real(0.1, 100.0), default=10.0, show_default=True)
+@click.option("--seconds", type=Real(0.1), default=20.0, help="Of each phase.")
 @click.option("--phases", default=",".join(PHASES), show_default=True, help="Loads, in order.")
 @click.option("--compute", type=_KINDS, default="cuda", show_default=True, help="Who computes.")
 @click.option("--out", type=click.Path(path_type=Path), required=True)

@@ -2,16 +2,21 @@
 
 Whoever computes on a device keeps one context row (process, bytes, busy time); whoever plays the
 board writes one device row (lost, reset generation, clock scale). They share nothing else.
+
+What belongs together in a context row is written and copied under a lock of that row, because
+stores of one processor may reach another in any order (ARM). Nobody waits for that lock for long:
+who holds it may have been stopped.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +27,16 @@ ENVIRONMENT = "VANALLEN_BOARD_STATE"
 """The environment variable that holds the path of the board-state file."""
 
 MAGIC = 0x56414253
-VERSION = 3
+VERSION = 4
 DEVICES = 8
 CONTEXTS = 64
+_TRIES = 200
+"""For the lock of a row, before its holder is taken for stopped: a millisecond at most."""
+_LIBC = ctypes.PyDLL(None)
+"""Called without letting go of the interpreter's lock: none of these calls waits."""
+_trylock, _unlock = _LIBC.pthread_mutex_trylock, _LIBC.pthread_mutex_unlock
+_SHARED = _ROBUST = 1
+"""PTHREAD_PROCESS_SHARED, PTHREAD_MUTEX_ROBUST."""
 
 
 class BoardStateError(Exception):
@@ -52,8 +64,10 @@ class ContextRow(ctypes.Structure):
     board's to write.
     """
 
+    guard: _RowGuard
+
     _fields_ = [
-        ("sequence", ctypes.c_uint32),  # odd while the busy fields are being written
+        ("sequence", ctypes.c_uint32),  # odd while the busy fields are being written, or are owed
         ("pid", ctypes.c_uint32),
         ("start_time", ctypes.c_uint64),  # of the process, in kernel ticks: tells a reused pid
         ("device", ctypes.c_uint32),
@@ -68,6 +82,54 @@ class ContextRow(ctypes.Structure):
     ]
 
 
+class _Mutex(ctypes.Structure):
+    """A `pthread_mutex_t`, which takes at most 48 octets."""
+
+    _fields_ = [("octets", ctypes.c_uint64 * 8)]
+
+
+class _RowGuard:
+    """The lock of one context row: a mutex that processes share.
+
+    Nobody has it for long, so it is tried for and never waited for. Where its holder died, the next
+    one gets it, and the row's sequence tells whether the dead one was inside a write.
+    """
+
+    def __init__(self, mutex: _Mutex) -> None:
+        self._mutex = mutex
+        self.place = ctypes.c_void_p(ctypes.addressof(mutex))
+        self.owed: list[tuple[int, int]] = []
+        """Launches that the owner could not write yet: ns, octets moved."""
+
+    def make(self) -> None:
+        """Make the mutex in memory that holds none. Raises OSError."""
+        attributes = ctypes.create_string_buffer(64)
+        for result in (
+            _LIBC.pthread_mutexattr_init(attributes),
+            _LIBC.pthread_mutexattr_setpshared(attributes, _SHARED),
+            _LIBC.pthread_mutexattr_setrobust(attributes, _ROBUST),
+            _LIBC.pthread_mutex_init(self.place, attributes),
+        ):
+            if result:
+                raise OSError(result, os.strerror(result))
+
+    def take(self) -> bool:
+        """Lock the row; False when another process kept it locked meanwhile."""
+        for _ in range(_TRIES):
+            result = _trylock(self.place)
+            if result == 0:
+                return True
+            if result == errno.EOWNERDEAD:
+                _LIBC.pthread_mutex_consistent(self.place)
+                return True
+            os.sched_yield()
+        return False
+
+    def give(self) -> None:
+        """Let the lock go."""
+        _unlock(self.place)
+
+
 class _Layout(ctypes.Structure):
     _fields_ = [
         ("magic", ctypes.c_uint32),
@@ -76,6 +138,7 @@ class _Layout(ctypes.Structure):
         ("device_count", ctypes.c_uint32),
         ("devices", DeviceRow * DEVICES),
         ("contexts", ContextRow * CONTEXTS),
+        ("locks", _Mutex * CONTEXTS),
     ]
 
 
@@ -114,6 +177,8 @@ class BoardState:
         self._layout: _Layout | None = layout
         self.devices: list[DeviceRow] = list(layout.devices[: layout.device_count])
         self.contexts: list[ContextRow] = list(layout.contexts)
+        for row, mutex in zip(self.contexts, layout.locks, strict=True):
+            row.guard = _RowGuard(mutex)
 
     @classmethod
     def create(cls, path: Path, device_count: int) -> BoardState:
@@ -129,6 +194,8 @@ class BoardState:
             layout.version, layout.size, layout.device_count = VERSION, SIZE, device_count
             for row in layout.devices:
                 row.clock_scale = 1.0
+            for mutex in layout.locks:
+                _RowGuard(mutex).make()
             layout.magic = MAGIC
             temporary.rename(path)
         except BaseException:
@@ -181,12 +248,15 @@ class BoardState:
             raise BoardStateError(f"there is no process {pid}")
         with self._locked():
             for row in self.contexts:
-                if row.pid == 0 or process_start_time(row.pid) != row.start_time:
-                    ctypes.memset(ctypes.byref(row), 0, ctypes.sizeof(row))
-                    row.start_time = start_time
-                    row.device = device
-                    row.generation = self.devices[device].generation
-                    row.pid = pid
+                if (row.pid == 0 or _is_left(row)) and row.guard.take():
+                    try:
+                        ctypes.memset(ctypes.byref(row), 0, ctypes.sizeof(row))
+                        row.start_time = start_time
+                        row.device = device
+                        row.generation = self.devices[device].generation
+                        row.pid = pid
+                    finally:
+                        row.guard.give()
                     return row
         raise BoardStateError(f"all {CONTEXTS} compute contexts are taken; end a job first")
 
@@ -201,13 +271,13 @@ class BoardState:
 
     def sweep(self) -> int:
         """Free the rows of processes that died without releasing them; returns how many."""
-        freed = 0
-        for row in self.contexts:
-            if row.pid and process_start_time(row.pid) != row.start_time:
-                with self._locked():
-                    row.pid = 0
-                freed += 1
-        return freed
+        if not any(row.pid and _is_left(row) for row in self.contexts):
+            return 0
+        with self._locked():  # looked at again: a row may be another process's by now
+            left = [row for row in self.contexts if row.pid and _is_left(row)]
+            for row in left:
+                row.pid = 0
+        return len(left)
 
     def snapshot(self, now_ns: int) -> list[Context]:
         """Copies of the taken rows; running launches count up to `now_ns` (CLOCK_MONOTONIC)."""
@@ -227,44 +297,72 @@ class BoardState:
 
 
 def mark_running(row: ContextRow, now_ns: int) -> None:
-    """Note that a launch begins at `now_ns` (CLOCK_MONOTONIC)."""
-    row.sequence += 1
-    row.running_since_ns = now_ns
-    row.sequence += 1
+    """Note that a launch begins at `now_ns` (CLOCK_MONOTONIC); for the owner of the row."""
+    _write(row, now_ns, 0, 0)
 
 
 def mark_idle(row: ContextRow, busy_ns: int, moved_bytes: int = 0) -> None:
     """Note that a launch ended after `busy_ns`; `moved_bytes` if its memory traffic is known."""
-    row.sequence += 1
-    row.busy_ns += busy_ns
-    if moved_bytes:
-        row.moved_bytes += moved_bytes
-        row.moved_ns += busy_ns
-    row.running_since_ns = 0
-    row.sequence += 1
+    _write(row, 0, busy_ns, moved_bytes)
+
+
+def _write(row: ContextRow, since_ns: int, busy_ns: int, moved_bytes: int) -> None:
+    """Write what a launch adds. A row that a stopped reader keeps locked is unknown until the next
+    time: that is said by one store, and nothing else of it changes under the reader."""
+    guard = row.guard
+    if _trylock(guard.place) and not guard.take():
+        row.sequence |= 1
+        guard.owed.append((busy_ns, moved_bytes))
+        return
+    try:
+        sequence = row.sequence | 1
+        row.sequence = sequence
+        row.running_since_ns = since_ns
+        if guard.owed:
+            _add(row, [*guard.owed, (busy_ns, moved_bytes)])
+            guard.owed.clear()
+        elif busy_ns:
+            _add(row, ((busy_ns, moved_bytes),))
+        row.sequence = sequence + 1
+    finally:
+        _unlock(guard.place)
+
+
+def _add(row: ContextRow, launches: Iterable[tuple[int, int]]) -> None:
+    for busy_ns, moved_bytes in launches:
+        row.busy_ns += busy_ns
+        if moved_bytes:
+            row.moved_bytes += moved_bytes
+            row.moved_ns += busy_ns
+
+
+def _is_left(row: ContextRow) -> bool:
+    """Whether the process that a row was given to is gone."""
+    return process_start_time(row.pid) != int(row.start_time)
 
 
 def _copy(slot: int, row: ContextRow, now_ns: int) -> Context | None:
-    for _ in range(100):
-        before = row.sequence
-        busy, since = row.busy_ns, row.running_since_ns
-        moved_bytes, moved_ns = row.moved_bytes, row.moved_ns
-        if before == row.sequence and before % 2 == 0:
-            break
-    else:  # the owner died or was stopped inside a write: its time is unknown, so it is left out
+    """What a row says; None for a free one, and where its owner died or was stopped inside a write:
+    then its time is unknown, and it is left out."""
+    if not row.guard.take():
         return None
-    if since:
-        busy += max(0, now_ns - since)
+    try:
+        seen = ContextRow.from_buffer_copy(row)
+    finally:
+        row.guard.give()
+    if not seen.pid or seen.sequence % 2:
+        return None
+    since = seen.running_since_ns
     return Context(
         slot,
-        row.pid,
-        row.start_time,
-        row.device,
-        row.generation,
-        row.memory_bytes,
-        busy,
+        seen.pid,
+        seen.start_time,
+        seen.device,
+        seen.generation,
+        seen.memory_bytes,
+        seen.busy_ns + (max(0, now_ns - since) if since else 0),
         is_running=since > 0,
-        killed_by=row.killed_by,
-        moved_bytes=moved_bytes,
-        moved_ns=moved_ns,
+        killed_by=seen.killed_by,
+        moved_bytes=seen.moved_bytes,
+        moved_ns=seen.moved_ns,
     )

@@ -6,12 +6,15 @@ import enum
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from icd.fields import Field
+from icd import space_packet
+from icd.fields import CODES, Field
+from icd.records import made
+from icd.written import json_value
 
 FORMAT = 1
 
@@ -159,18 +162,18 @@ class Dictionary:
     @classmethod
     def from_json(cls, text: str) -> Dictionary:
         """Read a dictionary file; raises ValueError when it is none, or was altered."""
+        plain = json_value(text)
+        if not isinstance(plain, dict) or "format" not in plain:
+            raise ValueError("not a dictionary file: it has no format")
+        if plain["format"] != FORMAT:
+            raise ValueError(f"dictionary format {plain['format']}; this reads {FORMAT}")
         try:
-            plain = json.loads(text)
-            if plain["format"] != FORMAT:
-                raise ValueError(f"dictionary format {plain['format']}; this reads {FORMAT}")
-            read = cls(
-                tuple(_component(c) for c in plain["components"]),
-                tuple(_fragment(j) for j in plain["jobs"]),
-            )
-            hashes = plain["wire_hash"], plain["text_hash"]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a dictionary file: {error!r}") from error
-        if hashes != (read.wire_hash, read.text_hash):
+            file = made(_File, plain, "it")
+            read = cls(file.components, file.jobs)
+            _check(read)
+        except ValueError as error:
+            raise ValueError(f"not a dictionary file: {error}") from None
+        if (file.wire_hash, file.text_hash) != (read.wire_hash, read.text_hash):
             raise ValueError("the dictionary file was altered: its hashes do not match")
         return read
 
@@ -193,53 +196,51 @@ def _wires(fields: Iterable[Field]) -> list[list[Any]]:
     return [_wire(field) for field in fields]
 
 
-def _fields(plain: list[dict[str, Any]]) -> tuple[Field, ...]:
-    return tuple(
-        Field(**(f | {"labels": tuple((number, label) for number, label in f["labels"])}))
-        for f in plain
-    )
+@dataclass(frozen=True)
+class _File:
+    format: int
+    wire_hash: str
+    text_hash: str
+    components: tuple[ComponentDictionary, ...]
+    jobs: tuple[JobFragment, ...]
 
 
-def _component(plain: dict[str, Any]) -> ComponentDictionary:
-    commands = tuple(
-        CommandEntry(
-            **(
-                c
-                | {
-                    "arguments": _fields(c["arguments"]),
-                    "results": _fields(c["results"]),
-                    "modes": tuple(c["modes"]),
-                }
-            )
-        )
-        for c in plain["commands"]
-    )
-    events = tuple(
-        EventEntry(
-            **(e | {"severity": Severity(e["severity"]), "arguments": _fields(e["arguments"])})
-        )
-        for e in plain["events"]
-    )
-    reports = tuple(ReportEntry(**(r | {"fields": _fields(r["fields"])})) for r in plain["reports"])
-    rest = {
-        "commands": commands,
-        "events": events,
-        "reports": reports,
-        "housekeeping": _fields(plain["housekeeping"]),
-        "parameters": _fields(plain["parameters"]),
-    }
-    return ComponentDictionary(**(plain | rest))
+def _check(read: Dictionary) -> None:
+    """Refuse what could not be decoded: a number out of its range or used twice, a type that is
+    none. Raises ValueError."""
+    _distinct("component", "name", [c.name for c in read.components])
+    _numbers("component", "APID", space_packet.APID_IDENTITY - 1, [c.apid for c in read.components])
+    for one in read.components:
+        _numbers(one.name, "opcode", 255, [c.opcode for c in one.commands])
+        _numbers(one.name, "event number", 65535, [e.number for e in one.events])
+        _numbers(one.name, "report number", 65535, [r.number for r in one.reports])
+        rows = [one.housekeeping, one.parameters, *(r.fields for r in one.reports)]
+        rows += [e.arguments for e in one.events]
+        rows += [row for c in one.commands for row in (c.arguments, c.results)]
+        for row in rows:
+            _check_row(one.name, row)
+    _numbers("jobs", "number", 65535, [job.number for job in read.jobs])
+    for job in read.jobs:
+        _check_row(job.name, job.parameters)
+        _check_row(job.name, job.metrics)
 
 
-def _fragment(plain: dict[str, Any]) -> JobFragment:
-    return JobFragment(
-        **(
-            plain
-            | {
-                "parameters": _fields(plain["parameters"]),
-                "defaults": tuple(plain["defaults"]),
-                "outputs": tuple((name, text) for name, text in plain["outputs"]),
-                "metrics": _fields(plain["metrics"]),
-            }
-        )
-    )
+def _numbers(where: str, what: str, highest: int, numbers: list[int]) -> None:
+    for number in numbers:
+        if not 0 <= number <= highest:
+            raise ValueError(f"{where}: {what} {number} is not in 0 … {highest}")
+    _distinct(where, what, numbers)
+
+
+def _distinct(where: str, what: str, values: Sequence[Any]) -> None:
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{where}: {what} {value} is given twice")
+
+
+def _check_row(where: str, row: tuple[Field, ...]) -> None:
+    for field in row:
+        if field.code not in CODES.values() or not 0 < field.count < 65536:
+            raise ValueError(f"{where}: {field.name} has no wire type")
+        if field.code == "o" and field is not row[-1]:
+            raise ValueError(f"{where}: octets {field.name} must be the last field")

@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from icd.written import json_value
+
 DRAWS = "draws.jsonl"
 """What the world sends, a line a draw; beside the board-state file."""
 LOG = "flips.jsonl"
@@ -167,7 +169,7 @@ class Letter:
     @classmethod
     def from_line(cls, line: str) -> Letter:
         """The letter again. Raises ValueError, KeyError or TypeError for anything else."""
-        body = json.loads(line)
+        body = json_value(line)
         return cls(
             FlipDraw.from_message(body["draw"]),
             body["pid"],
@@ -228,7 +230,7 @@ def append(path: Path, *lines: str) -> None:
 def read_log(path: Path) -> list[dict[str, Any]]:
     """All records of a log of flips; raises FlipLogError for anything else."""
     try:
-        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        records = [json_value(line) for line in path.read_bytes().splitlines()]
     except OSError as error:
         raise FlipLogError(f"{path}: {error.strerror}") from error
     except ValueError as error:

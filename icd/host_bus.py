@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from icd.written import json_value
+
 ENVIRONMENT = "VANALLEN_HOST_BUS_FOLDER"
 """The environment variable that holds the path of the folder."""
 
@@ -84,7 +86,7 @@ def _write(path: Path, body: dict[str, Any]) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
+        body = json_value(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return body if isinstance(body, dict) else {}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from icd.options import Real, Whole, refuse_unfit
 from sim_hw.model.constants import provenance
 from sim_hw.model.traffic import measured_bytes_s
 from sim_hw.nvml.board import EmulatedBoard
@@ -19,7 +20,7 @@ from sim_hw.nvml.commands import inject
 from sim_hw.nvml.profiles import BOARDS
 from sim_hw.nvml.vendor_tools import install, tool
 from sim_hw.nvml_library import build
-from sim_hw.nvml_library.state import GPUS
+from sim_hw.nvml_library.layout import GPUS
 from sim_hw.orin.board import EmulatedOrin
 from sim_hw.orin.commands import inject_orin
 from sim_hw.orin.constants import ORIN, RAILS, THERMAL
@@ -38,17 +39,16 @@ _MODELS = click.Choice(sorted([*BOARDS, "orin"]))
 @click.group()
 def main() -> None:
     """Emulated boards for the payload, and what the world does to them."""
+    refuse_unfit()
 
 
 @main.command()
 @click.option("--model", type=_MODELS, default="h100", show_default=True)
 @click.option("--dir", "folder", type=_FOLDER, required=True, help="Folder of the board.")
-@click.option("--gpus", type=click.IntRange(1, GPUS), default=1, show_default=True)
-@click.option(
-    "--seed", type=click.IntRange(1), help="Draws UUIDs, noise and, with a scenario, faults."
-)
+@click.option("--gpus", type=Whole(1, GPUS), default=1, show_default=True)
+@click.option("--seed", type=Whole(1), help="Draws UUIDs, noise and, with a scenario, faults.")
 @click.option("--ready", type=click.Path(path_type=Path), help="File to write once usable.")
-@click.option("--recovery-scale", type=click.FloatRange(0.0), default=1.0, help="Of durations.")
+@click.option("--recovery-scale", type=Real(0.0), default=1.0, help="Of durations.")
 @click.option("--scenario", help="World to fly in: a file, or the name of a shipped one.")
 @click.option("--check", is_flag=True, help="Only say what is wrong with the scenario.")
 def board(

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from icd.options import Whole
+
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 ANOTHER = 1
@@ -37,7 +39,7 @@ def campaign() -> None:
 @campaign.command()
 @click.argument("file", type=FILE)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of results.")
-@click.option("--jobs", type=click.IntRange(1, 256), help="Processes; as many as processors.")
+@click.option("--jobs", type=Whole(1, 256), help="Processes; as many as processors.")
 def run(file: Path, out: Path | None, jobs: int | None) -> None:
     """Run the trials of FILE that --out does not hold yet, and write its report.
 
@@ -60,7 +62,7 @@ def run(file: Path, out: Path | None, jobs: int | None) -> None:
 
 @campaign.command()
 @click.argument("folder", type=FOLDER)
-@click.argument("trial", type=click.IntRange(0))
+@click.argument("trial", type=Whole(0))
 def replay(folder: Path, trial: int) -> None:
     """Do TRIAL of the campaign in FOLDER again and print all of it.
 

@@ -18,6 +18,7 @@ from flight.campaign.plan import Campaign
 from flight.campaign.results import Record, Results
 from flight.campaign.summary import summary
 from flight.campaign.trials import Trials
+from icd.written import json_value
 
 CAMPAIGN, RUN, SUMMARY, REPORT = "campaign.toml", "run.json", "summary.json", "report.html"
 DETAILS, DETAILED = "details.json", ("cells", "bits")
@@ -61,7 +62,7 @@ def run(
 def write_report(folder: Path, kinds: Kinds | None = None) -> Path:
     """Count what a folder holds anew, and write summary and report; raises FolderError."""
     campaign = opened(folder, kinds)
-    about = json.loads((folder / RUN).read_text()) if (folder / RUN).exists() else {}
+    about = json_value((folder / RUN).read_bytes()) if (folder / RUN).exists() else {}
     counted = summary(campaign, results.read(folder)) | about
     details = {name: counted[name] for name in DETAILED}
     (folder / DETAILS).write_text(_json(details))

@@ -9,15 +9,11 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from icd import written
 
 T = TypeVar("T")
 Place = tuple[str, ...]
@@ -31,7 +27,7 @@ UNITS: dict[str, dict[str, float]] = {
 _REQUIRED = dataclasses.MISSING
 _HEADER = re.compile(r"\s*\[\s*([\w\-\".]+)\s*\]\s*(#.*)?")
 _KEY = re.compile(r"\s*([\w\-]+|\"[^\"]+\")\s*=")
-_QUANTITY = re.compile(r"\s*(\d+\.?\d*(?:[eE][-+]?\d+)?)\s*(\S*)\s*")
+_QUANTITY = re.compile(r"\s*(\d+\.?\d*(?:[eE][-+]?\d+)?)\s*(\S*)\s*", re.ASCII)
 
 
 class SettingsError(ValueError):
@@ -93,19 +89,19 @@ def load(of: type[T], source: Path, kinds: Mapping[str, type[Any]]) -> T:
     `kinds` gives the dataclass of every table that a `NAMED` field may hold.
     """
     try:
-        content = source.read_text(encoding="utf-8")
+        content = written.text(source.read_bytes())
     except OSError as error:
         raise SettingsError(f"{source}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{source}: is not UTF-8; save it as UTF-8 text") from error
+    except ValueError as error:
+        raise SettingsError(f"{source}: {error}") from error
     return loads(of, content, source.name, kinds)
 
 
 def loads(of: type[T], content: str, name: str, kinds: Mapping[str, type[Any]]) -> T:
     """Read the text of a file that is called `name`."""
     try:
-        raw = tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
+        raw = written.toml_tables(content)
+    except ValueError as error:
         place = re.search(r"line (\d+)", str(error))
         line = place[1] if place else content.count("\n") + 1
         raise SettingsError(f"{name}:{line}: not TOML: {error}") from error
@@ -116,11 +112,11 @@ def _line_numbers(content: str) -> dict[Place, int]:
     """Path of a key or table -> its line, starting at 1."""
     found: dict[Place, int] = {(): 1}
     here: Place = ()
-    for line, written in enumerate(content.splitlines(), 1):
-        if header := _HEADER.fullmatch(written):
+    for line, words in enumerate(content.split("\n"), 1):
+        if header := _HEADER.fullmatch(words):
             here = tuple(part.strip(' "') for part in header[1].split("."))
             found.setdefault(here, line)
-        elif key := _KEY.match(written):
+        elif key := _KEY.match(words):
             found.setdefault((*here, key[1].strip('"')), line)
     return found
 

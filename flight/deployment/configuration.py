@@ -8,21 +8,15 @@ import enum
 import ipaddress
 import json
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from flight.components.recovery.fault_table import level_named
+from icd.written import toml_tables
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-
-_ENDPOINT = re.compile(r"tcp://(\*|[0-9.]+):(\*|[0-9]{1,5})")
+_ENDPOINT = re.compile(r"tcp://(\*|[0-9.]+|\[[0-9a-fA-F:.]+\]):(\*|[0-9]{1,5})")
 
 
 class ConfigurationError(ValueError):
@@ -120,10 +114,10 @@ class Configuration:
 def from_toml(path: Path) -> Configuration:
     """Read a configuration file; raises ConfigurationError."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = toml_tables(path.read_bytes())
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise ConfigurationError(f"{path} is not TOML: {error}") from None
     return from_mapping(content)
 
@@ -159,21 +153,28 @@ def from_mapping(content: Mapping[str, Any]) -> Configuration:
 
 
 def address_of(endpoint: str) -> tuple[str, int]:
-    """The IPv4 address ("" is every one of this computer's) and the port (0 is a free one) of an
-    endpoint; raises ConfigurationError. Names are refused: the executive looks none up."""
+    """The address, IPv4 or IPv6 ("" is every IPv4 one of this computer's), and the port (0 is a
+    free one) of an endpoint; raises ConfigurationError. Names are refused: the executive looks
+    none up."""
     found = _ENDPOINT.fullmatch(endpoint)
     try:
         host, port = found.groups() if found else ("", "")
-        address = "" if host == "*" else str(ipaddress.IPv4Address(host))
+        address = "" if host == "*" else _address(host)
         number = 0 if port == "*" else int(port)
         if number > 65535:
             raise ValueError(port)
     except ValueError:
         raise ConfigurationError(
             f"link endpoint {endpoint!r}; give tcp://ADDRESS:PORT with a numeric address, such as "
-            "tcp://127.0.0.1:5005, or port * for a free one"
+            "tcp://127.0.0.1:5005 or tcp://[::1]:5005, or port * for a free one"
         ) from None
     return address, number
+
+
+def _address(host: str) -> str:
+    if host.startswith("["):
+        return str(ipaddress.IPv6Address(host[1:-1]))
+    return str(ipaddress.IPv4Address(host))
 
 
 def _check_watchdog(watchdog: HardwareWatchdogSettings) -> None:

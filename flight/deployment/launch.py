@@ -9,6 +9,7 @@ import secrets
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from flight.deployment.configuration import (
 from flight.link.keys import NAME as KEYS_NAME
 from flight.link.keys import parse as parse_keys
 from flight.supervisor.shell import RunDirectoryInUseError, lock
+from flight.workers.kernel_cache import VARIABLE as CACHE_VARIABLE
+from flight.workers.kernel_cache import fallback
 from hal import boards
 from icd.link import KEY_SIZE
 
@@ -33,15 +36,24 @@ LONGEST_RUN_PATH = 80
 
 
 def default_state_dir() -> Path:
-    """Where a payload keeps its state when nobody says where."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    """Where a payload keeps its state when nobody says where; raises ConfigurationError."""
+    try:
+        base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    except RuntimeError:
+        raise ConfigurationError("this user has no home folder; give --state FOLDER") from None
     return Path(base) / "vanallen" / "payload-1"
 
 
-def prepare(configuration: Configuration, state_dir: Path, run_dir: Path) -> Path:
+def prepare(
+    configuration: Configuration,
+    state_dir: Path,
+    run_dir: Path,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Path:
     """Make the folders, the keys and the configurations of all processes; the plan's path.
 
-    Raises ConfigurationError, or hal's UnknownBoard.
+    `warn` is told in a sentence what is flown around. Raises ConfigurationError, or hal's
+    UnknownBoard.
     """
     state_dir, run_dir = state_dir.absolute(), run_dir.absolute()
     if len(str(run_dir)) > LONGEST_RUN_PATH:
@@ -51,16 +63,32 @@ def prepare(configuration: Configuration, state_dir: Path, run_dir: Path) -> Pat
         )
     _check_board(boards.row(configuration.board.name), configuration.board, run_dir)
     _check_endpoint(configuration.link.endpoint)
-    for folder in (state_dir, state_dir / "files", state_dir / "jobs", run_dir, run_dir / "jobs"):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in (state_dir, state_dir / "files", state_dir / "jobs"):
+        _make(folder, "state")
+    for folder in (run_dir, run_dir / "jobs"):
+        _make(folder, "run")
     _check_private(run_dir, "run")
     _check_private(state_dir, "state")
     _check_unused(run_dir, state_dir)
     if not configuration.link.insecure:
         make_keys(state_dir / KEYS, [int(station) for station in configuration.stations])
     (run_dir / GPU_NUMBERS).unlink(missing_ok=True)
-    plan = _plan(configuration, state_dir, run_dir)
+    cache, trouble = fallback(state_dir)
+    if trouble:
+        warn(f"{trouble}: compiled code is kept in {cache[CACHE_VARIABLE]}")
+    plan = _plan(configuration, state_dir, run_dir, cache)
     return _write(run_dir / "plan.json", plan)
+
+
+def _make(folder: Path, what: str) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        usable = os.access(folder, os.W_OK | os.X_OK)
+        said = "" if usable else "it is another user's, or on a file system that is read-only"
+    except OSError as error:
+        said = error.strerror or str(error)
+    if said:
+        raise ConfigurationError(f"cannot write in {folder}: {said}; give another --{what} FOLDER")
 
 
 def _check_board(row: boards.Row, board: BoardSettings, run_dir: Path) -> None:
@@ -87,15 +115,17 @@ def _check_board(row: boards.Row, board: BoardSettings, run_dir: Path) -> None:
 
 def _check_endpoint(endpoint: str) -> None:
     """Refuse where nobody can listen now, before an executive fails at it again and again."""
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind(address_of(endpoint))
-        except OSError as error:
-            raise ConfigurationError(
-                f"cannot listen at {endpoint}: {error.strerror}; give another port, or * for a "
-                "free one, and an address of this computer"
-            ) from None
+    address, port = address_of(endpoint)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind((address, port))
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen at {endpoint}: {error.strerror}; give another port, or * for a "
+            "free one, and an address of this computer"
+        ) from None
 
 
 def _check_private(folder: Path, what: str) -> None:
@@ -147,9 +177,12 @@ def become_supervisor(plan: Path) -> None:
     os.execv(sys.executable, [sys.executable, "-m", "flight.supervisor", str(plan)])
 
 
-def _plan(configuration: Configuration, state_dir: Path, run_dir: Path) -> dict[str, Any]:
+def _plan(
+    configuration: Configuration, state_dir: Path, run_dir: Path, cache: dict[str, str]
+) -> dict[str, Any]:
     row = boards.row(configuration.board.name)
     environment = {**row.environment(run_dir), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    environment |= cache
     folders = {"state_dir": str(state_dir), "run_dir": str(run_dir)}
     contents: dict[str, dict[str, Any]] = {
         "storage": folders,
@@ -180,7 +213,7 @@ def _plan(configuration: Configuration, state_dir: Path, run_dir: Path) -> dict[
             {
                 "name": "companion",
                 "argv": companion,
-                "env": {},
+                "env": cache,
                 "companion": True,
                 "ready_file": str(row.ready_file(run_dir)),
                 "startup_s": 60.0,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import json
 import os
 import resource
 import shutil
@@ -21,6 +20,7 @@ from typing import Any
 
 from flight.components.job_runner.worker.confinement import landlock_version
 from flight.deployment.configuration import Configuration
+from icd.written import json_value
 
 PROBE_S = 20.0
 """A driver call that has not returned by then never will."""
@@ -79,7 +79,7 @@ def ask_board(board: str, timeout_s: float = PROBE_S) -> dict[str, Any]:
             probe.kill()
             return {"error": f"the driver did not answer within {timeout_s:g} s"}
     try:
-        answer = json.loads(output)
+        answer = json_value(output)
     except ValueError:
         return {"error": f"the process that asked the driver ended with {probe.returncode}"}
     return answer if isinstance(answer, dict) else {"error": "the driver gave no identity"}

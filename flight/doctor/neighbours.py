@@ -20,7 +20,7 @@ def link(subject: Subject) -> Finding:
     except ConfigurationError as refused:  # `flight run` says the same
         return error(str(refused), "write it so in [link] endpoint")
     address = host or "0.0.0.0"
-    if settings.insecure and not ipaddress.IPv4Address(address).is_loopback:
+    if settings.insecure and not ipaddress.ip_address(address).is_loopback:
         return error(
             f"anybody who reaches {settings.endpoint} can command this payload",
             "leave insecure away, or listen on 127.0.0.1",

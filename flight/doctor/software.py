@@ -47,8 +47,8 @@ def numba_cache(subject: Subject) -> Finding:
     nearest = nearest_folder(folder)
     if subject.machine.may_use(nearest) and os.access(nearest, os.W_OK):
         return ok(f"kernels are kept in {folder}")
-    return error(
-        f"{nearest} is not writable, so kernels cannot be kept in {folder}",
+    return warning(
+        f"{nearest} is not writable: kernels are kept with the payload's state, not in {folder}",
         "set XDG_CACHE_HOME to a folder of this user's (systemd: CacheDirectory=)",
     )
 

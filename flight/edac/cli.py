@@ -8,6 +8,9 @@ from typing import NoReturn
 
 import click
 
+from icd.files import opened
+from icd.options import Whole
+
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 OUT = click.Path(path_type=Path, dir_okay=False)
 REPAIRABLE, LOST = 1, 2
@@ -30,7 +33,7 @@ def verify(file: Path) -> None:
     """
     from flight.edac import container, sidecar
 
-    look = sidecar.verify if sidecar.path_of(file).exists() else container.verify
+    look = sidecar.verify if sidecar.has(file) else container.verify
     try:
         report = look(file)
     except (container.ContainerError, OSError) as failure:
@@ -51,7 +54,7 @@ def repair(file: Path, out: Path | None) -> None:
     """
     from flight.edac import container, sidecar
 
-    set_right = sidecar.repair if sidecar.path_of(file).exists() else container.repair
+    set_right = sidecar.repair if sidecar.has(file) else container.repair
     try:
         report = set_right(file, out)
     except (container.ContainerError, OSError) as failure:
@@ -66,14 +69,16 @@ def repair(file: Path, out: Path | None) -> None:
 @click.argument("file", type=FILE)
 @click.argument("out", type=OUT)
 @click.option("--label", default="", help="What it is, up to 24 octets.")
-@click.option("--n", default=512, show_default=True, help="Symbols a block: 64 to 4096.")
+@click.option(
+    "--n", type=Whole(), default=512, show_default=True, help="Symbols a block: 64 to 4096."
+)
 def protect(file: Path, out: Path, label: str, n: int) -> None:
     """Put the content of FILE into the container file OUT."""
     from flight.edac import container
     from flight.edac.code import Code
 
     try:
-        with file.open("rb") as source:
+        with opened(file) as source:
             container.write(out, iter(lambda: source.read(1 << 20), b""), label, Code(n))
     except (ValueError, OSError) as failure:
         _fail(file, failure)
@@ -106,5 +111,6 @@ def extract(file: Path, out: Path) -> None:
 
 
 def _fail(file: Path, failure: Exception) -> NoReturn:
-    click.echo(f"{file}: {failure}", err=True)
+    said = failure.strerror if isinstance(failure, OSError) else None
+    click.echo(f"{file}: {said or failure}", err=True)
     sys.exit(LOST)

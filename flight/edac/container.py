@@ -29,6 +29,7 @@ from flight.edac.header import (
     find,
 )
 from flight.edac.segments import Segment, segment_of, segments_of
+from icd.files import beside, opened
 
 __all__ = [
     "ContainerError",
@@ -215,7 +216,7 @@ class Reader:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A stream that becomes the file when all went well, and leaves nothing behind otherwise."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    unfinished = beside(path, f".{os.getpid()}.part")
     try:
         with unfinished.open("wb+") as stream:
             yield stream
@@ -261,13 +262,13 @@ def write(path: Path, content: Any, label: str = "", code: Code | None = None) -
 
 def read(path: Path) -> Octets:
     """The content of a container file. Raises ContainerError, OSError."""
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         return Reader(stream).read()
 
 
 def verify(path: Path) -> Report:
     """Look at every octet of a container file. Raises NotAContainer, UnknownVersion, OSError."""
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         reader = Reader(stream)
         for _ in reader.segments():
             pass
@@ -285,7 +286,7 @@ def repair(path: Path, out: Path | None = None) -> Report:
         raise DataLost(report)
     if report.is_sound and out is None:
         return report
-    with path.open("rb") as source, replacing(out or path) as stream:
+    with opened(path) as source, replacing(out or path) as stream:
         reader = Reader(source)
         header = reader.header
         writer = Writer(stream, header.label, header.code, header.depth)

@@ -15,8 +15,11 @@ nothing but these and the standard library (`find`, `is_of`).
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import io
+import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -35,6 +38,7 @@ from flight.edac.header import (
     candidates,
     damaged,
 )
+from icd.files import LONGEST_NAME, opened
 
 if TYPE_CHECKING:
     from flight.edac.blocks import Octets
@@ -197,17 +201,32 @@ def path_of(path: Path) -> Path:
     return path.with_name(path.name + SUFFIX)
 
 
+def has(path: Path) -> bool:
+    """Whether a file has a sidecar; one whose name is too long for that has none."""
+    with contextlib.suppress(OSError):
+        return path_of(path).exists()
+    return False
+
+
 def write(path: Path) -> Digest:
     """Give a file its sidecar, there whole or not at all. Raises OSError."""
     from flight.edac.container import replacing
 
-    with path.open("rb") as content, replacing(path_of(path)) as beside:
-        return protect(content, beside)
+    place = path_of(path)
+    octets = len(os.fsencode(place.name))
+    if octets > LONGEST_NAME:
+        raise OSError(
+            errno.ENAMETOOLONG,
+            f"a sidecar's name would have {octets} octets, of at most {LONGEST_NAME}; rename it",
+            str(path),
+        )
+    with opened(path) as content, replacing(place) as stream:
+        return protect(content, stream)
 
 
 def verify(path: Path) -> Report:
     """Look at every octet of a file and its sidecar. Raises NoSidecar, UnknownVersion, OSError."""
-    with path.open("rb") as content, path_of(path).open("rb") as beside:
+    with opened(path) as content, opened(path_of(path)) as beside:
         return examine(content, beside)
 
 
@@ -225,8 +244,8 @@ def repair(path: Path, out: Path | None = None) -> Report:
     if report.is_sound and out is None:
         return report
     with (
-        path.open("rb") as content,
-        path_of(path).open("rb") as beside,
+        opened(path) as content,
+        opened(path_of(path)) as beside,
         replacing(out or path) as stream,
     ):
         if not mend(content, beside, stream).is_recoverable:

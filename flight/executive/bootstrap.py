@@ -79,7 +79,7 @@ def _state(result: StorageResult) -> tuple[dict[str, Any] | None, str]:
         return None, trouble
     try:
         return parse(octets), ""
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         return None, str(error)[:40]
 
 

@@ -9,6 +9,7 @@ from dataclasses import fields as dataclass_fields
 from functools import cached_property
 from typing import Any
 
+from icd import written
 from icd.codec import Codec, FieldError, FieldFault
 from icd.dictionary import JobFragment
 from icd.fields import CODES, DeclarationError, Field, fields_of, python_types_of
@@ -189,7 +190,7 @@ def _scalar(field: Field, text: str) -> Any:
             return _FLAGS[text.strip().lower()]
         if field.code == _OCTETS:
             return bytes.fromhex(text)
-        return float(text) if field.code in "fd" else int(text, 0)
+        return written.real(text) if field.code in "fd" else written.whole_of_any_base(text)
     except (KeyError, ValueError):
         wanted = "true or false" if field.code == _FLAG else f"a {field.type_name}"
         raise FieldError(FieldFault.TYPE, f"{field.name} = {text}; give {wanted}") from None

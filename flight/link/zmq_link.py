@@ -32,6 +32,7 @@ class ZmqLink:
             (zmq.RCVHWM, 1000),
             (zmq.ROUTER_MANDATORY, 1),
             (zmq.MAXMSGSIZE, LARGEST),
+            (zmq.IPV6, int(endpoint.startswith("tcp://["))),
         ):
             self.socket.setsockopt(option, value)
         self._bind(endpoint, last)

@@ -48,6 +48,11 @@ def check(text: str) -> None:
 def check_writable(text: str) -> None:
     """Refuse also what only jobs write."""
     check(text)
+    for part in text.split("/"):
+        if part != part.strip() or part.startswith("-"):
+            raise Refused(
+                f"{part!r} begins or ends with a blank, or begins with a dash; give another name"
+            )
     if text.split("/")[0] == PRODUCTS:
         raise Refused(f"{PRODUCTS}/ is written by jobs only; put the file under another folder")
     if text.endswith(SIDECAR):

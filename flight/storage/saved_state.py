@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flight.framework.ports import Section, Storage, StorageResult
+from icd.written import json_value
 
 PATH = "state/executive.json"
 BACKUP = "state/executive.backup.json"
@@ -104,7 +105,7 @@ def parse(data: bytes) -> dict[str, Any]:
 
     One without a checksum was written by hand and is taken.
     """
-    values = json.loads(data)
+    values = json_value(data)
     if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
         raise ValueError(f"not of format {FORMAT}")
     if values.pop("crc32", _checksum(values)) != _checksum(values):

@@ -16,6 +16,9 @@ def main() -> int:
     if len(sys.argv) != 2:
         print("usage: python -m flight.supervisor PLAN.json", file=sys.stderr)
         return 2
+    if sys.flags.optimize > 1:
+        print("error: Python runs with -OO, which drops the texts of events", file=sys.stderr)
+        return 2
     try:
         ending = Supervisor(load(Path(sys.argv[1]))).run()
     except (PlanError, RunDirectoryInUseError) as error:

@@ -41,7 +41,7 @@ def load(path: Path) -> Plan:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise PlanError(f"cannot read the plan {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PlanError(f"the plan {path} is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise PlanError(f"the plan {path} must be a JSON object")

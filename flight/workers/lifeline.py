@@ -6,7 +6,6 @@ dies the kernel hangs up on the pipe, and the worker ends: no process outlives t
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -19,6 +18,7 @@ from typing import Any
 
 from flight.framework.channel import Channel, Message
 from flight.framework.program_memory import OURS, ProgramMemory
+from icd.written import json_value
 
 PROGRAM_S = 1.0
 PROGRAM_OCTETS = 6 << 10
@@ -180,7 +180,7 @@ def load_configuration(argv: list[str]) -> dict[str, Any]:
     if len(argv) != 2:
         raise WorkerError("a worker needs one argument: the path of its JSON configuration")
     try:
-        content = json.loads(Path(argv[1]).read_text(encoding="utf-8"))
+        content = json_value(Path(argv[1]).read_bytes())
     except (OSError, ValueError) as error:
         raise WorkerError(f"cannot read the worker configuration {argv[1]}: {error}") from error
     if not isinstance(content, dict):

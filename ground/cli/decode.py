@@ -14,6 +14,7 @@ from ground.cli.common import sentences, shown, utc
 from ground.server import archive_queries
 from ground.server.decode import Decoder
 from ground.server.dictionaries import DictionaryStore
+from icd.options import Whole
 from icd.space_packet import PacketError
 
 HEADER = ("received_utc", "cursor", "payload", "time_ns", "apid", "service", "subtype", "count",
@@ -60,7 +61,7 @@ def rows(path: Path, decoders: Decoders, payload: int | None) -> Iterator[tuple[
 
 @click.command()
 @click.option("--state", required=True, type=click.Path(path_type=Path), help="A server's folder.")
-@click.option("--payload-id", type=int, help="Only packets of this payload.")
+@click.option("--payload-id", type=Whole(), help="Only packets of this payload.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="CSV file (default: stdout).")
 def decode(state: Path, payload_id: int | None, output: Path | None) -> None:
     """Export archived packets as CSV; the server may be running."""

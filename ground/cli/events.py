@@ -8,6 +8,7 @@ import click
 
 from ground.cli.common import client_options, connected, utc
 from ground.client.results import Event
+from icd.options import Whole
 
 SEVERITIES = ("info", "low", "medium", "high")
 _COLOURS = {2: "cyan", 3: "yellow", 4: "red"}
@@ -24,7 +25,9 @@ def line(event: Event) -> str:
 @click.command()
 @click.option("--follow", "-f", is_flag=True, help="Go on as they come.")
 @click.option("--severity", type=click.Choice(SEVERITIES), default="info", help="At least so much.")
-@click.option("--after", type=int, default=0, metavar="CURSOR", help="Only those after a cursor.")
+@click.option(
+    "--after", type=Whole(), default=0, metavar="CURSOR", help="Only those after a cursor."
+)
 @client_options
 def events(
     follow: bool, severity: str, after: int, server: str | None, payload: str | None

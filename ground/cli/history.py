@@ -6,6 +6,7 @@ import click
 
 from ground.cli.common import client_options, connected, shown, utc
 from ground.client.results import CommandResult
+from icd.options import Whole
 
 _TICKS = {"accepted": "A", "started": "S", "completed": "C"}
 
@@ -23,7 +24,7 @@ def line(result: CommandResult) -> str:
 
 
 @click.command()
-@click.option("-n", "--limit", type=click.IntRange(1, 2000), default=50, help="At most so many.")
+@click.option("-n", "--limit", type=Whole(1, 2000), default=50, help="At most so many.")
 @client_options
 def history(limit: int, server: str | None, payload: str | None) -> None:
     """Show the newest telecommands, oldest first."""

@@ -11,6 +11,7 @@ import click
 from ground.cli.common import Failure, client_options, connected, pairs, shown
 from ground.cli.completion import complete_job, complete_job_argument
 from ground.cli.send import Ticker, conclude
+from icd.options import Whole
 
 if TYPE_CHECKING:
     from ground.client.client import Client
@@ -65,9 +66,9 @@ def jobs(context: click.Context, server: str | None, payload: str | None) -> Non
 @jobs.command()
 @click.argument("name", shell_complete=complete_job)
 @click.argument("arguments", nargs=-1, metavar="[ARG=VALUE]…", shell_complete=complete_job_argument)
-@click.option("--priority", type=int, help="A higher number goes first.")
-@click.option("--wall", "wall_s", type=int, metavar="S", help="Longest run.")
-@click.option("--memory", "memory_mb", type=int, metavar="MIB", help="Most memory.")
+@click.option("--priority", type=Whole(), help="A higher number goes first.")
+@click.option("--wall", "wall_s", type=Whole(), metavar="S", help="Longest run.")
+@click.option("--memory", "memory_mb", type=Whole(), metavar="MIB", help="Most memory.")
 @click.option(
     "--protection",
     metavar="LEVEL",
@@ -105,7 +106,7 @@ def submit(
 
 
 @jobs.command()
-@click.argument("job", type=int)
+@click.argument("job", type=Whole())
 @client_options
 def watch(job: int, server: str | None, payload: str | None) -> None:
     """Watch a job to its end; exit code 0 only when it is done."""
@@ -137,7 +138,7 @@ def _watch(client: Client, job: int) -> None:
 
 
 @jobs.command()
-@click.argument("job", type=int)
+@click.argument("job", type=Whole())
 @click.argument("level", metavar="LEVEL")
 @client_options
 def protect(job: int, level: str, server: str | None, payload: str | None) -> None:
@@ -162,7 +163,7 @@ def _control(name: str, help_text: str) -> None:
     """One subcommand that names a telecommand of the component which runs jobs."""
 
     @jobs.command(name, help=help_text)
-    @click.argument("job", type=int)
+    @click.argument("job", type=Whole())
     @client_options
     def control(job: int, server: str | None, payload: str | None) -> None:
         _order(name, {"job": job}, server, payload)

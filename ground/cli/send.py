@@ -9,6 +9,7 @@ import click
 from ground.cli.common import client_options, connected, pairs, shown
 from ground.cli.completion import complete_argument, complete_command
 from ground.client.results import CommandResult
+from icd.options import Real
 
 _TICKS = {"failed": "✗", "rejected": "✗", "timed out": "✗"}
 
@@ -55,7 +56,7 @@ def conclude(result: CommandResult, wait: str = "completed") -> None:
     default="completed",
     help="The stage to wait for.",
 )
-@click.option("--timeout", "timeout_s", type=float, metavar="S", help="Give up after so long.")
+@click.option("--timeout", "timeout_s", type=Real(), metavar="S", help="Give up after so long.")
 @client_options
 def send(
     name: str,

@@ -13,6 +13,7 @@ from ground.cli.common import sentences
 from ground.errors import ConfigurationError
 from ground.server.config import PayloadConfig, ServerConfig, parse_payload
 from ground.server.server import GroundServer
+from icd.options import Whole
 
 
 @click.command()
@@ -33,7 +34,7 @@ from ground.server.server import GroundServer
     metavar="[NAME=]FILE",
     help="Keys file of all payloads, or of one.",
 )
-@click.option("--slot", type=click.IntRange(1, 65535), help="Key slot (default: the lowest).")
+@click.option("--slot", type=Whole(1, 65535), help="Key slot (default: the lowest).")
 @click.option(
     "--dictionary",
     "dictionaries",

@@ -11,7 +11,7 @@ import zmq
 
 from ground.client.calls import Ask
 from ground.client.results import CommandResult
-from ground.errors import KINDS, CommandFailed, GroundError, NoServer
+from ground.errors import KINDS, CommandFailed, CommandRefused, GroundError, NoServer
 from ground.protocol import LARGEST
 
 VARIABLE = "VANALLEN_GROUND"
@@ -47,7 +47,15 @@ def open_socket(context: zmq.Context[Any], endpoint: str) -> zmq.Socket[bytes]:
 
 
 def pack(number: int, ask: Ask) -> bytes:
-    octets: bytes = msgpack.packb({"id": number, "method": ask.method, "args": ask.args})
+    """The octets of a request; raises CommandRefused for a value that no message can carry."""
+    try:
+        octets: bytes = msgpack.packb({"id": number, "method": ask.method, "args": ask.args})
+    except UnicodeEncodeError as error:
+        raise CommandRefused(
+            f"{error.object!a} is not UTF-8; give a name or a text that is"
+        ) from None
+    except OverflowError:
+        raise CommandRefused("a whole number has more than 64 bits; give a smaller one") from None
     return octets
 
 

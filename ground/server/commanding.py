@@ -6,12 +6,13 @@ ones of its services, such as board.hk_period or board.event_disable.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ground.errors import CommandRefused, nearest
-from icd import reports
+from icd import reports, written
 from icd.codec import Codec, FieldError
 from icd.dictionary import CommandEntry, ComponentDictionary, Dictionary
 from icd.fields import Field
@@ -157,19 +158,19 @@ def _scalar(field: Field, given: Any) -> Any:
     if field.code == "?":
         return _flag(given)
     if field.code in "fd":
-        return float(given)
+        return written.real(given) if isinstance(given, str) else float(given)
     if isinstance(given, str):
-        return int(given.replace("_", ""), 0)
+        return written.whole_of_any_base(given)
     return given
 
 
 def _labelled(field: Field, given: Any) -> int:
     if not isinstance(given, str):
-        return int(given)
+        return operator.index(given)
     for number, label in field.labels:
         if given.lower() == label.lower():
             return number
-    return int(given, 0)
+    return written.whole_of_any_base(given)
 
 
 def _flag(given: Any) -> bool:

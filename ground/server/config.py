@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import operator
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from ground.errors import ConfigurationError
 from ground.server import keys
 from icd import link
+from icd.written import json_value, whole
 
 IPC_LONGEST = 107
 """The most octets of a Unix socket path."""
@@ -69,14 +70,15 @@ def parse_payload(text: str) -> PayloadConfig:
     """NAME=ENDPOINT, NAME@ID=ENDPOINT, or NAME=FILE with the ready file that flight writes."""
     name, equals, where = text.partition("=")
     name, at, number = name.partition("@")
-    if not (equals and name and where) or not name.replace("-", "").replace("_", "").isalnum():
+    is_name = name.replace("-", "").replace("_", "").isalnum() and not name.startswith("-")
+    if not (equals and where and is_name):
         raise ConfigurationError(
             f"'{text}' names no payload; write NAME=ENDPOINT, such as lab=tcp://127.0.0.1:5555"
         )
     payload_id = DEFAULT_PAYLOAD_ID
     if at:
         try:
-            payload_id = int(number)
+            payload_id = whole(number)
         except ValueError:
             payload_id = -1
         if not 0 <= payload_id < 2**16:
@@ -89,8 +91,8 @@ def parse_payload(text: str) -> PayloadConfig:
 
 def _read_ready(path: Path) -> tuple[str, int]:
     try:
-        ready = json.loads(path.read_text())
-        return str(ready["endpoint"]), int(ready["payload_id"])
+        ready = json_value(path.read_bytes())
+        return str(ready["endpoint"]), operator.index(ready["payload_id"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
             f"'{path}' is neither an endpoint such as tcp://127.0.0.1:5555 nor a ready file: "

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ground.errors import ConfigurationError
 from ground.server.link_sequence import replace_durably
+from icd import written
 from icd.dictionary import Dictionary
 
 
@@ -55,7 +56,7 @@ class DictionaryStore:
             changed = path.stat().st_mtime_ns
             if self._read_at.get(path) == changed:
                 return
-            text = path.read_text()
+            text = written.text(path.read_bytes())
             dictionary = Dictionary.from_json(text)
         except (OSError, ValueError) as error:
             if is_given:

@@ -14,6 +14,8 @@ from ground.errors import CommandRefused, LinkDown, TransferFailed
 from ground.server.ranges import Ranges
 from ground.server.verification import CommandRecord
 from icd.dictionary import ComponentDictionary, Dictionary
+from icd.files import beside, opened
+from icd.written import json_value
 
 if TYPE_CHECKING:
     from ground.server.payload import Payload
@@ -127,7 +129,7 @@ async def put(payload: Payload, local: Path, remote: str, progress: Progress) ->
     link = FileLink(payload)
     transaction = zlib.crc32(f"{payload.station}:{remote}:{size}:{crc32}".encode()) or 1
     watch = _Watch(f"put {remote}")
-    with local.open("rb") as file:
+    with opened(local) as file:
         while True:
             start = await _put_start(link, transaction, remote, size, crc32)
             try:
@@ -208,8 +210,8 @@ class _Download:
 
     def __init__(self, link: FileLink, remote: str, local: Path, progress: Progress) -> None:
         self._link, self._remote, self._local, self._progress = link, remote, local, progress
-        self._part = local.with_name(local.name + ".part")
-        self._note = local.with_name(local.name + ".part.json")
+        self._part = beside(local, ".part")
+        self._note = beside(local, ".part.json")
         self._ranges = Ranges()
         self._size = self._crc32 = 0
         self._watch = _Watch(f"get {remote}")
@@ -236,7 +238,7 @@ class _Download:
     def _resumable(self) -> int:
         """How many octets of an earlier attempt are here; what they must belong to is noted."""
         try:
-            note = json.loads(self._note.read_text())
+            note = json_value(self._note.read_bytes())
             if note["remote"] != self._remote or not self._part.exists():
                 return 0
             self._size, self._crc32 = int(note["size"]), int(note["crc32"])
@@ -349,7 +351,7 @@ async def listing(payload: Payload, path: str) -> list[dict[str, Any]]:
 
 def _digest(path: Path) -> tuple[int, int]:
     size = crc32 = 0
-    with path.open("rb") as file:
+    with opened(path) as file:
         while chunk := file.read(1 << 20):
             size += len(chunk)
             crc32 = zlib.crc32(chunk, crc32)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import stat
 from pathlib import Path
 
 from ground.errors import ConfigurationError
 from icd import link
+from icd.written import json_value, whole
 
 
 def read(path: Path) -> dict[int, bytes]:
     """Keys by slot; raises ConfigurationError for a file that is open to others or malformed."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
-        text = path.read_text()
+        octets = path.read_bytes()
     except OSError as error:
         raise ConfigurationError(
             f"cannot read keys file {path}: {error.strerror}; give the payload's keys.json"
@@ -22,7 +22,8 @@ def read(path: Path) -> dict[int, bytes]:
     if mode & 0o077:
         raise ConfigurationError(f"others can read {path} (mode {mode:o}); write: chmod 600 {path}")
     try:
-        keys = {int(slot): bytes.fromhex(key) for slot, key in json.loads(text)["slots"].items()}
+        slots = json_value(octets)["slots"]
+        keys = {_slot(slot): bytes.fromhex(key) for slot, key in slots.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(
             f'{path} is no keys file; it holds {{"slots": {{"1": "<64 hex digits>"}}}}'
@@ -35,3 +36,10 @@ def read(path: Path) -> dict[int, bytes]:
     if not keys:
         raise ConfigurationError(f"{path} holds no key; make one with: flight keygen")
     return keys
+
+
+def _slot(written: str) -> int:
+    number = whole(written)
+    if str(number) != written:  # "01" beside "1" would be one slot with two keys
+        raise ValueError(f"slot {written!r}")
+    return number

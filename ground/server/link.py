@@ -214,6 +214,7 @@ def _dealer(context: zmq.Context[Any], endpoint: str) -> zmq.Socket[bytes]:
     socket.setsockopt(zmq.SNDHWM, 256)
     socket.setsockopt(zmq.RCVHWM, WINDOW + 1000)
     socket.setsockopt(zmq.MAXMSGSIZE, link.LARGEST)
+    socket.setsockopt(zmq.IPV6, int(endpoint.startswith("tcp://[")))
     socket.setsockopt(zmq.RECONNECT_IVL, 50)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 100)
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from icd.written import whole
+
 AHEAD = 4096
 """How far the persisted ceiling runs ahead of the numbers in use."""
 
@@ -17,7 +19,7 @@ class LinkSequence:
         state was lost above everything it ever sent."""
         self._path = path
         try:
-            self._next = int(path.read_text())
+            self._next = whole(path.read_text())
         except (OSError, ValueError):
             self._next = first
         self._ceiling = self._next

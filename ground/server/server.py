@@ -122,7 +122,7 @@ class GroundServer:
         except zmq.ZMQError as error:
             raise ConfigurationError(
                 f"payload '{config.name}': '{config.endpoint}' is no endpoint ({error}); "
-                "write tcp://HOST:PORT"
+                "write tcp://HOST:PORT, or tcp://[::1]:PORT for an IPv6 address"
             ) from error
         known = {f.name for f in fields(CommandRecord)}
         path = self.config.archive_path

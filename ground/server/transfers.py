@@ -12,6 +12,7 @@ from ground.errors import Forgotten, GroundError, TransferFailed
 from ground.server import file_transfer as files
 from ground.server.payload import Payload
 from ground.server.wakeup import Wakeup
+from icd.files import opened
 
 MOST_KEPT = 100
 
@@ -56,8 +57,11 @@ class Transfers:
 
     def begin_put(self, payload: Payload, local: str, remote: str) -> dict[str, Any]:
         """Start to send `local` up as `remote`."""
-        if not Path(local).is_file():
-            raise TransferFailed(f"no file {local} on this computer")
+        try:
+            opened(Path(local)).close()
+        except (OSError, ValueError) as error:
+            said = getattr(error, "strerror", None) or error
+            raise TransferFailed(f"cannot read {local} on this computer: {said}") from None
         return self._begin(
             payload,
             "put",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hal.errors import BoardError
 from hal.linux.sysfs import Sysfs
+from icd.written import json_value
 
 _TREE = "proc/device-tree"
 SIGNS = ("sys/class/devfreq/*gpu*", "dev/nvhost-*", "dev/nvmap", "etc/nv_tegra_release")
@@ -17,29 +17,37 @@ HIDDEN = (
     "/proc/device-tree is a link; start it with --security-opt systempaths=unconfined (podman: "
     "--security-opt unmask=/sys/firmware), or run the payload beside it"
 )
-_PART = re.compile(r"p\d{4}-\d{4}")
-_RELEASE = re.compile(r"R(\d+)\s*\(release\),\s*REVISION:\s*([\d.]+)")
+_PART = re.compile(r"p[0-9]{4}-[0-9]{4}")
+_RELEASE = re.compile(r"R([0-9]+)\s*\(release\),\s*REVISION:\s*([0-9.]+)")
 
 
 @dataclass(frozen=True)
 class Module:
-    """One module by its part number; `power_w` is the largest budget its data sheet names."""
+    """One module by its part number; `power_w` is the largest budget its data sheet names, or the
+    one of its Super modes where it is set up with them."""
 
     part: str
     name: str
     power_w: float | None
+    super_w: float | None = None
 
+
+SUPER_MODE = "MAXN_SUPER"
+"""The mode without a limit of a module that is set up with Super modes."""
+_POWER_MODES = "etc/nvpmodel.conf"
 
 # Part numbers and budgets: NVIDIA's module data sheets and the Jetson Linux developer guides.
+# Super modes: NVIDIA, "JetPack 6.2 brings Super Mode to Jetson Orin Nano and Orin NX" (2025):
+# up to 40 W on Orin NX and 25 W on Orin Nano; MAXN_SUPER itself is held to that budget.
 _MODULES = {
     module.part: module
     for module in (
         Module("p3834-0008", "Jetson AGX Thor", 130.0),
-        Module("p3767-0000", "Jetson Orin NX 16GB", 25.0),
-        Module("p3767-0001", "Jetson Orin NX 8GB", 20.0),
-        Module("p3767-0003", "Jetson Orin Nano 8GB", 15.0),
-        Module("p3767-0004", "Jetson Orin Nano 4GB", 10.0),
-        Module("p3767-0005", "Jetson Orin Nano 8GB", 15.0),
+        Module("p3767-0000", "Jetson Orin NX 16GB", 25.0, 40.0),
+        Module("p3767-0001", "Jetson Orin NX 8GB", 20.0, 40.0),
+        Module("p3767-0003", "Jetson Orin Nano 8GB", 15.0, 25.0),
+        Module("p3767-0004", "Jetson Orin Nano 4GB", 10.0, 25.0),
+        Module("p3767-0005", "Jetson Orin Nano 8GB", 15.0, 25.0),
         Module("p3701-0000", "Jetson AGX Orin 32GB", 60.0),
         Module("p3701-0004", "Jetson AGX Orin 32GB", 40.0),
         Module("p3701-0005", "Jetson AGX Orin 64GB", 60.0),
@@ -90,9 +98,24 @@ def module(files: Sysfs) -> Module:
     compatible = files.text_or("", f"{_TREE}/compatible")
     for part in _PART.findall(compatible):
         if part in _MODULES:
-            return _MODULES[part]
+            return _as_set_up(_MODULES[part], files)
     first = _PART.search(compatible)
     return Module(first[0] if first else "", model(files), None)
+
+
+def super_budget_w(files: Sysfs) -> float | None:
+    """What the module's Super modes may draw, in W; None where it has none, or is unknown."""
+    return module(files).super_w
+
+
+def _as_set_up(found: Module, files: Sysfs) -> Module:
+    """With the budget of its Super modes, where the power modes of this computer are those."""
+    try:
+        lines = files.lines(_POWER_MODES) if found.super_w else []
+    except BoardError:
+        return found
+    has_super = any(SUPER_MODE in line.partition("#")[0] for line in lines)
+    return replace(found, power_w=found.super_w) if has_super else found
 
 
 def release(files: Sysfs) -> str:
@@ -111,7 +134,7 @@ def jetpack(files: Sysfs) -> str:
 def cuda(files: Sysfs) -> str:
     """The version of the CUDA toolkit, empty where none is installed."""
     try:
-        told = json.loads("\n".join(files.lines("usr/local/cuda/version.json")))
+        told = json_value("\n".join(files.lines("usr/local/cuda/version.json")))
         return str(told["cuda"]["version"])
     except (BoardError, ValueError, KeyError, TypeError):
         return ""

@@ -6,15 +6,19 @@ import re
 from dataclasses import dataclass
 
 from hal.errors import DriverFault, Unsupported, WrongRequest
+from hal.jetson import identity as jetson_identity
+from hal.jetson.identity import SUPER_MODE
 from hal.linux.programs import Runner
 from hal.linux.sysfs import Sysfs
 
 _CONFIGURATION = "etc/nvpmodel.conf"
 _STATUS = "var/lib/nvpmodel/status"
-_MODEL = re.compile(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\w+)\s*>")
-_SAVED = re.compile(r"pmode:\s*(\d+)")
-_ANSWER = re.compile(r"NV Power Mode:\s*\S+\s+(\d+)\s*$", re.MULTILINE)
-_WATTS = re.compile(r"(\d+)W")
+_MODEL = re.compile(r"\s*<\s*POWER_MODEL\s([^<>]*)>\s*")
+_WORD = re.compile(r"([A-Z]+)\s*=\s*(\S+)")
+_SAVED = re.compile(r"^pmode:\s*([0-9]+)", re.MULTILINE)
+_ANSWER = re.compile(r"NV Power Mode:\s*\S+\s+([0-9]+)\s*$", re.MULTILINE)
+_WATTS = re.compile(r"(?:^|[^0-9A-Za-z.])([0-9]+(?:\.[0-9]+)?)W(?![0-9A-Za-z])", re.IGNORECASE)
+_MAXN = "MAXN"
 _REBOOT = re.compile(r"reboot", re.IGNORECASE)
 _ASK_AGAIN_NS = 30_000_000_000
 
@@ -39,8 +43,11 @@ class PowerModes:
 
     def known(self) -> list[Mode]:
         """Every mode by number. Raises BoardError where no file tells them."""
-        lines = "\n".join(self._files.lines(_CONFIGURATION))
-        found = {int(number): name for number, name in _MODEL.findall(lines)}
+        found: dict[int, str] = {}
+        for line in self._files.lines(_CONFIGURATION):
+            named = _named(line)
+            if named and found.setdefault(*named) != named[1]:
+                raise DriverFault(f"/{_CONFIGURATION} gives mode {named[0]} two names")
         if not found:
             raise DriverFault(f"/{_CONFIGURATION} names no power mode")
         return [self._mode(number, name) for number, name in sorted(found.items())]
@@ -79,7 +86,11 @@ class PowerModes:
 
     def limit(self, budget_w: float, time_ns: int) -> float:
         """Turn on the mode of a budget; the budget then in force, in W. Raises BoardError."""
-        budgets = {mode.budget_w: mode.number for mode in self.known() if mode.budget_w}
+        budgets: dict[float, int] = {}
+        # A mode that is called by its budget goes before one that has the module.s.
+        for mode in sorted(self.known(), key=lambda mode: mode.name.startswith(_MAXN)):
+            if mode.budget_w:
+                budgets.setdefault(mode.budget_w, mode.number)
         number = budgets.get(budget_w)
         if number is None:
             known = ", ".join(f"{budget:g}" for budget in sorted(budgets))
@@ -98,5 +109,22 @@ class PowerModes:
         return self._asked[1]
 
     def _mode(self, number: int, name: str) -> Mode:
-        watts = _WATTS.search(name)
-        return Mode(number, name, float(watts[1]) if watts else self._module_w)
+        return Mode(number, name, self._budget(name))
+
+    def _budget(self, name: str) -> float | None:
+        """By the watts in a name; MAXN has the module's own budget, or that of its Super modes."""
+        watts = _WATTS.findall(name)
+        if len(watts) == 1:
+            return float(watts[0])
+        if name == SUPER_MODE:
+            return jetson_identity.super_budget_w(self._files)
+        return self._module_w if name == _MAXN else None
+
+
+def _named(line: str) -> tuple[int, str] | None:
+    """Number and name that a line gives a power mode, in either order; None for another line."""
+    model = _MODEL.fullmatch(line.partition("#")[0])
+    words = dict(_WORD.findall(model[1])) if model else {}
+    number, name = words.get("ID", ""), words.get("NAME", "")
+    is_number = number.isascii() and number.isdecimal()
+    return (int(number), name) if is_number and name else None

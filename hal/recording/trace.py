@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 from hal.device import BoardIdentity, Device, Fault, FaultKind, ProcessUse
 from hal.errors import WrongTrace
 from hal.reading import Reading, Validity
+from icd.files import beside
+from icd.written import json_value
 
 VERSION = 1
 
@@ -63,7 +65,7 @@ class Trace:
 def write(path: Path, trace: Trace) -> None:
     """Write a trace; the same trace gives the same bytes, and a reader never sees half of one."""
     lines = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in _lines(trace))
-    temporary = path.with_name(f".{path.name}.new")
+    temporary = beside(path, ".new")
     temporary.write_bytes(gzip.compress(lines.encode(), mtime=0))
     temporary.replace(path)
 
@@ -90,7 +92,7 @@ def read(path: Path) -> Trace:
 
 def _parsed(path: Path, number: int, line: str, parse: Callable[[Any], T]) -> T:
     try:
-        return parse(json.loads(line))
+        return parse(json_value(line))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise WrongTrace(f"{path}, line {number} is no part of a trace: {error!r}") from error
 

@@ -13,7 +13,8 @@ from sim_hw.model.traffic import USUAL_BYTES_S, Traffic
 from sim_hw.nvml.inject import World
 from sim_hw.nvml.profiles import BOARDS, Identity, NvmlBoard
 from sim_hw.nvml.reset_effects import Recoveries
-from sim_hw.nvml_library.state import PROCESSES, Gpu, StateError, StateFile
+from sim_hw.nvml_library.layout import PROCESSES, Gpu
+from sim_hw.nvml_library.state import StateError, StateFile
 
 BUSY_PERIOD_S = 0.05
 IDLE_PERIOD_S = 0.5

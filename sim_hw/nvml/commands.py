@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from icd.board_state import BoardStateError
+from icd.options import Real, Whole
 from sim_hw.command_group import CommandGroup
 from sim_hw.nvml.inject import CONTAINMENTS, PCIE_COUNTERS, World
 from sim_hw.nvml.vendor_tools import RUNGS, wait_for
@@ -19,7 +20,7 @@ _RUNG = click.Choice(sorted(RUNGS))
 
 @click.group(cls=CommandGroup)
 @click.option("--dir", "folder", type=_FOLDER, required=True, help="Folder of the board.")
-@click.option("--gpu", type=int, default=0, show_default=True)
+@click.option("--gpu", type=Whole(), default=0, show_default=True)
 @click.pass_context
 def inject(context: click.Context, folder: Path, gpu: int) -> None:
     """Do something to a running emulated board."""
@@ -32,9 +33,9 @@ def inject(context: click.Context, folder: Path, gpu: int) -> None:
 
 
 @inject.command()
-@click.argument("code", type=click.IntRange(1, 999))
-@click.option("--count", type=click.IntRange(1), default=1, help="Report it so many times.")
-@click.option("--pid", type=int, help="Process whose context dies, where one does.")
+@click.argument("code", type=Whole(1, 999))
+@click.option("--count", type=Whole(1), default=1, help="Report it so many times.")
+@click.option("--pid", type=Whole(), help="Process whose context dies, where one does.")
 @click.pass_obj
 def xid(target: tuple[World, int], code: int, count: int, pid: int | None) -> None:
     """Report XID CODE, and do to the GPU what it stands for."""
@@ -60,10 +61,10 @@ def restore(target: tuple[World, int]) -> None:
 
 
 @inject.command()
-@click.option("--corrected", type=click.IntRange(0), default=0)
-@click.option("--uncorrected", type=click.IntRange(0), default=0)
+@click.option("--corrected", type=Whole(0), default=0)
+@click.option("--uncorrected", type=Whole(0), default=0)
 @click.option("--place", type=click.Choice(["dram", "sram"]), default="dram", show_default=True)
-@click.option("--bank", type=int, help="Memory bank of an uncorrected DRAM error.")
+@click.option("--bank", type=Whole(), help="Memory bank of an uncorrected DRAM error.")
 @click.option("--containment", type=click.Choice(sorted(CONTAINMENTS)), help="XID 94 or 95.")
 @click.pass_obj
 def ecc(
@@ -84,7 +85,7 @@ def ecc(
 
 @inject.command()
 @click.argument("counter", type=click.Choice(["replays", *PCIE_COUNTERS]))
-@click.argument("count", type=click.IntRange(1), default=1)
+@click.argument("count", type=Whole(1), default=1)
 @click.pass_obj
 def pcie(target: tuple[World, int], counter: str, count: int) -> None:
     """Count errors of the bus."""
@@ -129,7 +130,7 @@ def status(target: tuple[World, int]) -> None:
 
 
 @inject.command(context_settings={"ignore_unknown_options": True})
-@click.argument("offset_k", type=float)
+@click.argument("offset_k", type=Real())
 @click.pass_obj
 def temperature(target: tuple[World, int], offset_k: float) -> None:
     """Let the GPU measure OFFSET_K kelvin more than it is."""
@@ -138,7 +139,7 @@ def temperature(target: tuple[World, int], offset_k: float) -> None:
 
 
 @inject.command(context_settings={"ignore_unknown_options": True})
-@click.argument("sink_c", type=float)
+@click.argument("sink_c", type=Real())
 @click.pass_obj
 def sink(target: tuple[World, int], sink_c: float) -> None:
     """Let the radiator see SINK_C degrees Celsius."""
@@ -162,7 +163,7 @@ def unhang(target: tuple[World, int]) -> None:
 
 @inject.command()
 @click.argument("call")
-@click.argument("error", type=click.IntRange(0, 999))
+@click.argument("error", type=Whole(0, 999))
 @click.pass_obj
 def fail(target: tuple[World, int], call: str, error: int) -> None:
     """Let CALL (or `all`) answer the nvmlReturn_t ERROR; 0 ends it."""

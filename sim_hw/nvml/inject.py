@@ -9,15 +9,8 @@ from icd.processes import process_start_time
 from sim_hw.nvml import xid
 from sim_hw.nvml.xid import Blow, Cure, Recommended
 from sim_hw.nvml_library import build
-from sim_hw.nvml_library.state import (
-    BANKS,
-    ECC_PLACES,
-    PAGES,
-    PCIE_ERRORS,
-    SPARE_ROWS,
-    Gpu,
-    StateFile,
-)
+from sim_hw.nvml_library.layout import BANKS, ECC_PLACES, PAGES, PCIE_ERRORS, SPARE_ROWS, Gpu
+from sim_hw.nvml_library.state import StateFile
 
 EVENT_SINGLE_BIT, EVENT_DOUBLE_BIT, EVENT_XID, EVENT_MIG = 0x1, 0x2, 0x8, 0x100
 EVENT_RECOVERY = 0x8000

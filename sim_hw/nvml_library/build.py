@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from icd import extras
-from sim_hw.nvml_library import state
+from sim_hw.nvml_library import layout
 
 NAME = "libnvidia-ml.so.1"
 SOURCES = (
@@ -42,8 +42,8 @@ def calls() -> list[str]:
     found = [
         name for source in SOURCES for name in _DEFINED.findall((_FOLDER / source).read_text())
     ]
-    if len(found) > state.CALLS:
-        raise BuildError(f"{len(found)} calls but room for {state.CALLS}; raise state.CALLS")
+    if len(found) > layout.CALLS:
+        raise BuildError(f"{len(found)} calls but room for {layout.CALLS}; raise layout.CALLS")
     return found
 
 
@@ -62,7 +62,7 @@ def generated() -> dict[str, str]:
     names = "".join(f"    CALL_{name},\n" for name in calls())
     stubs = "".join(f"STUB({name})\n" for name in unsupported())
     return {
-        "state.h": state.header(),
+        "state.h": layout.header(),
         "calls.h": f"enum {{\n{names}}};\n",
         "stubs.c": '#define STUB(name) __attribute__((visibility("default"))) '
         f"int name(void) {{ return 3; }}\n{stubs}",
@@ -73,15 +73,27 @@ def library() -> Path:
     """The built library, built now if the cache has none for these sources. Raises BuildError."""
     made = generated()
     target = cache_folder() / f"nvml-{_digest(made)}" / NAME
-    if not target.exists():
-        _build(made, target)
+    try:
+        if not target.exists():
+            _build(made, target)
+    except OSError as error:
+        raise BuildError(
+            f"cannot keep the emulated library in {target.parent} ({error.strerror}); set "
+            "XDG_CACHE_HOME to a folder that can be written"
+        ) from error
     return target
 
 
 def cache_folder() -> Path:
-    """Where built libraries are kept: $XDG_CACHE_HOME/vanallen, or ~/.cache/vanallen."""
+    """Where built libraries are kept: $XDG_CACHE_HOME/vanallen, or ~/.cache/vanallen.
+
+    Raises BuildError for a user without a home.
+    """
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "vanallen"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "vanallen"
+    except RuntimeError:
+        raise BuildError("this user has no home folder; set XDG_CACHE_HOME to a folder") from None
 
 
 def _digest(made: dict[str, str]) -> str:

@@ -49,16 +49,41 @@ CALL(nvmlDeviceRegisterEvents, nvmlDevice_t device, u64 kinds, EventSet *set) {
     return OK;
 }
 
-/* The next event the set wants; an overrun ring loses its oldest, and counts them. */
-static int take(State *state, EventSet *set, EventData *data) {
+/* Append an event: for the board, whose processes take turns. Who sees the new head sees the event
+   as well, and who sees a slot written anew sees the head that permits it. */
+EXPORT void vanallenPostEvent(State *state, uint32_t gpu, u64 kind, u64 data) {
     uint32_t head = __atomic_load_n(&state->event_head, __ATOMIC_ACQUIRE);
-    if (head - set->tail > STATE_EVENTS) {
-        uint32_t oldest = head - STATE_EVENTS;
-        __atomic_add_fetch(&state->events_lost, oldest - set->tail, __ATOMIC_RELAXED);
-        set->tail = oldest;
+    Event *event = &state->events[head % STATE_EVENTS];
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    event->kind = kind;
+    event->data = data;
+    event->gpu = gpu;
+    __atomic_store_n(&state->event_head, head + 1, __ATOMIC_RELEASE);
+}
+
+/* The oldest event that is not being written anew. */
+static uint32_t oldest_of(uint32_t head) { return head - (STATE_EVENTS - 1); }
+
+/* Where the set goes on from: an overrun ring loses its oldest events, and counts them. */
+static uint32_t caught_up(State *state, EventSet *set) {
+    uint32_t head = __atomic_load_n(&state->event_head, __ATOMIC_ACQUIRE);
+    if (head - set->tail >= STATE_EVENTS) {
+        __atomic_add_fetch(&state->events_lost, oldest_of(head) - set->tail, __ATOMIC_RELAXED);
+        set->tail = oldest_of(head);
     }
+    return head;
+}
+
+/* The next event the set wants. */
+static int take(State *state, EventSet *set, EventData *data) {
+    uint32_t head = caught_up(state, set);
     while (set->tail != head) {
-        Event event = state->events[set->tail++ % STATE_EVENTS];
+        Event event = state->events[set->tail % STATE_EVENTS];
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        uint32_t before = set->tail;
+        head = caught_up(state, set);
+        if (set->tail != before) continue; /* it was written anew meanwhile */
+        set->tail++;
         if (event.gpu >= STATE_GPUS || !(set->wanted[event.gpu] & event.kind)) continue;
         EventData found = {handle_of(event.gpu), event.kind, event.data, ~0u, ~0u};
         *data = found;

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from icd.board_state import BoardStateError
+from icd.options import Real, Whole
 from sim_hw.command_group import CommandGroup
 from sim_hw.orin.inject import LEVELS, OrinWorld
 from sim_hw.orin.kernel_files import RAILS, ZONES
@@ -35,7 +36,7 @@ def over_current(world: OrinWorld, rail: str, level: str) -> None:
 
 
 @inject_orin.command(context_settings=_NEGATIVE)
-@click.argument("offset_k", type=float)
+@click.argument("offset_k", type=Real())
 @click.pass_obj
 def temperature(world: OrinWorld, offset_k: float) -> None:
     """Let every zone measure OFFSET_K kelvin more than it is: up to a thermal trip."""
@@ -43,7 +44,7 @@ def temperature(world: OrinWorld, offset_k: float) -> None:
 
 
 @inject_orin.command(context_settings=_NEGATIVE)
-@click.argument("sink_c", type=float)
+@click.argument("sink_c", type=Real())
 @click.pass_obj
 def sink(world: OrinWorld, sink_c: float) -> None:
     """Let the radiator see SINK_C degrees Celsius."""
@@ -60,7 +61,7 @@ def zone(world: OrinWorld, name: str, state: str) -> None:
 
 
 @inject_orin.command()
-@click.argument("number", type=click.IntRange(0, 1))
+@click.argument("number", type=Whole(0, 1))
 @click.argument("state", type=click.Choice(["boots", "broken"]))
 @click.pass_obj
 def slot(world: OrinWorld, number: int, state: str) -> None:
@@ -69,8 +70,8 @@ def slot(world: OrinWorld, number: int, state: str) -> None:
 
 
 @inject_orin.command()
-@click.option("--corrected", type=click.IntRange(0), default=0)
-@click.option("--uncorrected", type=click.IntRange(0), default=0)
+@click.option("--corrected", type=Whole(0), default=0)
+@click.option("--uncorrected", type=Whole(0), default=0)
 @click.pass_obj
 def ecc(world: OrinWorld, corrected: int, uncorrected: int) -> None:
     """Count memory errors."""
@@ -78,7 +79,7 @@ def ecc(world: OrinWorld, corrected: int, uncorrected: int) -> None:
 
 
 @inject_orin.command()
-@click.option("--pid", type=int, help="Of this process only.")
+@click.option("--pid", type=Whole(), help="Of this process only.")
 @click.pass_obj
 def crash(world: OrinWorld, pid: int | None) -> None:
     """End compute contexts, as a fault of the GPU does."""

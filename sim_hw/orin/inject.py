@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from icd.board_state import BoardState
+from icd.written import json_value
 from sim_hw.orin.kernel_files import RAILS, ZONES
 
 FILE = "injections.json"
@@ -42,7 +43,7 @@ class Injections:
 def load(folder: Path) -> Injections:
     """What is being done; nothing where the file is missing or cannot be understood."""
     try:
-        body = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        body = json_value((folder / FILE).read_bytes())
         return Injections(**body)
     except (OSError, ValueError, TypeError):
         return Injections()

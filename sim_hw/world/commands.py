@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from icd import extras
+from icd import extras, written
+from icd.options import Real, Whole
 from sim_hw.world import shipped
 
 if TYPE_CHECKING:
@@ -27,13 +28,13 @@ Wait = Callable[[float], bool]
 _LOG = click.Path(path_type=Path)
 
 
-def _speed(_context: click.Context, _option: click.Parameter, written: str) -> float:
+def _speed(_context: click.Context, _option: click.Parameter, given: str) -> float:
     """`real`, `max`, or how many simulated seconds to a second."""
     with contextlib.suppress(ValueError):
-        speed = {"real": 1.0, "max": math.inf}.get(written) or float(written)
+        speed = {"real": 1.0, "max": math.inf}.get(given) or written.real(given)
         if speed > 0.0:
             return speed
-    raise click.BadParameter(f'"{written}" is no speed; write real, max, or a number such as 100')
+    raise click.BadParameter(f'"{given}" is no speed; write real, max, or a number such as 100')
 
 
 def add(
@@ -108,7 +109,7 @@ def said() -> Iterator[None]:
 @click.command()
 @click.argument("log", type=_LOG)
 @click.option("--png", type=_LOG, help="File to draw into; by default beside the log.")
-@click.option("--orbit", "number", type=int, help="Only this revolution, counted from 1.")
+@click.option("--orbit", "number", type=Whole(), help="Only this revolution, counted from 1.")
 def plot(log: Path, png: Path | None, number: int | None) -> None:
     """Draw a truth LOG: power, temperatures, flux and faults over time."""
     from sim_hw.world import plot as plotting
@@ -161,24 +162,33 @@ def expect(scenario: str) -> None:
 @click.command()
 @click.argument("scenario", required=False)
 @click.option("--tle", nargs=2, metavar="LINE1 LINE2", help="In place of a scenario's orbit.")
+@click.option("--omm", type=_LOG, metavar="FILE", help="The same as CCSDS OMM: JSON, XML or CSV.")
 @click.option("--from", "begin", metavar="UTC", help="By default the scenario's start.")
-@click.option("--hours", type=float, default=48.0, show_default=True, help="How far ahead.")
+@click.option("--hours", type=Real(), default=48.0, show_default=True, help="How far ahead.")
 @click.option("--out", type=_LOG, default="forecast.json", show_default=True, help="File.")
 def forecast(
-    scenario: str | None, tle: tuple[str, str] | None, begin: str | None, hours: float, out: Path
+    scenario: str | None,
+    tle: tuple[str, str] | None,
+    omm: Path | None,
+    begin: str | None,
+    hours: float,
+    out: Path,
 ) -> None:
     """Write the passes of SCENARIO's orbit through the South Atlantic Anomaly, for upload."""
-    if (scenario is None) == (tle is None):
-        raise click.UsageError("give a SCENARIO, or --tle with the two lines of one")
+    if [scenario, tle, omm].count(None) != 2:
+        raise click.UsageError("give a SCENARIO, or --tle with its two lines, or --omm with a file")
     with said():
         from sim_hw.world import forecast as forecasting
         from sim_hw.world import scenario as scenarios
-        from sim_hw.world.orbit import OrbitError
+        from sim_hw.world.orbit import Orbit, OrbitError
 
         try:
             since = None if begin is None else forecasting.instant(begin)
             if tle is not None:
-                made = forecasting.of_tle(tle, since, hours)
+                made = forecasting.of_orbit(Orbit.from_tle(*tle), since, hours)
+            elif omm is not None:
+                orbit = Orbit.from_omm(omm.read_bytes())
+                made = forecasting.of_orbit(orbit, since, hours)
             else:
                 made = forecasting.of_scenario(scenarios.load(scenario or ""), since, hours)
         except (forecasting.ForecastError, OrbitError) as error:

@@ -8,13 +8,12 @@ A companion that follows one that was killed goes on where the scenario would be
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from icd import flips
+from icd import flips, written
 from sim_hw.nvml.reset_effects import RecoveryProfile
 from sim_hw.world import records, scenario, vehicle
 from sim_hw.world.board_adapters import ADAPTERS, BoardAdapter, Host, orin_mode
@@ -225,8 +224,8 @@ def _numbered(path: Path, number: int) -> Path:
 def _before(log: Path, elapsed_s: float) -> list[str]:
     """The lines of a truth log up to a time; none when it is no truth log."""
     try:
-        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
-        found = [(json.loads(line), line) for line in lines if line.endswith("\n")]
+        lines = written.text(log.read_bytes()).splitlines(keepends=True)
+        found = [(written.json_value(line), line) for line in lines if line.endswith("\n")]
     except (OSError, ValueError):
         return []
     if not found or found[0][0].get("type") != "scenario":

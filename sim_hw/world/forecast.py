@@ -34,12 +34,10 @@ def of_scenario(what: Scenario, begin: dt.datetime | None, hours: float) -> dict
     return make(what.flown, what.radiation, begin or what.start_utc, hours, f"AP8, {name}")
 
 
-def of_tle(lines: tuple[str, str], begin: dt.datetime | None, hours: float) -> dict[str, Any]:
-    """The forecast of a TLE, by default from its epoch on."""
-    orbit = Orbit.from_tle(*lines)
+def of_orbit(orbit: Orbit, begin: dt.datetime | None, hours: float) -> dict[str, Any]:
+    """The forecast of published elements, by default from their epoch on."""
     begin = begin or sat_epoch_datetime(orbit.satellite).replace(microsecond=0)
-    number = lines[0][2:7].strip()
-    return make(orbit, Radiation(orbit, begin), begin, hours, f"AP8, TLE of {number}")
+    return make(orbit, Radiation(orbit, begin), begin, hours, f"AP8, {orbit.source}")
 
 
 def make(

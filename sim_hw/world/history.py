@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from icd.written import json_value
+
 NAME = "world.history"
 LONGEST_GAP_S = 600.0
 """After a longer absence the scenario begins anew."""
@@ -42,7 +44,7 @@ class History:
         from: another scenario, another boot of this machine, or too long ago."""
         try:
             head, _, body = self._path.read_bytes().partition(b"\n")
-            told = json.loads(head)
+            told = json_value(head)
             began_ns = int(told["began_ns"])
             if (told["digest"], told["boot"]) != (self._digest, _boot()):
                 return None

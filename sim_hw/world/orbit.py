@@ -1,4 +1,4 @@
-"""Where the payload is: SGP4 from a TLE or from elements, and the place below it."""
+"""Where the payload is: SGP4 from a TLE, an OMM or elements, and the place below it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sgp4.api import SGP4_ERRORS, WGS72, Satrec
 from sgp4.conveniences import jday_datetime
 
-from sim_hw.world import geodesy, sun
+from sim_hw.world import elements, geodesy, sun
+from sim_hw.world.elements import OrbitError as OrbitError
 
 Array = NDArray[np.float64]
 
@@ -19,10 +20,6 @@ _MU_KM3_S2 = 398600.8
 _J2 = 0.001082616
 _EQUATOR_KM = 6378.135
 _SGP4_EPOCH = dt.datetime(1949, 12, 31, tzinfo=dt.timezone.utc)
-
-
-class OrbitError(ValueError):
-    """A TLE or elements that are no orbit, or an orbit that has come down; says what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +42,10 @@ class Track:
 class Orbit:
     """An orbit that can be asked where it is."""
 
-    def __init__(self, satellite: Satrec) -> None:
+    def __init__(self, satellite: Satrec, source: str = "elements") -> None:
         self.satellite = satellite
+        self.source = source
+        """Where its elements come from, for people."""
 
     @property
     def period_s(self) -> float:
@@ -55,19 +54,15 @@ class Orbit:
 
     @classmethod
     def from_tle(cls, first: str, second: str) -> Orbit:
-        """From the two lines of a TLE."""
-        for number, line in ((1, first), (2, second)):
-            if len(line) < 69 or not line.startswith(f"{number} "):
-                raise OrbitError(f"line {number} of a TLE has 69 characters and starts '{number} '")
-            if _checksum(line) != line[68]:
-                raise OrbitError(
-                    f"line {number} of the TLE has checksum {line[68]}, its digits give "
-                    f"{_checksum(line)}: copy the line again"
-                )
-        satellite = Satrec.twoline2rv(first, second)
-        if satellite.error:
-            raise OrbitError(f"not an orbit: {SGP4_ERRORS[satellite.error]}")
-        return cls(satellite)
+        """From the two lines of a TLE. Raises OrbitError."""
+        satellite = elements.from_tle(first, second)
+        return cls(satellite, f"TLE of {satellite.satnum}")
+
+    @classmethod
+    def from_omm(cls, message: str | bytes) -> Orbit:
+        """From a CCSDS OMM of one satellite, in JSON, XML or CSV. Raises OrbitError."""
+        satellite, number = elements.from_omm(message)
+        return cls(satellite, f"OMM of {number}")
 
     @classmethod
     def from_elements(
@@ -153,8 +148,3 @@ def sun_synchronous_inclination(altitude_km: float) -> float:
     motion = math.sqrt(_MU_KM3_S2 / axis**3)
     yearly = 2.0 * math.pi / (365.2422 * 86400.0)
     return math.degrees(math.acos(-yearly / (1.5 * _J2 * (_EQUATOR_KM / axis) ** 2 * motion)))
-
-
-def _checksum(line: str) -> str:
-    total = sum(int(c) if c.isdigit() else c == "-" for c in line[:68])
-    return str(total % 10)

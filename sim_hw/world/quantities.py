@@ -18,7 +18,7 @@ UNITS: dict[str, dict[str, float]] = {
 }
 """Unit a quantity is kept in -> the units it may be written in, and their size in it."""
 
-_WRITTEN = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(\S*)\s*")
+_WRITTEN = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(\S*)\s*", re.ASCII)
 
 
 class QuantityError(ValueError):

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from icd.written import json_value
+
 NAME = "truth.jsonl"
 
 
@@ -21,7 +23,7 @@ def spelt(record: dict[str, Any]) -> str:
 def read(path: Path) -> list[dict[str, Any]]:
     """All records of a log; the first is the scenario."""
     try:
-        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        records = [json_value(line) for line in path.read_bytes().splitlines()]
     except OSError as error:
         raise TruthLogError(f"{path}: {error.strerror}") from error
     except ValueError as error:

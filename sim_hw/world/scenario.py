@@ -33,9 +33,11 @@ _UPSETS = tuple(upset.value for upset in Upset)
 
 @dataclass(frozen=True)
 class OrbitSettings:
-    """`[orbit]`: a TLE, or a circle or ellipse by its elements."""
+    """`[orbit]`: a TLE, an OMM, or a circle or ellipse by its elements."""
 
     tle: tuple[str, str] | None = lines_of_text(2, default=None)
+    omm: str | None = text(None)
+    """The whole message, in JSON, XML or CSV."""
     altitude: float = number("km", LOWEST_KM + 50.0, HIGHEST_KM - 100.0, 550.0)
     inclination: float | None = number("deg", 0.0, 180.0, None)
     """Left out: the one that keeps the node's local time."""
@@ -48,20 +50,29 @@ class OrbitSettings:
     def __post_init__(self) -> None:
         if self.node is not None and self.node_local_time is not None:
             raise Misfit("node", "both node and node_local_time are given; leave one out")
-        if self.tle is not None:
-            others = [f.name for f in dataclasses.fields(self) if f.name != "tle"]
+        whole = "tle" if self.tle is not None else "omm"
+        if getattr(self, whole) is not None:
+            others = [f.name for f in dataclasses.fields(self) if f.name != whole]
             given = [name for name in others if getattr(self, name) != _DEFAULTS[name]]
             if given:
-                raise Misfit(given[0], f"a TLE says everything; leave out {', '.join(given)}")
+                called = "a TLE" if whole == "tle" else "an OMM"
+                raise Misfit(given[0], f"{called} says everything; leave out {', '.join(given)}")
             try:
-                Orbit.from_tle(*self.tle)
+                self._published()
             except OrbitError as error:
-                raise Misfit("tle", str(error)) from error
+                raise Misfit(whole, str(error)) from error
+
+    def _published(self) -> Orbit | None:
+        """The orbit of a TLE or an OMM, where there is one."""
+        if self.tle is not None:
+            return Orbit.from_tle(*self.tle)
+        return None if self.omm is None else Orbit.from_omm(self.omm)
 
     def orbit(self, start: dt.datetime) -> Orbit:
         """The orbit, with its elements taken at `start`."""
-        if self.tle is not None:
-            return Orbit.from_tle(*self.tle)
+        published = self._published()
+        if published is not None:
+            return published
         inclination = self.inclination
         if inclination is None:
             inclination = sun_synchronous_inclination(self.altitude)

@@ -9,16 +9,11 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-import sys
 from pathlib import Path
 from typing import Any, TypeVar
 
+from icd import written
 from sim_hw.world.quantities import QuantityError, parse, spell
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 T = TypeVar("T")
 Place = tuple[Any, ...]
@@ -81,19 +76,19 @@ def _field(default: Any, **metadata: Any) -> Any:
 def load(of: type[T], source: Path) -> T:
     """Read a file; anything wrong with it is a `SettingsError`."""
     try:
-        content = source.read_text(encoding="utf-8")
+        content = written.text(source.read_bytes())
     except OSError as error:
         raise SettingsError(f"{source}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{source}: is not UTF-8; save it as UTF-8 text") from error
+    except ValueError as error:
+        raise SettingsError(f"{source}: {error}") from error
     return loads(of, content, source.name)
 
 
 def loads(of: type[T], content: str, name: str) -> T:
     """Read the text of a file that is called `name`."""
     try:
-        raw = tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
+        raw = written.toml_tables(content)
+    except ValueError as error:
         place = re.search(r"line (\d+)", str(error))
         line = place[1] if place else content.count("\n") + 1
         raise SettingsError(f"{name}:{line}: not TOML: {error}") from error
@@ -105,15 +100,15 @@ def _line_numbers(content: str) -> dict[Place, int]:
     found: dict[Place, int] = {(): 1}
     counts: dict[Place, int] = {}
     here: Place = ()
-    for line, written in enumerate(content.splitlines(), 1):
-        if header := _HEADER.fullmatch(written):
+    for line, words in enumerate(content.split("\n"), 1):
+        if header := _HEADER.fullmatch(words):
             here = tuple(part.strip(' "') for part in header[2].split("."))
             if header[1] == "[[":
                 counts[here] = counts.get(here, -1) + 1
                 found.setdefault(here, line)
                 here = (*here, counts[here])
             found.setdefault(here, line)
-        elif key := _KEY.match(written):
+        elif key := _KEY.match(words):
             found.setdefault((*here, key[1].strip('"')), line)
     return found
 
@@ -215,8 +210,8 @@ def _typical(data: Any) -> float:
 def _example(field: dataclasses.Field[Any]) -> str:
     data = field.metadata
     if data["kind"] == "number":
-        written = spell(_typical(data), data["unit"])
-        return f"{field.name} = " + (f'"{written}"' if data["unit"] else written)
+        value = spell(_typical(data), data["unit"])
+        return f"{field.name} = " + (f'"{value}"' if data["unit"] else value)
     if data["kind"] == "choice":
         return f'{field.name} = "{data["names"][0]}"'
     return f'{field.name} = "…"'

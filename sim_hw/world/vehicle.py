@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +16,7 @@ from sim_hw.model import gpu as model
 from sim_hw.model import thermal
 from sim_hw.model.gpu import GpuProfile
 from sim_hw.model.thermal import ThermalProfile
+from sim_hw.world.compiled import compiled
 from sim_hw.world.power import PowerSettings
 
 Array = NDArray[np.float64]
@@ -133,7 +133,7 @@ def initial(
     return np.array([die_c, plate_c, die_c, state.ceiling_mhz, 0.0, 0.0, energy_wh, 0.0, 0.0])
 
 
-@numba.njit(cache=True)
+@compiled
 def gpu_power(c: Constants, load: float, clock: float, die_c: float) -> float:
     """Board power in W: `sim_hw.model.gpu.power_w`."""
     share = math.pow(max(0.0, clock / c.max_clock), c.clock_exponent)
@@ -142,7 +142,7 @@ def gpu_power(c: Constants, load: float, clock: float, die_c: float) -> float:
     return (c.idle_w + dynamic) * leakage
 
 
-@numba.njit(cache=True)
+@compiled
 def governed(c: Constants, state: Array, load: float, limit_w: float, steps: int) -> int:
     """Move the clock ceiling so many steps; the reason it is below the top."""
     ceiling, sensor_c, die_c, reason = state[3], state[2], state[0], 0
@@ -167,7 +167,7 @@ def governed(c: Constants, state: Array, load: float, limit_w: float, steps: int
     return reason if ceiling < c.max_clock else 0
 
 
-@numba.njit(cache=True)
+@compiled
 def heated(c: Constants, state: Array, watts: float, sink_c: float, dt_s: float) -> None:
     """Backward Euler over the two nodes: `sim_hw.model.thermal.step`."""
     count = max(1, math.ceil(dt_s))
@@ -185,7 +185,7 @@ def heated(c: Constants, state: Array, watts: float, sink_c: float, dt_s: float)
         state[2] += follow * (state[0] - state[2])
 
 
-@numba.njit(cache=True)
+@compiled
 def charged(c: Constants, energy_wh: float, array_w: float, demand_w: float, dt_s: float) -> float:
     """The battery's energy in Wh after a step; what it cannot take, the array does not give."""
     net = array_w - demand_w
@@ -196,7 +196,7 @@ def charged(c: Constants, energy_wh: float, array_w: float, demand_w: float, dt_
     return min(c.capacity_wh, max(0.0, energy_wh))
 
 
-@numba.njit(cache=True)
+@compiled
 def advance(
     c: Constants,
     state: Array,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +56,109 @@ def test_a_row_whose_owner_died_while_writing_is_left_out(state: BoardState) -> 
     row = state.claim(0, os.getpid())
     row.sequence += 1
     assert state.snapshot(0) == []
+
+
+PRELUDE = """
+import os, sys
+from pathlib import Path
+from icd.board_state import BoardState, mark_idle, mark_running
+state = BoardState.attach(Path(sys.argv[1]))
+def told():
+    sys.stdout.write("x"); sys.stdout.flush(); sys.stdin.read(1)
+"""
+
+
+@contextlib.contextmanager
+def other(path: Path, program: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process with the file open; it goes on where it waits for an octet."""
+    command = [sys.executable, "-c", PRELUDE + program, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(1) == b"x"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.verifies("VA-SIM-11")
+def test_an_owner_that_stands_still_inside_a_write_holds_up_nobody(
+    state: BoardState, tmp_path: Path
+) -> None:
+    program = "row = state.claim(0, os.getpid()); row.guard.take(); row.sequence |= 1; told()"
+    with other(tmp_path / "board.state", program) as owner:
+        mine = state.claim(0, os.getpid())
+        mark_running(mine, 5)
+        assert [context.pid for context in state.snapshot(9)] == [os.getpid()]
+        owner.kill()
+        os.waitid(os.P_PID, owner.pid, os.WEXITED | os.WNOWAIT)
+        assert [context.pid for context in state.snapshot(9)] == [os.getpid()]
+        assert state.sweep() == 1
+        again = state.claim(1, os.getpid())
+        mark_running(again, 7)
+        assert {context.device for context in state.snapshot(9)} == {0, 1}
+
+
+@pytest.mark.verifies("VA-SIM-11")
+def test_a_reader_that_stands_still_holds_up_no_launch_and_loses_none(
+    state: BoardState, tmp_path: Path
+) -> None:
+    row = state.claim(0, os.getpid())
+    with other(tmp_path / "board.state", "state.contexts[0].guard.take(); told()") as reader:
+        for _ in range(3):
+            mark_running(row, 10)
+            mark_idle(row, 100, 7)
+        assert row.busy_ns == 0
+        assert state.snapshot(0) == []
+        reader.kill()
+        reader.wait()
+        assert state.snapshot(0) == []  # what it would say is not so any more
+        mark_running(row, 50)
+        (context,) = state.snapshot(60)
+        assert context.busy_ns == 3 * 100 + 10
+        mark_idle(row, 20)
+        (context,) = state.snapshot(60)
+        assert (context.busy_ns, context.moved_bytes, context.moved_ns) == (320, 21, 300)
+
+
+@pytest.mark.verifies("VA-SIM-11")
+def test_a_copy_is_of_one_moment_however_fast_the_owner_writes(
+    state: BoardState, tmp_path: Path
+) -> None:
+    program = """
+row = state.claim(0, os.getpid())
+told()
+while True:
+    mark_running(row, 1)
+    mark_idle(row, 1, 3)
+"""
+    with other(tmp_path / "board.state", program) as owner:
+        assert owner.stdin is not None
+        owner.stdin.write(b"x")
+        owner.stdin.flush()
+        seen = [context for _ in range(3000) for context in state.snapshot(1)]
+    assert len(seen) > 100
+    assert {context.moved_bytes - 3 * context.moved_ns for context in seen} == {0}
+    assert {context.busy_ns - context.moved_ns for context in seen} == {0}
+    assert {context.is_running for context in seen} == {False, True}
+
+
+def test_a_row_that_was_given_away_between_a_look_and_the_lock_is_not_swept(
+    state: BoardState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = state.claim(0, os.getpid())
+    row.start_time += 1  # of a process that is gone
+    lock = state._locked
+
+    @contextlib.contextmanager
+    def claimed_first() -> Iterator[None]:
+        row.start_time -= 1  # another one claims the row just before
+        with lock():
+            yield
+
+    monkeypatch.setattr(state, "_locked", claimed_first)
+    assert state.sweep() == 0
+    assert row.pid == os.getpid()
 
 
 def test_rows_of_dead_processes_are_swept_and_taken_again(state: BoardState) -> None:

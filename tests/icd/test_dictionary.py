@@ -139,7 +139,7 @@ def _description(plain: dict[str, Any]) -> None:
         (_without("format"), "not a dictionary file"),
         (_without("jobs"), "not a dictionary file"),
         (_without("text_hash"), "not a dictionary file"),
-        (lambda plain: plain["components"][0].update(colour=1), "not a dictionary file"),
+        (lambda plain: plain["components"][0].update(colour=1), r"components\[0\] .* 'colour'"),
         (lambda plain: plain.update(components=[7]), "not a dictionary file"),
     ],
 )
@@ -147,6 +147,50 @@ def test_an_altered_file_is_refused(alter: Callable[[dict[str, Any]], None], say
     plain = json.loads(WHOLE.to_json())
     alter(plain)
     with pytest.raises(ValueError, match=says):
+        Dictionary.from_json(json.dumps(plain))
+
+
+def _first(plain: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = plain["components"][0]
+    return found
+
+
+@pytest.mark.verifies("VA-SEC-07")
+@pytest.mark.parametrize(
+    ("alter", "says"),
+    [
+        (lambda one: one.update(apid="9"), r"components\[0\].apid is '9', not a whole number"),
+        (lambda one: one.update(apid=True), "apid is True, not a whole number"),
+        (lambda one: one.update(apid=9.0), "apid is 9.0, not a whole number"),
+        (lambda one: one.update(apid=2046), "APID 2046 is not in 0 … 2045"),
+        (lambda one: one.update(apid=-1), "APID -1 is not in"),
+        (lambda one: one.update(apid=10), "APID 10 is given twice"),
+        (lambda one: one.update(name="spare"), "component: name spare is given twice"),
+        (lambda one: one.update(name=None), "name is None, not a text"),
+        (lambda one: one.update(commands={}), "commands is {}, not a list"),
+        (lambda one: one["commands"][0].update(opcode="1"), r"commands\[0\].opcode is '1'"),
+        (lambda one: one["commands"][0].update(opcode=256), "opcode 256 is not in 0 … 255"),
+        (lambda one: one["commands"][0].update(opcode=2), "opcode 2 is given twice"),
+        (lambda one: one["commands"][0].update(timeout_s="9"), "timeout_s is '9', not a number"),
+        (lambda one: one["events"][0].update(severity=5), "is 5, not one of 1, 2, 3, 4"),
+        (lambda one: one["events"][0].update(number=None), "number is None"),
+        (lambda one: one["reports"][0].update(number=65536), "report number 65536"),
+        (lambda one: one["parameters"][0].update(code="z"), "speed has no wire type"),
+        (lambda one: one["parameters"][0].update(count=0), "speed has no wire type"),
+        (lambda one: one["parameters"][0].update(low="0"), "low is '0', not a number"),
+        (lambda one: one["housekeeping"][0].update(code="o"), "octets speed must be the last"),
+        (lambda one: one["housekeeping"][1].update(labels=[[0]]), "has 1 values, not 2"),
+        (lambda one: one["housekeeping"][1].update(labels=[["0", "OFF"]]), "is '0', not a whole"),
+        (lambda one: one.pop("apid"), r"components\[0\] has no apid"),
+        (lambda one: one.update(housekeeping=[7]), r"housekeeping\[0\] is 7, not an object"),
+    ],
+)
+def test_a_dictionary_is_checked_value_by_value_whatever_its_hashes(
+    alter: Callable[[dict[str, Any]], None], says: str
+) -> None:
+    plain = json.loads(WHOLE.to_json())
+    alter(_first(plain))
+    with pytest.raises(ValueError, match=f"not a dictionary file: .*{says}"):
         Dictionary.from_json(json.dumps(plain))
 
 

@@ -6,7 +6,6 @@ has an example. Whatever is wrong with it is said in one sentence, and nothing o
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from flight.components.protection.notifications import Radiation
 from flight.framework.time_units import SECOND
+from icd.written import json_value
 
 FORMAT = 1
 LARGEST = 30_000
@@ -77,8 +77,8 @@ def parse(octets: bytes) -> Forecast:
     if len(octets) > LARGEST:
         raise ForecastError(f"a forecast has at most {LARGEST} octets; give fewer hours")
     try:
-        plain = json.loads(octets)
-    except (ValueError, RecursionError):
+        plain = json_value(octets)
+    except ValueError:
         text = "not whole JSON; make it with: sim_hw forecast, and put it again"
         raise ForecastError(text) from None
     if not isinstance(plain, dict) or plain.get("format") != FORMAT:
@@ -132,7 +132,10 @@ def _check_keys(plain: Mapping[str, Any], wanted: set[str], where: str) -> None:
 
 def _time(plain: Mapping[str, Any], key: str, leap_s: float) -> int:
     try:
-        since = datetime.strptime(plain[key], _TIME) - _EPOCH
+        when = datetime.strptime(plain[key], _TIME)
+        if when.strftime(_TIME) != plain[key]:  # one digit for two, or digits of another script
+            raise ValueError(plain[key])
+        since = when - _EPOCH
     except (ValueError, TypeError):
         raise ForecastError(f"{key} is no time in UTC; write 2026-03-20T04:11:00Z") from None
     return (since.days * 86_400 + since.seconds + int(leap_s)) * SECOND

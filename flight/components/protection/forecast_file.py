@@ -7,6 +7,7 @@ import zlib
 
 from flight.components.protection.forecast import LARGEST, Forecast, ForecastError, parse
 from flight.storage.script import Script, must, tolerate
+from icd.written import json_value
 
 PATH = "state/forecast.json"
 FORMAT = 1
@@ -36,13 +37,13 @@ def restore() -> Script[tuple[Forecast | None, str]]:
         return None, ""
     head, _, octets = bytes(stored).partition(b"\n")
     try:
-        said = json.loads(head)
+        said = json_value(head)
         if said != {"format": FORMAT, "crc32": zlib.crc32(octets)} or len(octets) > LARGEST:
             return None, _FORMAT_ERROR
         return parse(octets), ""
     except ForecastError as error:
         return None, f"{_FORMAT_ERROR}: {error}"
-    except (ValueError, RecursionError):
+    except ValueError:
         return None, _FORMAT_ERROR
 
 

@@ -15,9 +15,9 @@ _HEADER_LIMIT = 4096
 
 _NPY = b"\x93NUMPY"
 # Read here, because NumPy's own reader of headers raises whatever a malformed one provokes.
-_DESCR = re.compile(r"'descr'\s*:\s*'([<>|=]u[12])'")
-_ORDER = re.compile(r"'fortran_order'\s*:\s*(True|False)")
-_SHAPE = re.compile(r"'shape'\s*:\s*\(\s*(\d{1,9}(?:\s*,\s*\d{1,9})*)\s*,?\s*\)")
+_DESCR = re.compile(r"'descr'\s*:\s*'([<>|=]u[12])'", re.ASCII)
+_ORDER = re.compile(r"'fortran_order'\s*:\s*(True|False)", re.ASCII)
+_SHAPE = re.compile(r"'shape'\s*:\s*\(\s*(\d{1,9}(?:\s*,\s*\d{1,9})*)\s*,?\s*\)", re.ASCII)
 
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 _PNM = re.compile(
@@ -29,7 +29,7 @@ def read(path: Path, name: str) -> Array:
     """The image in a file as uint16, bands x rows x columns.
 
     A .npy of two dimensions and a PGM have one band, a PPM has red, green, blue. Raises InputError
-    that starts with `name` for anything else, and for a file that ends early.
+    that starts with `name` for anything else, and for a file that ends early or late.
     """
     with path.open("rb") as file:
         start = file.read(_HEADER_LIMIT)
@@ -45,6 +45,8 @@ def write_pgm(path: Path, grey: Array) -> None:
 
 def _read_npy(path: Path, name: str, start: bytes) -> Array:
     version = start[len(_NPY) : len(_NPY) + 1]
+    if version not in (b"\x01", b"\x02", b"\x03"):
+        raise InputError(f"{name}: a .npy of an unknown version; {_FORMATS}")
     begin = 10 if version == b"\x01" else 12
     end = begin + int.from_bytes(start[8:begin], "little")
     header = start[begin:end].decode("latin-1")
@@ -68,7 +70,17 @@ def _read_pnm(path: Path, name: str, start: bytes) -> Array:
     if not (columns and rows and 0 < highest < 65536):
         raise InputError(f"{name}: {columns} x {rows} pixels up to {highest}; {_FORMATS}")
     dtype = np.dtype(">u2" if highest > 255 else "u1")
-    pixels = _pixels(path, name, dtype, rows * columns * bands, header.end())
+    count = rows * columns * bands
+    begin = header.end()
+    # One octet of white space ends the header; where it is CR LF, the size of the file tells that.
+    has_line_end = start[begin - 1 : begin + 1] == b"\r\n"
+    if has_line_end and path.stat().st_size == begin + 1 + count * dtype.itemsize:
+        begin += 1
+    pixels = _pixels(path, name, dtype, count, begin)
+    if pixels.max() > highest:
+        raise InputError(
+            f"{name}: a pixel of {pixels.max()} where {highest} is the most; {_FORMATS}"
+        )
     image: Array = pixels.reshape(rows, columns, bands).transpose(2, 0, 1)
     return image
 
@@ -77,7 +89,7 @@ def _pixels(
     path: Path, name: str, dtype: np.dtype[np.unsignedinteger], count: int, at: int
 ) -> Array:
     size, present = count * dtype.itemsize, path.stat().st_size - at
-    if present < size:
+    if present != size:
         raise InputError(
             f"{name}: {present} octets of pixels where {size} should be; send it again"
         )

@@ -15,6 +15,9 @@ from flight.jobs.nanogpt.model import Array
 _HELD_BACK = 10
 """One part in this many, at the end of the text, is for validation."""
 
+_BOM = "\ufeff"
+"""The byte order mark that some editors put in front of a text; it is no letter of it."""
+
 _CODE_POINTS = 0x110000
 
 
@@ -39,15 +42,18 @@ class Corpus:
 def load(path: Path | None, context: int) -> Corpus:
     """The text in a file, or the prose of Python's own documentation.
 
-    Raises InputError for a text that is not UTF-8, or too short for that context.
+    Raises InputError for a text that is not UTF-8, or too short for that context. UTF-16 without a
+    mark is UTF-8 with zero octets, and refused by those.
     """
     octets = _python_prose() if path is None else path.read_bytes()
     try:
-        text = octets.decode()
+        text = octets.decode().removeprefix(_BOM)
     except UnicodeDecodeError as error:
         raise InputError(
             f"text: octet {error.start} is not UTF-8 ({error.reason}); convert the file to UTF-8"
         ) from None
+    if "\0" in text:
+        raise InputError("text: it holds zero octets; convert the file to UTF-8")
     shortest = _HELD_BACK * (context + 1)
     if len(text) < shortest:
         raise InputError(

@@ -45,6 +45,8 @@ def refusal(old: str, new: str) -> str:
         ("trials = 100", "trials = true", "trials is a whole number"),
         ('"5 s"', "5", 'deadline has a unit; write deadline = "1 s"'),
         ('"5 s"', '"5"', "'5' has no unit, which is not one of s, ms, min"),
+        ('"5 s"', '"5_0 s"', "deadline has a unit; write"),
+        ('"5 s"', '"\uff15 s"', "deadline has a unit; write"),
         ('"5 s"', '"5 h"', 'the unit "h" is not one of s, ms, min'),
         ('"5 s"', '"9000 min"', "out of range; write a value from 0.1 s to 3600 s"),
         ('"dmr"]', '"dmrr"]', "campaign.toml:5: levels: there is no 'dmrr'; write \"dmr\""),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from flight.deployment.configuration import Configuration, ConfigurationError, Link, from_mapping
-from flight.deployment.launch import LONGEST_RUN_PATH, make_keys, prepare
+from flight.deployment.launch import LONGEST_RUN_PATH, default_state_dir, make_keys, prepare
 from hal.errors import HalError
 from icd.link import KEY_SIZE
 
@@ -81,6 +81,9 @@ class TestKeys:
             '{"slots": {"1": "00"}}',
             '{"slots": {"0": "' + "00" * 32 + '"}}',
             '{"slots": {"one": "' + "00" * 32 + '"}}',
+            '{"slots": {"01": "' + "00" * 32 + '"}}',
+            '{"slots": {"1_0": "' + "00" * 32 + '"}}',
+            '{"slots": {"\uff11": "' + "00" * 32 + '"}}',
         ],
     )
     def test_what_is_no_keys_file_is_refused_and_left_alone(
@@ -186,6 +189,8 @@ def test_an_endpoint_where_nobody_can_listen_is_refused_before_anything_starts(
             prepare(configuration, folder / "s", folder / "r")
     with pytest.raises(ConfigurationError, match="an address of this computer"):
         prepare(Configuration(link=Link("tcp://192.0.2.1:*")), folder / "s", folder / "r")
+    with pytest.raises(ConfigurationError, match="an address of this computer"):
+        prepare(Configuration(link=Link("tcp://[2001:db8::1]:*")), folder / "s", folder / "r")
 
 
 @pytest.mark.parametrize("what", ["run", "state"])
@@ -196,3 +201,52 @@ def test_a_folder_in_which_others_can_write_is_refused(folder: Path, what: str) 
     with pytest.raises(ConfigurationError, match=f"others can write in .*--{what} of its own"):
         prepare(Configuration(), folders["state"], folders["run"])
     assert not any(folders[what].glob("*.json"))
+
+
+@pytest.mark.verifies("VA-SEC-07")
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CACHE_HOME"])
+def test_a_home_that_cannot_be_written_is_told_and_flown_around(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    (folder / "file").touch()
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv(variable, str(folder / "file" / "below"))
+    said: list[str] = []
+    path = prepare(Configuration(), folder / "s", folder / "r", said.append)
+    assert len(said) == 1
+    assert "cannot be written (Not a directory): compiled code is kept in" in said[0]
+    processes = json.loads(path.read_text())["processes"]
+    assert {process["env"]["XDG_CACHE_HOME"] for process in processes} == {
+        str(folder / "s" / "cache")
+    }
+
+
+def test_a_home_that_can_be_written_is_used_without_a_word(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    path = prepare(Configuration(), folder / "s", folder / "r", pytest.fail)
+    processes = json.loads(path.read_text())["processes"]
+    assert not any("XDG_CACHE_HOME" in process["env"] for process in processes)
+
+
+@pytest.mark.parametrize("what", ["state", "run"])
+def test_a_folder_that_cannot_be_made_is_named_with_its_option(folder: Path, what: str) -> None:
+    (folder / "file").touch()
+    folders = {"state": folder / "s", "run": folder / "r", what: folder / "file" / "below"}
+    with pytest.raises(
+        ConfigurationError, match=rf"cannot write in .*: Not a directory; give another --{what}"
+    ):
+        prepare(Configuration(), folders["state"], folders["run"])
+
+
+def test_a_user_without_a_home_is_asked_for_a_state_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(ConfigurationError, match="no home folder; give --state FOLDER"):
+        default_state_dir()

@@ -26,6 +26,7 @@ class TestLink:
         [
             ("tcp://10.0.0.5:5005", ("10.0.0.5", 5005)),
             ("tcp://*:5005", ("0.0.0.0", 5005)),
+            ("tcp://[::1]:5905", ("::1", 5905)),
         ],
     )
     def test_a_port_that_is_taken_is_an_error_with_the_reason(
@@ -43,7 +44,7 @@ class TestLink:
 
     @pytest.mark.parametrize(
         "endpoint",
-        ["ipc:///tmp/link", "tcp://[::1]:5005", "tcp://localhost:5005", "tcp://*:99999", "tcp://*"],
+        ["ipc:///tmp/link", "tcp://::1:5005", "tcp://localhost:5005", "tcp://*:99999", "tcp://*"],
     )
     def test_an_endpoint_is_refused_in_the_words_of_flight_run(
         self, machine: FakeMachine, endpoint: str
@@ -56,8 +57,11 @@ class TestLink:
 
     @pytest.mark.verifies("VA-SEC-04")
     def test_commanding_in_clear_from_elsewhere_is_an_error(self, machine: FakeMachine) -> None:
-        machine.configuration = {"link": {"endpoint": "tcp://*:5005", "insecure": True}}
-        assert machine.asked(neighbours.link).verdict is Verdict.ERROR
+        for elsewhere in ("tcp://*:5005", "tcp://[::]:5005"):
+            machine.configuration = {"link": {"endpoint": elsewhere, "insecure": True}}
+            assert machine.asked(neighbours.link).verdict is Verdict.ERROR
+        machine.configuration = {"link": {"endpoint": "tcp://[::1]:*", "insecure": True}}
+        assert machine.asked(neighbours.link).verdict is Verdict.OK
 
 
 class TestPayloads:

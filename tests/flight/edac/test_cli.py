@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -107,3 +108,41 @@ def test_a_code_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 def test_the_command_line_loads_no_compiler_before_it_is_needed() -> None:
     program = "import sys, flight.__main__; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.verifies("VA-SEC-07")
+@pytest.mark.parametrize("octets", [240, 247, 250, 252, 255])
+def test_a_file_of_a_long_name_is_looked_at_repaired_and_protected(file: Path, octets: int) -> None:
+    long = file.rename(file.with_name("n" * octets))
+    flip(long, 500)
+    assert run("verify", long)[0] == 1
+    assert run("repair", long)[0] == 0
+    assert run("verify", long) == (0, f"{long}: sound\n")
+    assert run("extract", long, file) == (0, "")
+    assert file.read_bytes() == CONTENT
+    status, said = run("beside", long)
+    if octets + len(".edac") <= 255:
+        assert (status, said) == (0, "")
+        assert run("verify", long) == (0, f"{long}: sound\n")
+    else:
+        assert status == 2
+        assert said.startswith(f"{long}: a sidecar's name would have {octets + 5} octets")
+
+
+@pytest.mark.verifies("VA-SEC-07")
+@pytest.mark.parametrize("command", ["verify", "repair", "beside", "protect", "extract"])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, command: str) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    out = [tmp_path / "out"] * (command in ("protect", "extract"))
+    status, said = run(command, pipe, *out)
+    assert (status, said) == (2, f"{pipe}: is no regular file, but a folder, pipe or device\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pipe_in_the_place_of_a_sidecar_is_refused_too(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.write_bytes(CONTENT)
+    os.mkfifo(tmp_path / "plain.edac")
+    status, said = run("verify", plain)
+    assert (status, "is no regular file" in said) == (2, True)

@@ -144,6 +144,16 @@ def test_a_ppm_is_red_green_blue_with_octets_or_pairs_of_octets(tmp_path: Path) 
     assert images.read(path, "scene").tolist() == [[[256], [2]]]
 
 
+@pytest.mark.verifies("VA-SEC-07")
+@pytest.mark.parametrize("first", [10, 13, 0])
+def test_a_header_of_crlf_lines_shifts_no_pixel(tmp_path: Path, first: int) -> None:
+    path = tmp_path / "a.ppm"
+    path.write_bytes(b"P6\r\n# a comment\r\n2 1\r\n255\r\n" + bytes([first, 2, 3, 4, 5, 6]))
+    assert images.read(path, "scene").tolist() == [[[first, 4]], [[2, 5]], [[3, 6]]]
+    path.write_bytes(b"P5 2 1 255\r" + bytes([10, 7]))  # as the format says: one octet ends it
+    assert images.read(path, "scene").tolist() == [[[10, 7]]]
+
+
 def test_what_is_written_as_pgm_is_read_again(tmp_path: Path) -> None:
     grey = np.arange(12, dtype=np.uint8).reshape(3, 4) + 9  # 9, 10, 13, 32 are white space
     images.write_pgm(tmp_path / "a.pgm", grey)
@@ -180,12 +190,18 @@ def npy(array: Any, **options: Any) -> bytes:
         (b"GIF89a", "not an image this job reads"),
         (b"P6" + b" " * 4000 + b"x", "not an image this job reads"),
         (b"P6\n2 2\n255\n" + bytes(11), "11 octets of pixels where 12 should be"),
+        (b"P6\n2 2\n255\n" + bytes(13), "13 octets of pixels where 12 should be"),
+        (b"P6\r\n2 2\r\n255\r\n" + bytes(13), "14 octets of pixels where 12 should be"),
+        (b"P5\n1 2\n255\n\0\0P5\n1 2\n255\n\0\0", "octets of pixels where 2 should be"),
+        (b"P5\n1 2\n100\n\x64\x65", "a pixel of 101 where 100 is the most"),
         (b"P5\n0 2\n255\n", "0 x 2 pixels"),
         (b"P5\n1 2\n70000\n" + bytes(4), "up to 70000"),
         (npy(np.zeros((2, 2))), "header .*<f8.*; give .npy"),
         (npy(np.zeros((1, 2, 2, 2), np.uint8)), r"pixels of shape \(1, 2, 2, 2\)"),
         (npy(np.zeros((2, 0, 4), np.uint8)), r"pixels of shape \(2, 0, 4\)"),
         (npy(np.zeros((2, 9, 9), np.uint8))[:-1], "161 octets of pixels where 162 should be"),
+        (npy(np.zeros((2, 9, 9), np.uint8)) + b"x", "163 octets of pixels where 162 should be"),
+        (b"\x93NUMPY\x04\x00" + bytes(120), "a .npy of an unknown version"),
         (npy(np.array([{}], object), allow_pickle=True), r"header .*\|O"),
     ],
 )

@@ -282,6 +282,19 @@ def test_a_text_that_was_not_staged_is_refused(make_job: MakeJob, tmp_path: Path
         run(make_job(JOB, SHORT, {"text": tmp_path / "absent.txt"}))
 
 
+@pytest.mark.verifies("VA-SEC-07")
+def test_a_byte_order_mark_is_no_letter(tmp_path: Path) -> None:
+    plain, marked = tmp_path / "plain.txt", tmp_path / "marked.txt"
+    plain.write_text("wordy " * 100)
+    marked.write_text("\ufeff" + "wordy " * 100)
+    one, other = text.load(plain, 8), text.load(marked, 8)
+    assert one.vocabulary == other.vocabulary
+    assert one.training.tolist() == other.training.tolist()
+    marked.write_bytes(("wordy " * 100).encode("utf-16-le"))
+    with pytest.raises(InputError, match="it holds zero octets; convert the file to UTF-8"):
+        text.load(marked, 8)
+
+
 def test_the_vocabulary_is_the_texts_own_characters(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text("häß𝄞\r\n" * 100, encoding="utf-8", newline="")

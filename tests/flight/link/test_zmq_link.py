@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -27,11 +28,12 @@ class Payload:
         self._sequence = 0
 
     def connect(self) -> zmq.Socket[bytes]:
-        socket = self._context.socket(zmq.DEALER)
-        socket.linger = 0
-        socket.connect(self.link.endpoint)
-        self._sockets.append(socket)
-        return socket
+        station = self._context.socket(zmq.DEALER)
+        station.linger = 0
+        station.ipv6 = True
+        station.connect(self.link.endpoint)
+        self._sockets.append(station)
+        return station
 
     def send(self, socket: zmq.Socket[bytes], kind: Kind, body: bytes, slot: int = 1) -> None:
         """Send one message, and let the payload take it."""
@@ -45,8 +47,8 @@ class Payload:
         self.send(socket, Kind.HEARTBEAT, link.HEARTBEAT.pack(station, received, 100), station)
 
     def close(self) -> None:
-        for socket in self._sockets:
-            socket.close()
+        for station in self._sockets:
+            station.close()
         self.link.close()
         self._context.term()
 
@@ -119,3 +121,25 @@ def test_an_old_endpoint_that_is_taken_gives_way_to_a_free_one(payload: Payload)
     other = ZmqLink("tcp://127.0.0.1:*", payload.ends.downlink, lambda: START, taken)
     assert other.endpoint != taken
     other.close()
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as trial:
+            trial.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this computer has no IPv6 loopback address")
+def test_a_station_reaches_a_payload_by_ipv6(payload: Payload) -> None:
+    payload.link.close()
+    payload.link = ZmqLink("tcp://[::1]:*", payload.ends.downlink, lambda: START)
+    payload.ends.link.answer = payload.link.answer
+    assert payload.link.endpoint.startswith("tcp://[::1]:")
+    payload.beat(payload.connect())
+    old = payload.link.endpoint
+    payload.link.close()
+    payload.link = ZmqLink("tcp://[::1]:*", payload.ends.downlink, lambda: START, old)
+    assert payload.link.endpoint == old

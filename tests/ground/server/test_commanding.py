@@ -35,6 +35,12 @@ CATALOGUE = Catalogue(DICTIONARY)
         ("board.tune", {"gains": "0.1,0.2,1.5"}, "give 0 … 1"),
         ("board.tune", {"gains": [0.1, 0.2, float("nan")]}, "give 0 … 1"),
         ("board.name_it", {"name": "a" * 17}, "give at most 16"),
+        ("board.set_level", {"level": "1_000"}, "level = '1_000'; give"),
+        ("board.set_level", {"level": "\uff11\uff12"}, "level = '\uff11\uff12'; give"),
+        ("board.tune", {"gains": "0.1,0.2,nan"}, "such as gains="),
+        ("board.tune", {"gains": "0.1,0.2,0_1.0"}, "such as gains="),
+        ("board.set_state", {"state": "0_1", "hold": "no"}, "give IDLE | BUSY | LOST"),
+        ("board.set_state", {"state": 1.5, "hold": "no"}, "give IDLE | BUSY | LOST"),
         ("board.name_it", {"name": 5}, "give text 16"),
     ],
 )
@@ -50,7 +56,7 @@ def test_a_wrong_command_is_refused_with_what_to_write(
     ("name", "arguments", "octets"),
     [
         ("board.set_level", {"level": "0x100"}, b"\x01\x01\x00"),
-        ("board.set_level", {"level": "1_000"}, b"\x01\x03\xe8"),
+        ("board.set_level", {"level": " 1000 "}, b"\x01\x03\xe8"),
         ("board.set_state", {"state": "busy", "hold": "on"}, b"\x04\x01\x01"),
         ("board.name_it", {"name": "é"}, b"\x07\xc3\xa9" + bytes(14)),
         ("board.hk_enable", {}, b"\x01\x00\x01"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import zlib
 from collections.abc import Callable
@@ -89,10 +90,49 @@ def test_an_altered_download_is_never_given_its_name(
     assert list(tmp_path.glob("x*")) == []
 
 
+@pytest.mark.verifies("VA-SEC-07")
+def test_a_pipe_is_refused_at_once(client: Client, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(TransferFailed, match=r"cannot read .*pipe.*: is no regular file, but a"):
+        client.put(tmp_path / "pipe", "x")
+    with pytest.raises(TransferFailed, match=r"cannot read .*: is no regular file"):
+        client.put(tmp_path, "x")
+
+
+def test_a_name_that_is_no_text_is_refused_before_it_is_sent(
+    client: Client, tmp_path: Path
+) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    odd.write_bytes(b"1")
+    with pytest.raises(CommandRefused, match=r"caf\\udce9' is not UTF-8"):
+        client.put(odd, "x")
+    with pytest.raises(CommandRefused, match="more than 64 bits"):
+        client.send("ping", {"number": 2**70})
+
+
+@pytest.mark.verifies("VA-SEC-07")
+def test_a_file_whose_name_is_as_long_as_can_be_goes_up_and_comes_down(
+    client: Client, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for octets in (240, 252, 255):
+        long = folder / ("n" * octets)
+        long.write_bytes(CONTENT)
+        client.put(long, "long")
+        long.unlink()
+        client.get("long", long)
+        assert long.read_bytes() == CONTENT
+        assert list(folder.glob("*")) == [long]
+        long.unlink()
+    with pytest.raises(TransferFailed, match=r"File name too long"):
+        client.put(tmp_path / ("n" * 256), "long")
+
+
 def test_a_payload_that_refuses_is_quoted(client: Client, tmp_path: Path, source: Path) -> None:
     with pytest.raises(TransferFailed, match="no file nothing"):
         client.get("nothing", tmp_path / "x")
-    with pytest.raises(TransferFailed, match=r"no file .* on this computer"):
+    with pytest.raises(TransferFailed, match=r"cannot read .* on this computer: No such file"):
         client.put(tmp_path / "nothing", "x")
     with pytest.raises(TransferFailed, match="make it first"):
         client.get("x", tmp_path / "no" / "folder" / "x")

@@ -20,6 +20,7 @@ from ground.server.link_sequence import AHEAD, LinkSequence
 from icd import identity, link
 from icd.identity import Identity
 from icd.link import Kind, LinkMessage
+from tests.flight.link.test_zmq_link import has_ipv6
 from tests.ground.conftest import RunningServer
 from tests.ground.support.fake_payload import FakePayload
 
@@ -68,6 +69,19 @@ def test_a_payload_whose_ceiling_is_ahead_is_found_by_skipping(
         assert client.ping().ok
         assert client.status()["payloads"][0]["link"]["skips"] >= 1
     running.close()
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this computer has no IPv6 loopback address")
+def test_a_payload_is_commanded_by_ipv6(
+    configure: Callable[..., ServerConfig], state: Path
+) -> None:
+    payload = FakePayload(endpoint="tcp://[::1]:*")
+    running = RunningServer(configure(payload))
+    with connect(state) as client:
+        client.dictionary(wait_s=5.0)
+        assert client.ping().ok
+    running.close()
+    payload.close()
 
 
 def test_a_restarted_payload_is_commanded_again(client: Client, payload: FakePayload) -> None:

@@ -143,8 +143,8 @@ def test_a_storm_larger_than_the_drivers_queue_loses_the_oldest_and_counts_them(
     stepped.world.storm(0, 13, state.EVENTS + 9)
     faults = emulated_board.faults(0.0)
     assert {fault.code for fault in faults[:-1]} == {13}
-    assert faults[-1].code == state.EVENTS - 256
-    assert stepped.world.nvml.state.events_lost == 10
+    assert faults[-1].code == state.EVENTS - 1 - 256  # one slot is the one to be written next
+    assert stepped.world.nvml.state.events_lost == 11
 
 
 def test_no_fault_comes_when_nothing_happens(emulated_board: Board) -> None:

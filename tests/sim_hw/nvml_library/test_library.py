@@ -240,6 +240,62 @@ def test_a_source_that_does_not_compile_shows_what_the_compiler_said(
     assert not list(tmp_path.rglob(build.NAME))
 
 
+def test_a_cache_that_cannot_be_written_is_named_with_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(build.BuildError, match=r"cannot keep .*; set XDG_CACHE_HOME to a folder"):
+        build.library()
+
+
+POSTER = """
+import sys
+from pathlib import Path
+from sim_hw.nvml_library.state import StateFile
+file = StateFile.attach(Path(sys.argv[1]))
+for number in range(int(sys.argv[2]), int(sys.argv[2]) + 1500):
+    file.post(0, 8, number)
+"""
+WAITER = f"""
+import os, subprocess, sys
+import pynvml as n
+n.nvmlInit()
+events = n.nvmlEventSetCreate()
+n.nvmlDeviceRegisterEvents(n.nvmlDeviceGetHandleByIndex(0), 8, events)
+path = os.environ["{state.ENVIRONMENT}"]
+command = [sys.executable, "-c", {POSTER!r}, path]
+posters = [subprocess.Popen([*command, start]) for start in ("1000", "5000")]
+for _ in range(3000):
+    print(n.nvmlEventSetWait_v2(events, 30000).eventData)
+assert [poster.wait() for poster in posters] == [0, 0]
+"""
+
+
+@pytest.mark.verifies("VA-SIM-11")
+def test_events_of_two_posters_reach_a_waiter_whole_and_in_order(
+    environment: dict[str, str], board: SteppedBoard
+) -> None:
+    seen = [int(line) for line in client(WAITER, environment).split()]
+    for start in (1000, 5000):
+        of_one = [code for code in seen if start <= code < start + 1500]
+        assert of_one == list(range(start, start + 1500))
+    assert board.world.nvml.state.events_lost == 0
+
+
+def test_an_event_that_cannot_be_posted_is_said_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing() -> Path:
+        raise build.BuildError("no C compiler for the emulated board; apt install gcc")
+
+    file = StateFile.create(tmp_path / "nvml.state", 1)
+    monkeypatch.setattr(build, "library", nothing)
+    with pytest.raises(StateError, match="cannot post an event: no C compiler"):
+        file.post(0, 8, 13)
+    file.close()
+
+
 def test_a_missing_board_says_how_to_start_one(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="python -m sim_hw board"):
         StateFile.attach(tmp_path / "nvml.state")

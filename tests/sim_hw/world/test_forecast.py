@@ -84,7 +84,7 @@ def test_a_forecast_that_begins_and_ends_inside_a_pass_has_it_cut_at_both_ends()
         (("quiet-day", "--tle", *TLE), "give a SCENARIO, or --tle"),
         (("quiet-day", "--hours", 0), "more than 0 and at most 336"),
         (("quiet-day", "--hours", 400), "at most 336"),
-        (("quiet-day", "--hours", "nan"), "at most 336"),
+        (("quiet-day", "--hours", "nan"), "not a number"),
         (("quiet-day", "--from", "noon"), "write 2026-03-20T04:11:00Z"),
         (("quiet-day", "--from", "2026-03-20T04:11:00"), "write 2026-03-20T04:11:00Z"),
         (("no-day",), "known are"),

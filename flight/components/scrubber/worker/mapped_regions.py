@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flight.components.scrubber.regions import MOST_REGIONS, TEST_REGION, Kind, State, is_name
+from icd.written import json_value
 
 if TYPE_CHECKING:
     from flight.edac.blocks import Mended, Region
@@ -231,7 +232,7 @@ class Suspicion:
 
 def _remembered(path: Path) -> tuple[str, dict[str, int]]:
     try:
-        content = json.loads(path.read_bytes())
+        content = json_value(path.read_bytes())
         at, deaths = content["at"], content["deaths"]
         known = {name: count for name, count in deaths.items() if type(count) is int}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
