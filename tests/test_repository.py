@@ -370,6 +370,12 @@ class TestContracts:
             "submit it to the storage worker"
         ]
 
+    @pytest.mark.parametrize(
+        ("package", "most"), [("flight", 2), ("hal", 8), ("ground", 6), ("sim_hw", 2)]
+    )
+    def test_code_lies_in_folders_and_few_files_lie_loose(self, package: str, most: int) -> None:
+        assert len(list((ROOT / package).glob("*.py"))) <= most, "put it where it belongs"
+
     def test_every_package_says_that_it_is_typed(self) -> None:
         assert [name for name in PACKAGES if not (ROOT / name / "py.typed").exists()] == []
 

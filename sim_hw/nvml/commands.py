@@ -8,7 +8,7 @@ import click
 
 from icd.board_state import BoardStateError
 from icd.options import Real, Whole
-from sim_hw.command_group import CommandGroup
+from sim_hw.cli.command_group import CommandGroup
 from sim_hw.nvml.inject import CONTAINMENTS, PCIE_COUNTERS, World
 from sim_hw.nvml.vendor_tools import RUNGS, wait_for
 from sim_hw.nvml.xid import Cure

@@ -8,7 +8,7 @@ import click
 
 from icd.board_state import BoardStateError
 from icd.options import Real, Whole
-from sim_hw.command_group import CommandGroup
+from sim_hw.cli.command_group import CommandGroup
 from sim_hw.orin.inject import LEVELS, OrinWorld
 from sim_hw.orin.kernel_files import RAILS, ZONES
 
