@@ -5,7 +5,7 @@ from __future__ import annotations
 from flight.components.job_runner import stimuli as s
 from flight.components.job_runner.commits import Commits
 from flight.components.job_runner.dictionary import JobEvents
-from flight.components.job_runner.exits import Exits
+from flight.components.job_runner.exits import Exits, seconds
 from flight.components.job_runner.job_table import JobTable
 from flight.components.job_runner.levels import Levels
 from flight.components.job_runner.ports import Control, JobStatus, PagePhase
@@ -31,7 +31,9 @@ class Attempts:
     def start(self, record: JobRecord) -> None:
         """Begin an attempt: what the job needs is checked first."""
         interruptions = self._table.runs[record.id].interruptions
+        trouble_at = self._table.runs[record.id].trouble_at
         run = Run(since=self._table.now, is_fresh=True, interruptions=interruptions)
+        run.trouble_at = trouble_at
         self._table.runs[record.id] = run
         record.attempt = min(record.attempt + 1, 255)
         record.ending = Ending.NONE
@@ -59,7 +61,7 @@ class Attempts:
             self._exits.finish(record, P.FAILED, stimulus.reason)
         else:
             self._table.tell(JobEvents.storage_refused, record.id, stimulus.reason)
-            self._exits.wait(record, stimulus.reason, self._table.policy.back_off)
+            self._exits.wait_for_others(record, stimulus.reason)
 
     def launched(self, record: JobRecord, stimulus: s.Launched) -> None:
         """The launcher says which process it is."""
@@ -69,13 +71,14 @@ class Attempts:
             return
         record.pid, record.start_time = stimulus.pid, stimulus.start_time
         run.is_fresh, self._table.is_changed = False, True
+        run.trouble_at = 0
 
     def not_launched(self, record: JobRecord, stimulus: s.NotLaunched) -> None:
         """The launcher refused it, which is a failure, or does not answer."""
         if stimulus.is_refused:
             self._exits.failed(record, stimulus.reason, False, None)
         else:
-            self._exits.wait(record, stimulus.reason, self._table.policy.back_off)
+            self._exits.wait_for_others(record, stimulus.reason)
 
     def adopt(self, record: JobRecord, process: s.Process) -> None:
         """Take up a process that was started by an earlier executive."""
@@ -131,15 +134,13 @@ class Attempts:
         run, now = self._table.runs[record.id], self._table.now
         if record.phase in (P.STARTING, P.RUNNING):
             record.spent_ns += max(0, now - run.counted_at)
-        else:
-            run.heartbeat_at = now
         run.counted_at = now
 
     def due_starting(self, record: JobRecord, _: s.Due) -> None:
         """Time passed: a process that does not come to life is ended."""
         run, limit = self._table.runs[record.id], self._table.policy.start
         if run.is_sent and self._table.now - run.since > limit:
-            self.end(record, Ending.HANG, f"not started within {_seconds(limit)}")
+            self.end(record, Ending.HANG, f"not started within {seconds(limit)}")
 
     def due_running(self, record: JobRecord, _: s.Due) -> None:
         """Time passed: a process that used up its wall time or is silent is ended."""
@@ -151,14 +152,22 @@ class Attempts:
         # Before its first beat a job may be compiling.
         limit = policy.hang if run.heartbeat > 0 else policy.start
         if self._table.now - run.heartbeat_at > limit:
-            self.end(record, Ending.HANG, f"no heartbeat for {_seconds(limit)}")
+            self.end(record, Ending.HANG, f"no heartbeat for {seconds(limit)}")
+
+    def due_paused(self, record: JobRecord, _: s.Due) -> None:
+        """Time passed: a paused process beats as well, and one that is silent is ended."""
+        self._count_time(record)
+        run, policy = self._table.runs[record.id], self._table.policy
+        if self._table.now - run.heartbeat_at > policy.hang:
+            self.end(record, Ending.HANG, f"no heartbeat for {seconds(policy.hang)} while paused")
 
     # ------------------------------------------------------------ its end
 
     def end(self, record: JobRecord, ending: Ending, reason: str) -> None:
         """Have its process end."""
         record.ending = ending
-        self._table.runs[record.id].is_fresh = False
+        run = self._table.runs[record.id]
+        run.is_fresh, run.since = False, self._table.now
         self._table.move(record, P.ENDING, reason)
         self._ask_to_end(record)
 
@@ -191,6 +200,9 @@ class Attempts:
     def due_ending(self, record: JobRecord, _: s.Due) -> None:
         """Time passed: a process that does not end is told so more firmly."""
         run, policy = self._table.runs[record.id], self._table.policy
+        if self._table.now - run.since >= policy.patience:
+            self._exits.outlived(record)
+            return
         grace = policy.cancel_grace if run.urgency == 0 else policy.kill_grace
         if self._table.now - run.asked_at < grace:
             return
@@ -209,7 +221,3 @@ class Attempts:
         """Kill a process that claims to be a job which has no such process."""
         self._table.out.append(s.Kill(job, SIGKILL))
         self._table.tell(JobEvents.stray_ended, job, pid)
-
-
-def _seconds(time: int) -> str:
-    return f"{time / SECOND:g} s"

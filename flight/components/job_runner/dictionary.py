@@ -77,6 +77,12 @@ class JobsParameters:
     disk_interval_s: Annotated[
         F32, "shortest time between two commits to disk", Unit("s"), Limits(0.1, 86400)
     ] = 10.0
+    patience_s: Annotated[
+        F32,
+        "longest wait for storage, the launcher or a kill before a job is given up",
+        Unit("s"),
+        Limits(1, 604800),
+    ] = 3600.0
 
     def policy(self, most_jobs: int) -> Policy:
         """The same, as the lifecycle takes it."""
@@ -88,6 +94,7 @@ class JobsParameters:
             start=_ns(self.start_s),
             cancel_grace=_ns(self.cancel_grace_s),
             disk_interval=_ns(self.disk_interval_s),
+            patience=_ns(self.patience_s),
             most_jobs=most_jobs,
         )
 

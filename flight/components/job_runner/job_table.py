@@ -32,7 +32,7 @@ NEXT: Mapping[JobPhase, frozenset[JobPhase]] = {
     P.RUNNING: frozenset({P.PAUSED, P.ENDING, P.FINISHING, P.WAITING, P.FAILED, P.INTERRUPTED}),
     P.PAUSED: frozenset({P.RUNNING, P.ENDING, P.FINISHING, P.WAITING, P.FAILED, P.INTERRUPTED}),
     P.ENDING: frozenset({P.FINISHING, P.WAITING, P.FAILED, P.CANCELLED, P.EXPIRED}),
-    P.FINISHING: frozenset({P.DONE, P.WAITING, P.FAILED}),
+    P.FINISHING: frozenset({P.DONE, P.WAITING, P.FAILED, P.CANCELLED}),
     P.INTERRUPTED: frozenset({P.QUEUED}),
     P.DONE: frozenset(),
     P.FAILED: frozenset(),

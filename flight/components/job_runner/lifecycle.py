@@ -89,6 +89,7 @@ def phase_table(
         on(s.CommitNotKept, commits.not_kept),
     )
     finishing = (
+        on(s.Cancel, exits.cancel),
         on(s.Published, exits.published),
         on(s.NotPublished, exits.not_published),
         on(s.Due, exits.due),
@@ -100,7 +101,7 @@ def phase_table(
         P.WAITING: dict(idle),
         P.STARTING: dict((*alive, *starting)),
         P.RUNNING: dict((*alive, on(s.Due, attempts.due_running))),
-        P.PAUSED: dict(alive),
+        P.PAUSED: dict((*alive, on(s.Due, attempts.due_paused))),
         P.ENDING: dict(ending),
         P.FINISHING: dict(finishing),
         P.INTERRUPTED: {},
@@ -119,7 +120,7 @@ class JobLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
         self.table = table = JobTable(policy or Policy())
         self.levels = levels = Levels(table)
         commits = Commits(table)
-        exits = Exits(table, levels, commits)
+        self._exits = exits = Exits(table, levels, commits)
         self._attempts = attempts = Attempts(table, levels, commits, exits)
         self._orders = orders = Orders(table, levels, attempts, exits)
         self._scheduler = Scheduler(table, attempts)
@@ -131,13 +132,13 @@ class JobLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
         return self.table.jobs
 
     def next_due(self) -> int | None:
-        """When a back-off ends, in on-board ns; None while nothing waits for the time."""
-        waiting = (P.WAITING, P.FINISHING)
-        times = [
-            self.table.runs[record.id].not_before
-            for record in self.jobs.values()
-            if record.phase in waiting and self.table.runs[record.id].not_before
-        ]
+        """When a wait ends, in on-board ns; None while nothing waits for the time."""
+        times: list[int] = []
+        for record in self.jobs.values():
+            if record.phase is P.WAITING and self.table.runs[record.id].not_before:
+                times.append(self.table.runs[record.id].not_before)
+            elif record.phase is P.FINISHING:
+                times += self._exits.dues(record)
         return min(times, default=None)
 
     # ------------------------------------------------------------ a stimulus
@@ -206,7 +207,8 @@ class JobLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
         table.is_restored = True
         for record in map(replace, stimulus.records):  # the log keeps what was restored
             # Whether a predecessor's launch was sent is unknown: the launcher's table will tell.
-            table.add(record, Run(since=now, is_sent=True, heartbeat_at=now, counted_at=now))
+            run = Run(since=now, is_sent=True, heartbeat_at=now, counted_at=now, asked_at=now)
+            table.add(record, run)
             if record.phase in (P.SUBMITTED, P.INTERRUPTED):
                 table.move(record, P.QUEUED, "taken up after a restart")
             elif record.phase is P.FINISHING:

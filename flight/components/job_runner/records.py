@@ -150,6 +150,8 @@ class Run:
     """When it may be started, or published, again."""
     interruptions: int = 0
     """How often in a row it was cut off through no fault of its own."""
+    trouble_at: int = 0
+    """Since when storage or the launcher have not done what it needs; 0: they have."""
 
 
 @dataclass(frozen=True)
@@ -165,4 +167,6 @@ class Policy:
     kill_grace: int = 2 * SECOND
     disk_interval: int = 10 * SECOND
     longest_back_off: int = 60 * SECOND
+    patience: int = 3600 * SECOND
+    """How long a job waits for what is not its own to do: storage, the launcher, a kill."""
     most_jobs: int = 256

@@ -133,7 +133,9 @@ class Published(About):
 class NotPublished(About):
     reason: str
     is_lost: bool
-    """The outputs are gone or wrong; otherwise trying again may help."""
+    """The outputs are gone or wrong: the job is to make them again."""
+    is_final: bool = False
+    """They can never be published. Otherwise, if nothing is lost, trying again may help."""
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,52 @@ def test_wall_time_goes_on_over_attempts() -> None:
     assert (bench.bench.now - began) / 1e9 < 2.5
 
 
+# ---------------------------------------------------------------- products without end
+
+
+@pytest.mark.verifies("VA-JOB-11")
+def test_a_product_that_is_a_symbolic_link_fails_the_job_at_once_and_says_so() -> None:
+    bench = JobBench(Behaviour(steps=2))
+    bench.storage.links.add("run/jobs/1/out/result.json")
+    job = bench.submitted()
+    bench.until_phase(job, P.FAILED)
+    reason = "output result.json is a link, or nothing else that can be copied (ELOOP)"
+    assert bench.told("job_failed") == [(job, 2, reason)]
+    assert len(bench.launcher.launches) == 1, "the same again would be the same link"
+    bench.run_for(1)
+    assert bench.launcher.exits == {}
+
+
+@pytest.mark.verifies("VA-JOB-11")
+def test_a_product_larger_than_the_disk_ends_with_the_reason_and_never_fills_the_disk() -> None:
+    bench = JobBench(Behaviour(steps=2, outputs={"result.json": b"." * 9000}))
+    job = bench.submitted()
+    bench.until_phase(job, P.RUNNING)
+    bench.storage.capacity = bench.storage.used + 9000 + 6000
+    bench.until(lambda: bench.told("storage_refused"))
+    free = bench.storage.capacity - bench.storage.used
+    assert bench.phase(job) is P.FINISHING
+    assert "ENOSPC: result.json has 9000 octets" in bench.told("storage_refused")[0][1]
+    assert free > 4000
+    bench.until(lambda: bench.phase(job) is P.FAILED, 3700)
+    assert bench.told("job_failed")[0][2].startswith("not published within 3600 s: ENOSPC")
+    bench.run_for(1)
+    assert bench.launcher.exits == {}
+
+
+@pytest.mark.verifies("VA-JOB-11")
+def test_a_job_whose_products_find_no_room_can_be_cancelled() -> None:
+    bench = JobBench(Behaviour(steps=2))
+    bench.storage.faults["copy"] = "ENOSPC"
+    job = bench.submitted()
+    bench.until(lambda: bench.told("storage_refused"))
+    asker = bench.bench.do("cancel", job)
+    bench.until_phase(job, P.CANCELLED)
+    assert asker.failure is None
+    bench.run_for(1)
+    assert bench.launcher.exits == {}
+
+
 # ---------------------------------------------------------------- the launcher
 
 

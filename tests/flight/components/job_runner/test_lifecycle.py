@@ -77,6 +77,7 @@ STIMULI: dict[str, s.About] = {
     "published": s.Published(JOB, 1, 10),
     "no room": s.NotPublished(JOB, "ENOSPC", False),
     "outputs lost": s.NotPublished(JOB, "gone", True),
+    "outputs are links": s.NotPublished(JOB, "a link", False, True),
     "unkillable": s.Unkillable(JOB, PID),
 }
 ENDS = {
@@ -110,7 +111,11 @@ LEADS_TO: dict[JobPhase, dict[str, JobPhase]] = {
     P.RUNNING: {**ENDS, "cancel": P.ENDING, "page pauses": P.PAUSED},
     P.PAUSED: {**ENDS, "cancel": P.ENDING, "page runs": P.RUNNING},
     P.ENDING: dict.fromkeys((*ENDS,), P.CANCELLED),
-    P.FINISHING: {"published": P.DONE, "outputs lost": P.WAITING},
+    P.FINISHING: {
+        "published": P.DONE,
+        "outputs lost": P.WAITING,
+        "outputs are links": P.FAILED,
+    },
 }
 
 
@@ -168,6 +173,7 @@ def test_every_handler_of_the_table_is_reached_by_these_tests() -> None:
         (P.RUNNING, 99.5, s.Kill(JOB, 9)),
         (P.RUNNING, 101, s.SetControl(JOB, Control.CANCEL)),
         (P.ENDING, 5, s.Kill(JOB, 15)),
+        (P.PAUSED, 31, s.Kill(JOB, 9)),
         (P.FINISHING, 2, s.Publish(JOB)),
     ],
 )
@@ -188,6 +194,125 @@ def test_time_alone_ends_a_silent_process_and_tries_a_publication_again(
 def test_a_process_that_survives_its_kill_is_told_and_passed_on() -> None:
     out = lifecycle(P.ENDING).step(NOW + 1, STIMULI["unkillable"])
     assert out == (Tell(JobEvents.job_unkillable, (JOB, PID)), s.Escalate(JOB, PID))
+
+
+HOUR = 3600 * SECOND
+
+
+@pytest.mark.verifies("VA-JOB-11")
+def test_products_that_cannot_be_published_for_an_hour_fail_the_job_with_the_reason() -> None:
+    core = lifecycle(P.FINISHING)
+    core.step(NOW + 1, STIMULI["no room"])
+    core.step(NOW + HOUR - 1, s.Tick())
+    core.step(NOW + HOUR - 1, STIMULI["no room"])
+    assert core.jobs[JOB].phase is P.FINISHING
+    assert core.next_due() == NOW + HOUR
+    core.step(NOW + HOUR, s.Tick())
+    assert core.jobs[JOB].phase is P.FAILED
+    assert core.jobs[JOB].reason == "not published within 3600 s: ENOSPC"
+
+
+@pytest.mark.verifies("VA-JOB-11")
+def test_a_publication_that_nobody_answers_ends_as_well() -> None:
+    core = lifecycle(P.FINISHING)
+    assert core.next_due() == NOW + HOUR
+    out = core.step(NOW + HOUR, s.Tick())
+    assert core.jobs[JOB].phase is P.FAILED
+    assert s.Acknowledge(JOB) in out
+    assert core.step(NOW + HOUR, STIMULI["published"]) == ()
+    assert core.table.stale == 1
+
+
+@pytest.mark.verifies("VA-JOB-11")
+def test_a_job_that_waits_for_its_publication_is_cancelled_at_once() -> None:
+    core = lifecycle(P.FINISHING)
+    core.step(NOW + 1, STIMULI["no room"])
+    assert s.Clear(JOB) in core.step(NOW + 2, STIMULI["cancel"])
+    assert core.jobs[JOB].phase is P.CANCELLED
+
+
+@pytest.mark.verifies("VA-JOB-11")
+@pytest.mark.parametrize(
+    ("then", "phase"),
+    [("no room", P.CANCELLED), ("outputs are links", P.CANCELLED), ("published", P.DONE)],
+)
+def test_a_job_that_is_being_published_is_cancelled_when_that_fails(then: str, phase: P) -> None:
+    core = lifecycle(P.FINISHING)
+    core.step(NOW + 1, STIMULI["cancel"])
+    assert core.jobs[JOB].phase is P.FINISHING
+    core.step(NOW + 2, STIMULI[then])
+    assert core.jobs[JOB].phase is phase
+
+
+@pytest.mark.verifies("VA-JOB-11")
+def test_a_cancelled_publication_that_nobody_answers_ends_after_the_grace_time() -> None:
+    core = lifecycle(P.FINISHING)
+    core.step(NOW + 1, STIMULI["cancel"])
+    assert core.next_due() == NOW + 1 + 5 * SECOND
+    core.step(NOW + 5 * SECOND, s.Tick())
+    assert core.jobs[JOB].phase is P.FINISHING
+    core.step(NOW + 1 + 5 * SECOND, s.Tick())
+    assert core.jobs[JOB].phase is P.CANCELLED
+
+
+@pytest.mark.verifies("VA-JOB-11")
+@pytest.mark.parametrize("name", ["storage fails", "launcher away"])
+def test_a_job_that_cannot_be_started_for_an_hour_through_no_fault_of_its_own_is_given_up(
+    name: str,
+) -> None:
+    core = lifecycle(P.STARTING)
+    core.jobs[JOB].pid = 0
+    core.table.is_synced = True
+    now = NOW + 1
+    core.step(now, STIMULI[name])
+    waits = []
+    while not core.jobs[JOB].is_finished:
+        due = core.next_due()
+        assert due is not None
+        waits.append((due - now) // SECOND)
+        now = due
+        core.step(now, s.Tick())
+        assert core.jobs[JOB].phase is P.STARTING
+        core.step(now, STIMULI[name])
+    assert waits[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert HOUR <= now - NOW - 1 < HOUR + 60 * SECOND
+    assert core.jobs[JOB].phase is P.FAILED
+    reason = "EIO" if name == "storage fails" else "no answer"
+    assert core.jobs[JOB].reason == f"given up after 3600 s: {reason}"
+
+
+@pytest.mark.verifies("VA-JOB-11")
+@pytest.mark.parametrize(
+    ("ending", "phase"),
+    [
+        (Ending.CANCEL, P.CANCELLED),
+        (Ending.EXPIRE, P.EXPIRED),
+        (Ending.HANG, P.FAILED),
+        (Ending.RECALL, P.FAILED),
+    ],
+)
+def test_a_job_whose_process_no_kill_ends_is_over_after_an_hour(ending: Ending, phase: P) -> None:
+    core = lifecycle(P.ENDING, ending=ending, reason="why")
+    core.step(NOW + HOUR - 1, s.Tick())
+    assert core.jobs[JOB].phase is P.ENDING
+    core.step(NOW + HOUR, s.Tick())
+    assert core.jobs[JOB].phase is phase
+    if phase is P.FAILED:
+        assert core.jobs[JOB].reason == "why; no kill ended its process within 3600 s"
+    if phase is P.CANCELLED:
+        assert core.jobs[JOB].reason == "by telecommand; no kill ends its process"
+    late = core.step(NOW + 2 * HOUR, s.LauncherTable((s.Process(JOB, PID, 9),), (), {}))
+    assert s.Kill(JOB, 9) in late
+
+
+@pytest.mark.verifies("VA-JOB-11")
+def test_a_paused_process_that_beats_is_left_alone() -> None:
+    core = lifecycle(P.PAUSED)
+    for beat in range(1, 50):
+        status = page(PagePhase.PAUSED)._replace(heartbeat=beat)
+        core.step(NOW + beat * 20 * SECOND, s.Seen(JOB, status))
+        core.step(NOW + beat * 20 * SECOND, s.Tick())
+    assert core.jobs[JOB].phase is P.PAUSED
 
 
 def test_a_phase_without_its_own_event_is_told_by_another() -> None:
@@ -344,7 +469,7 @@ ANY: st.SearchStrategy[s.Stimulus] = st.one_of(
     st.builds(s.CommitKept, JOBS, COMMITS),
     st.builds(s.CommitNotKept, JOBS, TEXT, st.booleans()),
     st.builds(s.Published, JOBS, st.just(1), st.just(2)),
-    st.builds(s.NotPublished, JOBS, TEXT, st.booleans()),
+    st.builds(s.NotPublished, JOBS, TEXT, st.booleans(), st.booleans()),
     st.builds(s.Unkillable, JOBS, PIDS),
     st.just(s.Tick()),
     st.just(s.Tick()),

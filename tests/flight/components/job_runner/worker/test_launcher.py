@@ -249,6 +249,15 @@ def test_a_job_that_raises_is_failed_with_its_reason(
     assert "Traceback" in (bench.folder() / "log").read_text()
 
 
+@pytest.mark.verifies("VA-JOB-11")
+def test_a_product_that_is_a_link_is_failed_for_good(bench: LauncherBench) -> None:
+    bench.launch("linking")
+    assert bench.ended()["status"] == 2, "the same again would not help"
+    message = "ProductError: output result.txt is no regular file; write one, not a link"
+    assert bench.status().message == message
+    assert list((bench.folder() / "out").iterdir()) == []
+
+
 @pytest.mark.verifies("VA-LVL-01", "VA-LVL-09")
 def test_a_job_begins_at_its_level_and_what_it_found_counts_also_when_it_fails(
     bench: LauncherBench,
