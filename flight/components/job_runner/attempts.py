@@ -88,6 +88,7 @@ class Attempts:
         now = self._table.now
         run = Run(since=now, heartbeat_at=now, counted_at=now, is_sent=True)
         run.next_keep = now + self._table.policy.disk_interval
+        run.status = self._table.runs[record.id].status
         self._table.runs[record.id] = run
         self._table.is_changed = True
         self._table.tell(JobEvents.job_readopted, record.id, record.pid)
@@ -104,7 +105,7 @@ class Attempts:
             return
         run = self._table.runs[record.id]
         run.status = status
-        record.step, record.total = status.step, status.total
+        self._table.take_progress(record, status)
         if status.heartbeat != run.heartbeat:
             run.heartbeat, run.heartbeat_at = status.heartbeat, self._table.now
         self._count_time(record)
@@ -124,9 +125,7 @@ class Attempts:
 
     def _started(self, record: JobRecord, status: JobStatus) -> None:
         self._table.move(record, P.RUNNING, f"attempt {record.attempt}")
-        # Its page may not show yet from which commit it goes on.
-        step = max(status.step, record.commit.step if record.commit else 0)
-        self._table.tell(JobEvents.job_started, record.id, record.pid, record.attempt, step)
+        self._table.tell(JobEvents.job_started, record.id, record.pid, record.attempt, record.step)
         if status.is_unconfined:
             self._table.tell(JobEvents.job_unconfined, record.id)
 

@@ -239,6 +239,7 @@ class JobEvents:
         total: U64,
         commit_step: Annotated[U64, "step of the newest commit on disk"],
         metrics: Annotated[tuple[float, ...], Wire("d"), Count(8), "as the kind declares them"],
+        metrics_known: Annotated[U8, "bit 0: the first metric was set; 0: it is unknown, not 0"],
         protection: Annotated[Protection, "as ground asked"],
         level: Annotated[Level, "of its results: as its process says, else as it will be told"],
         checks: Annotated[U64, "results checked, in all attempts"],

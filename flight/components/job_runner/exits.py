@@ -35,7 +35,6 @@ class Exits:
         status = self._last_status(record, stimulus.status)
         if status is not None:
             self._table.runs[record.id].status = status
-            record.step, record.total = status.step, status.total
         is_well = status is not None and retry.ended_well(stimulus)
         if record.phase is P.ENDING and not (is_well and record.ending is not Ending.CANCEL):
             self._ended(record, status)
@@ -83,6 +82,7 @@ class Exits:
         status = self._table.own_status(record, status)
         if status is not None:
             self._levels.take_tally(record, status)
+            self._table.take_progress(record, status)
         return status
 
     def _ended(self, record: JobRecord, status: JobStatus | None) -> None:

@@ -95,6 +95,18 @@ class JobTable:
 
     # ------------------------------------------------------------ what changes it
 
+    def take_progress(self, record: JobRecord, status: JobStatus) -> None:
+        """Take over how far a page says the job is, and the metrics that it has set.
+
+        A process that has just begun says nothing yet: its job is no less far than its commit.
+        """
+        record.step = max(status.step, record.commit.step if record.commit else 0)
+        record.total = status.total or record.total
+        both = zip(status.metrics, record.metrics, strict=True)
+        record.metrics = tuple(
+            new if status.known >> index & 1 else old for index, (new, old) in enumerate(both)
+        )
+
     def add(self, record: JobRecord, run: Run) -> None:
         """A new row."""
         self.jobs[record.id], self.runs[record.id] = record, run

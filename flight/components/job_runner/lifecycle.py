@@ -209,6 +209,9 @@ class JobLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
             # Whether a predecessor's launch was sent is unknown: the launcher's table will tell.
             run = Run(since=now, is_sent=True, heartbeat_at=now, counted_at=now, asked_at=now)
             table.add(record, run)
+            if status := table.own_status(record, stimulus.pages.get(record.id)):
+                run.status = status
+                table.take_progress(record, status)
             if record.phase in (P.SUBMITTED, P.INTERRUPTED):
                 table.move(record, P.QUEUED, "taken up after a restart")
             elif record.phase is P.FINISHING:

@@ -70,6 +70,8 @@ class JobStatus(NamedTuple):
     """What protection did since the process started: the counts of a `Tally`."""
     metrics: tuple[float, ...] = (0.0,) * MOST_METRICS
     message: str = ""
+    known: int = 0
+    """Which metrics were ever set: bit 0 is the first. The others are unknown, not 0."""
 
 
 class StatusPage(Protocol):

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from flight.components.job_runner.ports import Control, JobStatus
+from flight.components.job_runner.ports import MOST_METRICS, Control, JobStatus
 from flight.fault_tolerance.levels import TALLIES, Protection
 from flight.framework.time_units import SECOND
 
@@ -101,6 +101,8 @@ class JobRecord:
     """Wall time used so far, pauses not counted."""
     step: int = 0
     total: int = 0
+    metrics: tuple[float | None, ...] = (None,) * MOST_METRICS
+    """As the job set them last, in any attempt; None: never."""
     commit: Commit | None = None
     previous: Commit | None = None
     inputs: Mapping[str, Digest] = field(default_factory=dict)

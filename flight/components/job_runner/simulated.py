@@ -129,7 +129,8 @@ class SimulatedJob:
         elif step >= behaviour.steps:
             self._publish()
         else:
-            self._update(step=step + 1, metrics=(1.0 / (step + 1), *(0.0,) * (MOST_METRICS - 1)))
+            metrics = (1.0 / (step + 1), *(0.0,) * (MOST_METRICS - 1))
+            self._update(step=step + 1, metrics=metrics, known=1)
             if behaviour.commit_every and (step + 1) % behaviour.commit_every == 0:
                 self._commit(step + 1)
 

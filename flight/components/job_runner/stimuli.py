@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flight.components.job_runner.ports import Control, JobStatus
 from flight.components.job_runner.records import Commit, Digest, JobRecord, Policy
@@ -158,6 +158,8 @@ class Restore:
 
     records: tuple[JobRecord, ...]
     next_id: int
+    pages: Mapping[int, JobStatus] = field(default_factory=dict)
+    """Of those that had a process: where they are by now."""
 
 
 @dataclass(frozen=True)

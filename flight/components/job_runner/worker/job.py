@@ -78,6 +78,7 @@ class RealJob:
         self._order = order
         self._outputs = {output.name for output in declaration.outputs}
         self._metrics = dict.fromkeys((field.name for field in declaration.metric_fields), 0.0)
+        self._known = 0
         self._page = page
         self._lease_fd = lease_fd
         self._heartbeat = 0
@@ -196,7 +197,9 @@ class RealJob:
         if unknown:
             raise ValueError(f"the job declares no metric {unknown[0]!r}")
         self._metrics.update({name: float(value) for name, value in values.items()})
-        self._page.update(metrics=tuple(self._metrics.values()))
+        for index, name in enumerate(self._metrics):
+            self._known |= (name in values) << index
+        self._page.update(metrics=tuple(self._metrics.values()), known=self._known)
 
     def commit(self, step: int) -> None:
         """Keep a copy of the registered arrays to resume from: ``step`` steps are done."""

@@ -25,7 +25,7 @@ _CONTROL_AT = 64
 _LEVEL_AT = 65
 _COPIES_AT = (1024, 2048)
 _TEXT = 160
-_BODY = struct.Struct(f"<QIIQBBQQQQBQQIB{TALLIES}Q{MOST_METRICS}d{_TEXT}s")
+_BODY = struct.Struct(f"<QIIQBBQQQQBQQIB{TALLIES}Q{MOST_METRICS}d{_TEXT}sB")
 _CRC = struct.Struct("<I")
 _WHOLE = _BODY.size + _CRC.size
 _ATTEMPTS = 4
@@ -158,6 +158,7 @@ def _pack(sequence: int, status: JobStatus) -> bytes:
         *status.tally,
         *metrics,
         _fit(status.message),
+        status.known,
     )
     return body + _CRC.pack(zlib.crc32(body))
 
@@ -166,14 +167,14 @@ def _unpack(page: bytes, at: int) -> tuple[int, JobStatus] | None:
     body, crc = page[at : at + _BODY.size], page[at + _BODY.size : at + _WHOLE]
     if len(crc) != _CRC.size or _CRC.unpack(crc)[0] != zlib.crc32(body):
         return None
-    sequence, *values, text = _BODY.unpack(body)
+    sequence, *values, text, known = _BODY.unpack(body)
     counts, metrics = values[:-MOST_METRICS], tuple(values[-MOST_METRICS:])
     head, tally = counts[:-TALLIES], tuple(counts[-TALLIES:])
     if sequence == 0 or head[3] not in _PHASES:
         return None
     head[4] = bool(head[4])
     message = text.rstrip(b"\0").decode(errors="replace")
-    return sequence, JobStatus._make((*head, tally, metrics, message))
+    return sequence, JobStatus._make((*head, tally, metrics, message, known))
 
 
 def _fit(text: str) -> bytes:

@@ -112,7 +112,7 @@ def test_a_job_runs_to_its_end_and_leaves_its_product(bench: LauncherBench) -> N
     status = bench.status()
     assert status.phase == PagePhase.DONE
     assert (status.pid, status.step, status.total) == (pid, 10, 10)
-    assert status.metrics[0] == 10_000.0
+    assert (status.metrics[0], status.known) == (10_000.0, 1)
     assert (status.commit_step, status.commit_count, status.message) == (10, 10, "counted")
     assert (bench.folder() / "out" / "result.txt").read_text() == "10000.0"
     assert not (bench.folder() / "out" / "other.txt").exists()
