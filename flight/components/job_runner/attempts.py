@@ -15,6 +15,8 @@ from flight.framework.time_units import SECOND
 P = JobPhase
 SIGKILL = 9
 SIGTERM = 15
+ASK_AGAIN = 2 * SECOND
+"""How long a launch may be without an answer before the launcher is asked for its table."""
 
 
 class Attempts:
@@ -52,7 +54,8 @@ class Attempts:
         run.is_sent, run.control = True, Control.RUN
         run.next_keep = now + self._table.policy.disk_interval
         level = self._levels.level_of(record)
-        self._table.out.append(s.Launch(record.id, stimulus.resume, level))
+        record.order = self._table.next_number()
+        self._table.out.append(s.Launch(record.id, stimulus.resume, level, record.order))
         self._table.out.append(s.SetLevel(record.id, level))
 
     def not_prepared(self, record: JobRecord, stimulus: s.NotPrepared) -> None:
@@ -66,15 +69,23 @@ class Attempts:
     def launched(self, record: JobRecord, stimulus: s.Launched) -> None:
         """The launcher says which process it is."""
         run = self._table.runs[record.id]
+        if self._table.is_late(record, stimulus.order):
+            self._table.stale += 1
+            self.end_stray(record.id, stimulus.pid, stimulus.order)
+            return
         if record.pid or not run.is_sent:
             self._table.stale += 1
             return
+        record.order = record.order or stimulus.order
         record.pid, record.start_time = stimulus.pid, stimulus.start_time
         run.is_fresh, self._table.is_changed = False, True
         run.trouble_at = 0
 
     def not_launched(self, record: JobRecord, stimulus: s.NotLaunched) -> None:
         """The launcher refused it, which is a failure, or does not answer."""
+        if self._table.is_late(record, stimulus.order):
+            self._table.stale += 1
+            return
         if stimulus.is_refused:
             self._exits.failed(record, stimulus.reason, False, None)
         else:
@@ -85,6 +96,7 @@ class Attempts:
         if record.phase not in WITH_PROCESS:
             self._table.move(record, P.STARTING, "its process is there already")
         record.pid, record.start_time = process.pid, process.start_time
+        record.order = process.order
         now = self._table.now
         run = Run(since=now, heartbeat_at=now, counted_at=now, is_sent=True)
         run.next_keep = now + self._table.policy.disk_interval
@@ -140,6 +152,15 @@ class Attempts:
         run, limit = self._table.runs[record.id], self._table.policy.start
         if run.is_sent and self._table.now - run.since > limit:
             self.end(record, Ending.HANG, f"not started within {seconds(limit)}")
+        elif run.is_sent and not record.pid:
+            self._ask_for(run)
+
+    def _ask_for(self, run: Run) -> None:
+        """A launch has no answer yet: it, or the order, may be lost with its receiver."""
+        run.asked_at = max(run.asked_at, run.since)
+        if self._table.now - run.asked_at >= ASK_AGAIN:
+            run.asked_at = self._table.now
+            self._table.out.append(s.AskLauncher(self._table.next_number()))
 
     def due_running(self, record: JobRecord, _: s.Due) -> None:
         """Time passed: a process that used up its wall time or is silent is ended."""
@@ -191,7 +212,7 @@ class Attempts:
         run.asked_at = self._table.now
         if record.ending in (Ending.HANG, Ending.RECALL):
             run.urgency = 2
-            self._table.out.append(s.Kill(record.id, SIGKILL))
+            self._table.out.append(s.Kill(record.id, SIGKILL, record.order))
         else:
             run.urgency = 0
             self._table.control(record, Control.CANCEL)
@@ -207,16 +228,17 @@ class Attempts:
             return
         run.asked_at = self._table.now
         if run.urgency == 2:
-            self._table.out.append(s.AskLauncher())
+            self._table.out.append(s.AskLauncher(self._table.next_number()))
         run.urgency = min(run.urgency + 1, 2)
-        self._table.out.append(s.Kill(record.id, SIGTERM if run.urgency == 1 else SIGKILL))
+        signal = SIGTERM if run.urgency == 1 else SIGKILL
+        self._table.out.append(s.Kill(record.id, signal, record.order))
 
     def unkillable(self, record: JobRecord, stimulus: s.Unkillable) -> None:
         """A kill did not end it: the driver may hold it, which the job runner cannot mend."""
         self._table.tell(JobEvents.job_unkillable, record.id, stimulus.pid)
         self._table.out.append(s.Escalate(record.id, stimulus.pid))
 
-    def end_stray(self, job: int, pid: int) -> None:
+    def end_stray(self, job: int, pid: int, order: int) -> None:
         """Kill a process that claims to be a job which has no such process."""
-        self._table.out.append(s.Kill(job, SIGKILL))
+        self._table.out.append(s.Kill(job, SIGKILL, order))
         self._table.tell(JobEvents.stray_ended, job, pid)

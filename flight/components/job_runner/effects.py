@@ -100,7 +100,6 @@ class Effects:
         self._settings = settings
         self._records = records
         self._tell = tell
-        self._serial = 0
         self.kept = 0
         self.not_kept = 0
 
@@ -135,12 +134,13 @@ class Effects:
             case s.SetLevel():
                 self._pages.protect(instruction.job, instruction.level)
             case s.Kill():
-                body = {"job_id": instruction.job, "signal": instruction.signal}
-                self._launcher.send("kill", body)
+                about = {"job_id": instruction.job, "id": instruction.order}
+                self._launcher.send("kill", {**about, "signal": instruction.signal})
             case s.AskLauncher():
-                self._launcher.send("hello", {})
+                self._launcher.send("hello", {"id": instruction.number})
             case s.Acknowledge():
-                self._launcher.send("acknowledge", {"job_id": instruction.job})
+                about = {"job_id": instruction.job, "id": instruction.order}
+                self._launcher.send("acknowledge", about)
             case s.KeepCommit():
                 self._keep(instruction)
             case s.Publish():
@@ -168,10 +168,9 @@ class Effects:
 
     def _launch(self, launch: s.Launch) -> None:
         record = self._records[launch.job]
-        self._serial += 1
         resume = scripts.commit_path(record.id, launch.resume) if launch.resume else None
         body = messages.launch_body(
-            self._serial,
+            launch.order,
             record,
             self._declarations[record.kind],
             self._inputs(record),
@@ -180,7 +179,9 @@ class Effects:
             self._settings,
         )
         if not self._launcher.send("launch", body):
-            self._tell(s.NotLaunched(record.id, "the launcher does not answer", False))
+            self._tell(
+                s.NotLaunched(record.id, "the launcher does not answer", False, launch.order)
+            )
 
     def _keep(self, keep: s.KeepCommit) -> None:
         def told(answer: s.CommitKept | s.CommitNotKept) -> None:

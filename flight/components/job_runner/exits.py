@@ -28,6 +28,10 @@ class Exits:
 
     def exited(self, record: JobRecord, stimulus: s.Exited) -> None:
         """The launcher says how the process ended."""
+        if self._table.is_late(record, stimulus.order):
+            self._table.stale += 1
+            self._table.out.append(s.Acknowledge(record.id, stimulus.order))
+            return
         if record.pid not in (0, stimulus.pid) or self._is_unsent(record):
             self._table.stale += 1
             return
@@ -40,10 +44,11 @@ class Exits:
             self._ended(record, status)
         elif is_well:
             self._publish(record)
+            self._table.runs[record.id].ended_order = stimulus.order
             return  # the launcher keeps the end until the products are published
         else:
             self._ended_by_itself(record, stimulus, status)
-        self._table.out.append(s.Acknowledge(record.id))
+        self._table.out.append(s.Acknowledge(record.id, stimulus.order))
 
     def interrupted(self, record: JobRecord, stimulus: s.Vanished) -> None:
         """The process is gone and nobody says how: no fault of the job."""
@@ -158,7 +163,7 @@ class Exits:
 
     def _release(self, record: JobRecord) -> None:
         self._levels.settle(record)
-        record.pid = record.start_time = 0
+        record.pid = record.start_time = record.order = 0
         self._table.is_changed = True
 
     def _begin_anew(self, record: JobRecord, status: JobStatus | None, delay: int) -> None:
@@ -191,7 +196,7 @@ class Exits:
         record.products = products
         self.finish(record, P.DONE, f"{products} products")
         self._table.tell(JobEvents.job_done, record.id, products, octets)
-        self._table.out.append(s.Acknowledge(record.id))
+        self._acknowledge(record, self._table.runs[record.id])
 
     def not_published(self, record: JobRecord, stimulus: s.NotPublished) -> None:
         """Publish again later, have the job make its outputs again, or give up."""
@@ -201,7 +206,7 @@ class Exits:
             return
         if stimulus.is_final or stimulus.is_lost:
             self.failed(record, stimulus.reason, stimulus.is_final, None)
-            self._table.out.append(s.Acknowledge(record.id))
+            self._acknowledge(record, run)
             return
         run.interruptions += 1
         delay = policy.back_off << min(run.interruptions - 1, 16)
@@ -245,7 +250,11 @@ class Exits:
     def _unpublished(self, record: JobRecord, phase: JobPhase, reason: str) -> None:
         """It is over without its products; what is still under way for them comes to nothing."""
         self.finish(record, phase, reason)
-        self._table.out.append(s.Acknowledge(record.id))
+        self._acknowledge(record, self._table.runs[record.id])
+
+    def _acknowledge(self, record: JobRecord, run: Run) -> None:
+        """The launcher need no longer keep the end of the process that ended well."""
+        self._table.out.append(s.Acknowledge(record.id, run.ended_order))
 
 
 def seconds(time: int) -> str:

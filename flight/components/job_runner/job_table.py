@@ -61,6 +61,7 @@ class JobTable:
         self.jobs: dict[int, JobRecord] = {}
         self.runs: dict[int, Run] = {}
         self.next_id = 1
+        self._last_number = 0
         self.policy = policy
         self.held = ""
         """Why no job may run now; empty: they may."""
@@ -93,7 +94,20 @@ class JobTable:
             return None
         return status
 
+    def is_late(self, record: JobRecord, order: int) -> bool:
+        """Whether a message about an order is about another than the job's present one."""
+        if not order:
+            return False  # nobody says which
+        if record.order:
+            return order != record.order
+        return not self.runs[record.id].is_sent
+
     # ------------------------------------------------------------ what changes it
+
+    def next_number(self) -> int:
+        """A number for an order, above all before: on-board time never runs backwards."""
+        self._last_number = max(self.now, self._last_number + 1)
+        return self._last_number
 
     def take_progress(self, record: JobRecord, status: JobStatus) -> None:
         """Take over how far a page says the job is, and the metrics that it has set.
@@ -111,6 +125,7 @@ class JobTable:
         """A new row."""
         self.jobs[record.id], self.runs[record.id] = record, run
         self.next_id = max(self.next_id, record.id + 1)
+        self._last_number = max(self._last_number, record.order)
 
     def remove(self, record: JobRecord) -> None:
         """A row goes."""

@@ -163,11 +163,11 @@ class JobLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
         elif isinstance(stimulus, s.Order):
             self._orders.refuse(record, stimulus)
         elif isinstance(stimulus, s.Exited):
-            self._out.append(s.Acknowledge(stimulus.job))
+            self._out.append(s.Acknowledge(stimulus.job, stimulus.order))
         elif isinstance(stimulus, s.Launched) and (
             record is None or record.phase not in WITH_PROCESS
         ):
-            self._attempts.end_stray(stimulus.job, stimulus.pid)
+            self._attempts.end_stray(stimulus.job, stimulus.pid, stimulus.order)
         else:
             self.table.stale += 1
 
@@ -219,28 +219,42 @@ class JobLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
 
     def _compare(self, told: s.LauncherTable) -> None:
         """Compare the launcher's processes with ours, once at the start and whenever in doubt."""
-        ended = {exited.job for exited in told.exited}
+        ended = {
+            exited.job
+            for exited in told.exited
+            if exited.job in self.jobs
+            and not self.table.is_late(self.jobs[exited.job], exited.order)
+        }
         for exited in told.exited:
             self._about(exited)
         for process in told.alive:
             self._meet(process)
-        alive = {process.job for process in told.alive}
+        alive = {process.job for process in told.alive if self._is_own(process)}
         for job, record in list(self.jobs.items()):
-            is_fresh = self.table.runs[job].is_fresh
+            # An order that is still on its way is not missing from a table made before it.
+            is_fresh = self.table.runs[job].is_fresh and not 0 < record.order < told.number
             is_missing = job not in alive and job not in ended and not is_fresh
             if is_missing and record.phase in WITH_PROCESS:
                 self._about(s.Vanished(job, told.pages.get(job)))
         self.table.is_synced = True
 
+    def _is_own(self, process: s.Process) -> bool:
+        """Whether a process is not one of an earlier order of its job."""
+        record = self.jobs.get(process.job)
+        return record is None or not self.table.is_late(record, process.order)
+
     def _meet(self, process: s.Process) -> None:
         """A process is alive: it is a job's, or a stray."""
         record = self.jobs.get(process.job)
         if record is None or record.phase not in (*WITH_PROCESS, P.QUEUED, P.WAITING):
-            self._attempts.end_stray(process.job, process.pid)
+            self._attempts.end_stray(process.job, process.pid, process.order)
+        elif self.table.is_late(record, process.order):
+            self.table.stale += 1
+            self._attempts.end_stray(process.job, process.pid, process.order)
         elif record.pid not in (0, process.pid) or (
             record.start_time not in (0, process.start_time)
         ):
-            self._attempts.end_stray(process.job, process.pid)
+            self._attempts.end_stray(process.job, process.pid, process.order)
             self._about(s.Vanished(process.job, None))
         elif record.pid == 0 or not self.table.is_synced:
             self._attempts.adopt(record, process)

@@ -89,6 +89,8 @@ class JobRecord:
     ending: Ending = Ending.NONE
     pid: int = 0
     start_time: int = 0
+    order: int = 0
+    """Number of the launch order that its process came of; 0: it has none."""
     attempt: int = 0
     """How often it was started."""
     failures: int = 0
@@ -152,6 +154,8 @@ class Run:
     """When it may be started, or published, again."""
     interruptions: int = 0
     """How often in a row it was cut off through no fault of its own."""
+    ended_order: int = 0
+    """Order of the process that ended well; the launcher keeps its end until all is published."""
     trouble_at: int = 0
     """Since when storage or the launcher have not done what it needs; 0: they have."""
 

@@ -25,6 +25,7 @@ LATER: dict[str, Any] = {
     "tally": (),
     "told": (),
     "metrics": (),
+    "order": 0,
 }
 """What rows did not have at first, and what it is where it is not there."""
 FOLDER = "state/jobs"

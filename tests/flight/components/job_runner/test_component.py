@@ -390,12 +390,12 @@ def test_a_senseless_message_of_the_launcher_is_refused_and_counted(
 def test_messages_about_unknown_jobs_do_no_harm() -> None:
     bench = JobBench()
     bench.run_for(1)
-    gone = {"job_id": 5, "pid": 9, "status": 0, "signal": None, "rss_peak": 0}
+    gone = {"id": 1, "job_id": 5, "pid": 9, "status": 0, "signal": None, "rss_peak": 0}
     bench.launcher.exits[5] = dict(gone)
     for kind, body in (
         ("exited", gone),
         ("launched", {"job_id": 6, "pid": 10, "start_time": 1}),
-        ("table", {"jobs": [[7, 11, 1]], "exited": []}),
+        ("table", {"jobs": [[7, 11, 1, 3]], "exited": []}),
     ):
         bench.runner._message(WorkerMessage("launcher", kind, body))
     bench.run_for(1)

@@ -315,6 +315,91 @@ def test_a_paused_process_that_beats_is_left_alone() -> None:
     assert core.jobs[JOB].phase is P.PAUSED
 
 
+# ---------------------------------------------------------------- numbers of launch orders
+
+
+def launching() -> tuple[JobLifecycle, int]:
+    """A lifecycle whose job was just ordered from the launcher, and the order's number."""
+    core = lifecycle(P.STARTING)
+    core.jobs[JOB].pid = 0
+    core.table.is_synced = True
+    core.table.runs[JOB].is_fresh = True
+    (order,) = [o.order for o in core.step(NOW, STIMULI["prepared"]) if isinstance(o, s.Launch)]
+    return core, order
+
+
+@pytest.mark.verifies("VA-JOB-13")
+def test_orders_are_numbered_upwards_over_restarts_and_saved() -> None:
+    core, order = launching()
+    assert order >= NOW
+    record = core.jobs[JOB]
+    assert record.order == order
+    after = JobLifecycle()
+    after.step(NOW - 5, s.Restore((record,), 2))
+    assert after.table.next_number() > order
+
+
+@pytest.mark.verifies("VA-JOB-13")
+def test_the_end_of_an_earlier_order_is_not_counted_for_the_present_one() -> None:
+    core, order = launching()
+    late = s.Exited(JOB, PID, None, 11, 1, order=order - 1)
+    assert core.step(NOW + 1, late) == (s.Acknowledge(JOB, order - 1),)
+    record = core.jobs[JOB]
+    assert (record.phase, record.failures, core.table.stale) == (P.STARTING, 0, 1)
+    core.step(NOW + 2, s.Launched(JOB, PID + 1, 9, order))
+    out = core.step(NOW + 3, s.Exited(JOB, PID + 1, None, 11, 1, order=order))
+    assert s.Acknowledge(JOB, order) in out
+    assert (record.phase, record.failures) == (P.WAITING, 1)
+    again = core.step(NOW + 4, s.Exited(JOB, PID + 1, None, 11, 1, order=order))
+    assert again == (s.Acknowledge(JOB, order),), "told twice, acted upon once"
+    assert record.failures == 1
+
+
+@pytest.mark.verifies("VA-JOB-13")
+def test_an_end_that_comes_while_the_next_attempt_is_prepared_is_acknowledged_and_stale() -> None:
+    core, order = launching()
+    core.table.runs[JOB].is_sent, core.jobs[JOB].order = False, 0
+    late = s.Exited(JOB, PID, 0, 0, 1, status=DONE_PAGE, order=order)
+    assert core.step(NOW + 1, late) == (s.Acknowledge(JOB, order),)
+    assert core.jobs[JOB].phase is P.STARTING
+
+
+@pytest.mark.verifies("VA-JOB-13")
+def test_a_launch_that_was_served_late_is_a_stray_and_killed_by_its_number() -> None:
+    core, order = launching()
+    out = core.step(NOW + 1, s.Launched(JOB, PID, 9, order - 1))
+    assert s.Kill(JOB, 9, order - 1) in out
+    assert core.jobs[JOB].pid == 0
+    core.step(NOW + 2, s.Launched(JOB, PID + 1, 9, order))
+    assert core.jobs[JOB].pid == PID + 1
+    table = s.LauncherTable((s.Process(JOB, PID, 9, order - 1),), (), {})
+    assert s.Kill(JOB, 9, order - 1) in core.step(NOW + 3, table)
+
+
+@pytest.mark.verifies("VA-JOB-13")
+def test_a_refusal_of_an_earlier_order_is_not_counted() -> None:
+    core, order = launching()
+    assert core.step(NOW + 1, s.NotLaunched(JOB, "no", True, order - 1)) == ()
+    assert core.jobs[JOB].failures == 0
+    core.step(NOW + 1, s.NotLaunched(JOB, "no", True, order))
+    assert core.jobs[JOB].failures == 1
+
+
+@pytest.mark.verifies("VA-JOB-13")
+def test_an_order_that_was_lost_with_its_launcher_is_found_by_asking_and_given_again() -> None:
+    core, order = launching()
+    assert core.step(NOW + 2 * SECOND - 1, s.Tick()) == ()
+    (asked,) = core.step(NOW + 2 * SECOND, s.Tick())
+    assert isinstance(asked, s.AskLauncher)
+    assert asked.number > order
+    core.step(NOW + 3 * SECOND, s.LauncherTable((), (), {}))
+    assert core.jobs[JOB].phase is P.STARTING, "that table may be from before the order"
+    core.step(NOW + 3 * SECOND, s.LauncherTable((), (), {}, asked.number))
+    assert core.jobs[JOB].phase is P.STARTING
+    assert core.jobs[JOB].attempt == 1, "begun anew"
+    assert core.jobs[JOB].failures == 0
+
+
 def test_a_phase_without_its_own_event_is_told_by_another() -> None:
     silent = set(P) - set(EVENT_OF)
     assert silent == {P.SUBMITTED, P.RUNNING, P.DONE, P.FAILED}
@@ -437,6 +522,7 @@ STATUSES = st.builds(
     tally=st.integers(0, 3).map(lambda count: (count,) * TALLIES),
 )
 MAYBE = st.none() | STATUSES
+ORDERS = st.just(0) | st.integers(NOW, NOW + 2) | st.integers(0, 3)
 EXITS = st.builds(
     s.Exited,
     JOBS,
@@ -446,6 +532,7 @@ EXITS = st.builds(
     st.integers(0, 200),
     st.sampled_from(["", "", "memory"]),
     MAYBE,
+    ORDERS,
 )
 ANY: st.SearchStrategy[s.Stimulus] = st.one_of(
     st.builds(s.Submit, st.just(7), st.integers(0, 3), st.just(20), st.just(100), st.just(b"")),
@@ -461,8 +548,8 @@ ANY: st.SearchStrategy[s.Stimulus] = st.one_of(
     st.builds(s.Adapt, st.sampled_from(Level)),
     st.builds(s.Prepared, JOBS, st.just({}), st.none() | COMMITS),
     st.builds(s.NotPrepared, JOBS, TEXT, st.booleans()),
-    st.builds(s.Launched, JOBS, PIDS, st.just(0)),
-    st.builds(s.NotLaunched, JOBS, TEXT, st.booleans()),
+    st.builds(s.Launched, JOBS, PIDS, st.just(0), ORDERS),
+    st.builds(s.NotLaunched, JOBS, TEXT, st.booleans(), ORDERS),
     st.builds(s.Seen, JOBS, STATUSES),
     EXITS,
     st.builds(s.Vanished, JOBS, MAYBE),
@@ -477,7 +564,7 @@ ANY: st.SearchStrategy[s.Stimulus] = st.one_of(
     st.just(s.ReleaseAll()),
     st.builds(
         s.LauncherTable,
-        st.lists(st.builds(s.Process, JOBS, PIDS, st.just(0)), max_size=3).map(tuple),
+        st.lists(st.builds(s.Process, JOBS, PIDS, st.just(0), ORDERS), max_size=3).map(tuple),
         st.lists(EXITS, max_size=2).map(tuple),
         st.dictionaries(JOBS, STATUSES, max_size=2),
     ),

@@ -19,7 +19,7 @@ from flight.components.job_runner.worker.confinement import landlock_version
 from flight.components.job_runner.worker.job import MEMORY_LOST
 from flight.components.job_runner.worker.launcher import Launcher
 from flight.components.job_runner.worker.processes import JobProcess, Limits, Processes
-from flight.components.job_runner.worker.status_page import StatusPage
+from flight.components.job_runner.worker.status_page import StatusPage, StatusWriter
 from flight.edac.blocks import Verdict
 from flight.edac.region_file import open_region
 from flight.fault_tolerance.levels import Tally
@@ -35,6 +35,7 @@ class LauncherBench(WorkerBench):
     """A launcher process with toy jobs to launch."""
 
     def __init__(self, folder: Path) -> None:
+        self.order = 100
         self.run = folder / "run"
         self.run.mkdir()
         super().__init__(
@@ -48,8 +49,9 @@ class LauncherBench(WorkerBench):
         return self.run / "jobs" / str(job_id)
 
     def ask(self, toy: str, job_id: int = 7, steps: int = 10, **changes: Any) -> None:
+        self.order += 1
         body = {
-            "id": 100 + int(job_id),
+            "id": self.order,
             "job_id": job_id,
             "entry": f"toy_jobs:{toy}",
             "declaration": "toy_jobs:JOB",
@@ -64,7 +66,7 @@ class LauncherBench(WorkerBench):
     def launch(self, toy: str, job_id: int = 7, **changes: Any) -> int:
         self.ask(toy, job_id, **changes)
         body = self.expect("launched", job_id=job_id).body
-        assert body["id"] == 100 + job_id
+        assert body["id"] == changes.get("id", self.order)
         assert body["start_time"] > 0
         return body["pid"]
 
@@ -366,10 +368,88 @@ def test_a_wrong_launch_is_refused_with_a_reason(
     assert bench.ended(8)["status"] == 0
 
 
-def test_a_job_that_runs_already_is_not_launched_twice(bench: LauncherBench) -> None:
-    bench.launch("patient")
-    bench.ask("patient")
-    assert "already running" in bench.expect("refused", job_id=7).body["text"]
+@pytest.mark.verifies("VA-JOB-13")
+def test_an_order_that_is_told_twice_is_acted_upon_once(bench: LauncherBench) -> None:
+    pid = bench.launch("patient", id=5)
+    assert bench.launch("patient", id=5) == pid
+    bench.channel.send("kill", {"job_id": 7, "signal": signal.SIGKILL, "id": 5})
+    ended = bench.ended()
+    bench.ask("patient", id=5)
+    assert bench.ended() == ended, "it ended, and is not begun again"
+
+
+@pytest.mark.verifies("VA-JOB-13")
+def test_an_order_supersedes_those_before_it_and_each_end_names_its_own(
+    bench: LauncherBench,
+) -> None:
+    first = bench.launch("stuck", id=5)
+    second = bench.launch("patient", id=6)
+    assert first != second
+    ended = bench.ended()
+    assert (ended["id"], ended["pid"], ended["reason"]) == (5, first, "superseded")
+    bench.ask("patient", id=4)
+    assert bench.expect("refused", id=4).body["text"] == "order 4 comes after order 6"
+    bench.channel.send("kill", {"job_id": 7, "signal": signal.SIGKILL, "id": 5})
+    bench.channel.send("acknowledge", {"job_id": 7, "id": 6})
+    bench.channel.send("hello", {"id": 9})
+    table = bench.expect("table", id=9).body
+    assert [(row[0], row[1], row[3]) for row in table["jobs"]] == [(7, second, 6)]
+    assert table["exited"] == [ended]
+    bench.channel.send("acknowledge", {"job_id": 7, "id": 5})
+    bench.channel.send("hello", {"id": 10})
+    assert bench.expect("table", id=10).body["exited"] == []
+    assert (bench.folder() / "launch.json").exists(), "the end of the second is still to come"
+
+
+@pytest.mark.verifies("VA-JOB-13")
+def test_an_order_that_is_killed_while_it_waits_is_refused(tmp_path: Path) -> None:
+    mine, theirs = pair()
+    lease = os.pipe()
+    channel, other = Channel(mine), Channel(theirs)
+    launcher = Launcher(Lifeline(other, lease[0]), tmp_path, processes=Immortal())
+    job = JobProcess(7, os.getpid(), tmp_path, Limits(), Immortal(), now=100.0, order=5)
+    launcher._running[7] = job
+    job.is_child = False
+    launcher.handle(Message(1, 0, "launch", {"job_id": 7, "id": 6}))
+    launcher.handle(Message(1, 0, "kill", {"job_id": 7, "signal": signal.SIGKILL, "id": 6}))
+    (told,) = channel.receive()
+    assert told.body == {"id": 6, "job_id": 7, "text": "killed before it began"}
+    assert launcher._next == {}
+    job.close()
+    for end in (channel, other):
+        end.close()
+    for fd in lease:
+        os.close(fd)
+
+
+@pytest.mark.verifies("VA-JOB-11")
+@pytest.mark.parametrize("kind", ["fifo", "list", "nested", "link", "folder"])
+def test_what_a_job_makes_of_its_launch_file_holds_no_launcher_up(
+    tmp_path: Path, kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "jobs" / "7" / "launch.json"
+    path.parent.mkdir(parents=True)
+    StatusWriter.create(path.parent / "status", 7).close()
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to("/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.write_text({"list": "[1]", "nested": "[" * 200_000}[kind])
+    mine, theirs = pair()
+    lease = os.pipe()
+    channel, other = Channel(mine), Channel(theirs)
+    launcher = Launcher(Lifeline(other, lease[0]), tmp_path)
+    launcher.adopt()
+    launcher.handle(Message(1, 0, "hello", {}))
+    assert channel.receive()[0].body == {"id": 0, "jobs": [], "exited": []}
+    assert "nothing to adopt in 7" in capfd.readouterr().err
+    for end in (channel, other):
+        end.close()
+    for fd in lease:
+        os.close(fd)
 
 
 def test_ends_are_kept_until_they_are_acknowledged(bench: LauncherBench) -> None:
@@ -379,7 +459,7 @@ def test_ends_are_kept_until_they_are_acknowledged(bench: LauncherBench) -> None
     bench.channel.send("hello", {})
     table = bench.expect("table", exited=[ended]).body
     assert [row[:2] for row in table["jobs"]] == [[8, running]]
-    bench.channel.send("acknowledge", {"job_id": 7})
+    bench.channel.send("acknowledge", {"job_id": 7, "id": ended["id"]})
     bench.channel.send("hello", {})
     bench.expect("table", exited=[])
     for odd in ({}, {"job_id": [1]}, {"job_id": 99, "signal": "x"}):
