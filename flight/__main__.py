@@ -155,10 +155,12 @@ def jobs_group() -> None:
 @jobs_group.command("list")
 def list_jobs() -> None:
     """Name the jobs that can be run."""
-    from flight.jobs.registry import jobs
+    from flight.jobs.registry import jobs, refused
 
     for declaration in jobs().values():
         click.echo(f"{declaration.number:3} {declaration.name:12} {declaration.description}")
+    for name, why in refused():
+        click.echo(f"  — {name:12} cannot be flown: {why}")
 
 
 @jobs_group.command("run")

@@ -146,7 +146,12 @@ def become_supervisor(plan: Path) -> None:
 
 def _plan(configuration: Configuration, state_dir: Path, run_dir: Path) -> dict[str, Any]:
     row = boards.row(configuration.board.name)
-    environment = {**row.environment(run_dir), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    environment = {
+        **row.environment(run_dir),
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "NUMBA_DISABLE_JIT": "0",  # left over from somebody's debugging, it would end every job
+    }
     folders = {"state_dir": str(state_dir), "run_dir": str(run_dir)}
     contents: dict[str, dict[str, Any]] = {
         "storage": folders,

@@ -65,6 +65,7 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
         self._launcher = launcher
         self._declarations = jobs
         self._files = files
+        self._refused = settings.refused
         self._most_jobs = settings.most_jobs
         self.log: deque[tuple[int, s.Stimulus]] = deque(maxlen=LOG_LENGTH)
         """The newest stimuli with their times (on-board ns), for `replay`."""
@@ -160,6 +161,8 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
         self._read_at = now
         self._read(now)
         self._launcher.send("hello", {})
+        for name, reason in self._refused:
+            self.kind_refused(name, reason)
 
     def run(self, now: int) -> int | None:
         """Look at every running job; decide what time brings. Next due: sooner while jobs run."""

@@ -226,6 +226,10 @@ class JobEvents:
     def tally_refused(self, job: U32) -> None:
         """Job {job} takes back what protection had found; its counts are not believed."""
 
+    @event(30, Severity.HIGH)
+    def kind_refused(self, name: Text64, reason: Text160) -> None:
+        """The installed job '{name}' cannot be flown: {reason}."""
+
     @report(1)
     def status(  # type: ignore[empty-body]
         self,

@@ -115,6 +115,8 @@ class JobSettings:
     """Absolute path of `run/`, as job processes see it."""
     most_jobs: int = 256
     """Rows of the job table; the oldest finished job is forgotten when one more is submitted."""
+    refused: tuple[tuple[str, str], ...] = ()
+    """What is installed as a job and cannot be flown: its name, and why."""
 
     def absolute(self, path: str) -> str:
         """The absolute path of a storage path."""

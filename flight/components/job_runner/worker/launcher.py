@@ -37,6 +37,7 @@ from flight.workers.warm import beats_by_timer
 WATCH_S = 0.2
 WARM_FIRST = ("flight.components.job_runner.worker.job", "flight.jobs.registry")
 END_S = 2.0
+MARKER = "launcher.imports"
 Key = tuple[int, int]
 """A job and the number of the order that launched it."""
 
@@ -57,6 +58,9 @@ class Launcher:
         self._lifeline = lifeline
         self._jobs_dir = run_dir.absolute() / "jobs"
         self._cold = [*WARM_FIRST, *(warm or ())]
+        self._marker = run_dir.absolute() / MARKER
+        self._deadly = _left_in(self._marker)
+        """What ended a launcher before: no job of it is warm, and the others start."""
         self._warms_all = warm is None
         self._cache_dir = cache_dir
         self._compute = compute
@@ -141,7 +145,7 @@ class Launcher:
     def _begin(self, body: dict[str, Any]) -> None:
         try:
             job = self._fork(body)
-        except Exception as error:  # whatever an import or an order brings: the launcher lives on
+        except (Exception, SystemExit) as error:  # whatever an import brings: the launcher lives
             self._refuse(body, f"{type(error).__name__}: {error}")
             return
         self._take(job)
@@ -271,9 +275,14 @@ class Launcher:
         name = self._cold.pop(0)
         with beats_by_timer(self._lifeline):
             try:
+                if name in self._deadly:
+                    raise ImportError("a launcher ended while it imported this")
+                self._marker.write_text(name, encoding="utf-8")
                 importlib.import_module(name)
-            except Exception as error:  # a job that needs it will say so itself
+            except (Exception, SystemExit) as error:  # a job that needs it will say so itself
                 sys.stderr.write(f"launcher: cannot warm {name}: {error!r}\n")
+            with suppress(OSError):
+                self._marker.unlink(missing_ok=True)
         if not self._cold and self._warms_all:
             self._warms_all = False
             self._cold = ["numba", *_entry_modules()]
@@ -299,6 +308,15 @@ class Launcher:
 
     def _send(self, kind: str, body: dict[str, Any]) -> bool:
         return self._lifeline.channel.send(kind, body)
+
+
+def _left_in(marker: Path) -> frozenset[str]:
+    """What an earlier launcher was importing when it ended; our own modules are tried again."""
+    try:
+        names = {marker.read_text(encoding="utf-8").strip()}
+    except (OSError, ValueError):
+        return frozenset()
+    return frozenset(name for name in names if not name.startswith("flight.") and name != "numba")
 
 
 def _number_of(body: dict[str, Any]) -> int:

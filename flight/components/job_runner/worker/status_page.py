@@ -12,6 +12,7 @@ import mmap
 import os
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,11 +121,15 @@ class StatusPage:
 
     def command(self, control: int) -> None:
         """Ask the job to run, pause or cancel."""
-        os.pwrite(self._fd, bytes([Control(control)]), _CONTROL_AT)
+        self._put(_CONTROL_AT, Control(control))
 
     def protect(self, level: int) -> None:
         """Say how the job's results are to be protected from its next safe point on."""
-        os.pwrite(self._fd, bytes([Level(level)]), _LEVEL_AT)
+        self._put(_LEVEL_AT, Level(level))
+
+    def _put(self, at: int, word: int) -> None:
+        with suppress(OSError):  # a job that cut its page short, on a full disk, is its own loss
+            os.pwrite(self._fd, bytes([word]), at)
 
     def close(self) -> None:
         """Let go of the page."""

@@ -426,9 +426,20 @@ def test_the_recorded_stimuli_of_a_runner_bring_the_same_instructions_in_another
     assert another.table.runs == runner.core.table.runs
 
 
+@pytest.mark.verifies("VA-JOB-14")
+def test_what_is_installed_and_cannot_be_flown_is_told_at_the_start() -> None:
+    bench = JobBench()
+    bench.refused = (("vendor", "its import raised ImportError: no"),)
+    bench.plug()
+    bench.run_for(1)
+    assert bench.told("kind_refused") == [("vendor", "its import raised ImportError: no")]
+    job = bench.submitted()
+    bench.until_phase(job, P.DONE)
+
+
 def test_every_event_that_the_lifecycle_tells_is_declared() -> None:
     declared = {entry.name for entry in JobRunner.declaration.events}
-    assert len(declared) == 29
+    assert len(declared) == 30
     assert set(JobRunner.declaration.commands) == set(range(1, 9))
     assert JobRunner.dictionary("jobs", 5).reports[0].name == "status"
     assert JOBS[7].fragment().hash

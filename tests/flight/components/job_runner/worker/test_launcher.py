@@ -25,6 +25,7 @@ from flight.edac.region_file import open_region
 from flight.fault_tolerance.levels import Tally
 from flight.framework.channel import Channel, Message, pair
 from flight.workers.lifeline import Lifeline
+from tests.flight.support import worker_harness
 from tests.flight.support.processes import is_alive, wait_for
 from tests.flight.support.worker_harness import WorkerBench
 
@@ -547,6 +548,54 @@ def test_a_job_that_survives_its_kill_is_reported_once(tmp_path: Path) -> None:
         end.close()
     for fd in lease:
         os.close(fd)
+
+
+@pytest.fixture
+def unwired(tmp_path: Path) -> Iterator[tuple[Launcher, Channel]]:
+    """A launcher in this process, and the executive's end of its channel."""
+    mine, theirs = pair()
+    lease = os.pipe()
+    channel, other = Channel(mine), Channel(theirs)
+    yield Launcher(Lifeline(other, lease[0]), tmp_path, warm=("toy_that_is_none",)), channel
+    for end in (channel, other):
+        end.close()
+    for fd in lease:
+        os.close(fd)
+
+
+@pytest.mark.verifies("VA-JOB-14")
+@pytest.mark.parametrize("error", [AttributeError("no signatures"), SystemExit(1), MemoryError()])
+def test_whatever_a_launch_raises_is_a_refusal_with_its_name(
+    unwired: tuple[Launcher, Channel], monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    launcher, channel = unwired
+
+    def fails(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(launcher, "_fork", fails)
+    launcher.handle(Message(1, 0, "launch", {"job_id": 7, "id": 6}))
+    (told,) = channel.receive()
+    assert (told.kind, told.body["id"], told.body["job_id"]) == ("refused", 6, 7)
+    assert type(error).__name__ in told.body["text"]
+
+
+@pytest.mark.verifies("VA-JOB-14")
+def test_a_module_that_ended_a_launcher_is_not_imported_by_its_successor(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "toy_suicide.py").write_text("import os\nos._exit(9)\n")
+    configuration = {"run_dir": str(tmp_path), "warm": ["toy_suicide"]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker_harness, "EXTRA_PATH", [str(tmp_path)])
+        bench = WorkerBench("flight.components.job_runner.worker.launcher", tmp_path, configuration)
+        assert bench.process.wait(60) == 9
+        bench.channel.close()
+        bench.start()
+        bench.hello()
+        bench.expect("warm")
+        bench.close()
+    assert "cannot warm toy_suicide" in capfd.readouterr().err
 
 
 def test_without_a_list_it_warms_every_installed_job_in_one_thread(tmp_path: Path) -> None:
