@@ -197,6 +197,9 @@ def _plan(configuration: Configuration, state_dir: Path, run_dir: Path) -> dict[
     return {
         **folders,
         "payload_id": configuration.payload_id,
+        "startup_s": configuration.supervision.startup_s,
+        "startup_max_s": configuration.supervision.startup_max_s,
+        "silence_s": configuration.supervision.silence_s,
         "processes": processes,
         "executive": executive,
     }

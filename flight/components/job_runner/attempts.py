@@ -15,6 +15,7 @@ from flight.framework.time_units import SECOND
 P = JobPhase
 SIGKILL = 9
 SIGTERM = 15
+MOST_DOUBLINGS = 5
 ASK_AGAIN = 2 * SECOND
 """How long a launch may be without an answer before the launcher is asked for its table."""
 
@@ -149,7 +150,7 @@ class Attempts:
 
     def due_starting(self, record: JobRecord, _: s.Due) -> None:
         """Time passed: a process that does not come to life is ended."""
-        run, limit = self._table.runs[record.id], self._table.policy.start
+        run, limit = self._table.runs[record.id], stretched(self._table.policy.start, record)
         if run.is_sent and self._table.now - run.since > limit:
             self.end(record, Ending.HANG, f"not started within {seconds(limit)}")
         elif run.is_sent and not record.pid:
@@ -170,16 +171,16 @@ class Attempts:
             return
         run, policy = self._table.runs[record.id], self._table.policy
         # Before its first beat a job may be compiling.
-        limit = policy.hang if run.heartbeat > 0 else policy.start
+        limit = stretched(policy.hang if run.heartbeat > 0 else policy.start, record)
         if self._table.now - run.heartbeat_at > limit:
             self.end(record, Ending.HANG, f"no heartbeat for {seconds(limit)}")
 
     def due_paused(self, record: JobRecord, _: s.Due) -> None:
         """Time passed: a paused process beats as well, and one that is silent is ended."""
         self._count_time(record)
-        run, policy = self._table.runs[record.id], self._table.policy
-        if self._table.now - run.heartbeat_at > policy.hang:
-            self.end(record, Ending.HANG, f"no heartbeat for {seconds(policy.hang)} while paused")
+        run, limit = self._table.runs[record.id], stretched(self._table.policy.hang, record)
+        if self._table.now - run.heartbeat_at > limit:
+            self.end(record, Ending.HANG, f"no heartbeat for {seconds(limit)} while paused")
 
     # ------------------------------------------------------------ its end
 
@@ -242,3 +243,9 @@ class Attempts:
         """Kill a process that claims to be a job which has no such process."""
         self._table.out.append(s.Kill(job, SIGKILL, order))
         self._table.tell(JobEvents.stray_ended, job, pid)
+
+
+def stretched(limit: int, record: JobRecord) -> int:
+    """A limit of silence (ns), twice as long after each failure in a row: a slow machine, or one
+    that compiles, is no fault of the job."""
+    return limit << min(record.failures, MOST_DOUBLINGS)

@@ -186,6 +186,7 @@ class SimulatedLauncher:
         self.refusal = ""
         """Why launches are refused; empty: they are not."""
         self.last_beat: int | None = None
+        self.doing = ""
         self._storage = storage
         self._pid = 100
         self._next_pid = 1000

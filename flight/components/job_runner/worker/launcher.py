@@ -30,14 +30,15 @@ from flight.components.job_runner.worker.processes import (
 from flight.components.job_runner.worker.status_page import NAME, StatusPage, StatusWriter
 from flight.fault_tolerance.levels import Level
 from flight.framework.channel import Message
+from flight.jobs.warming import FIRST, entry_modules
 from flight.workers.kernel_cache import default_cache
 from flight.workers.lifeline import Lifeline, WorkerError, load_configuration
-from flight.workers.warm import beats_by_timer
+from flight.workers.warm import beats_meanwhile
 
 WATCH_S = 0.2
-WARM_FIRST = ("flight.components.job_runner.worker.job", "flight.jobs.registry")
 END_S = 2.0
 MARKER = "launcher.imports"
+WARMING = "imports and compiles what jobs need"
 Key = tuple[int, int]
 """A job and the number of the order that launched it."""
 
@@ -57,7 +58,7 @@ class Launcher:
     ) -> None:
         self._lifeline = lifeline
         self._jobs_dir = run_dir.absolute() / "jobs"
-        self._cold = [*WARM_FIRST, *(warm or ())]
+        self._cold = [*FIRST, *(warm or ())]
         self._marker = run_dir.absolute() / MARKER
         self._deadly = _left_in(self._marker)
         """What ended a launcher before: no job of it is warm, and the others start."""
@@ -171,7 +172,7 @@ class Launcher:
             job.kill(number, time.monotonic(), "asked")
 
     def _fork(self, body: dict[str, Any]) -> JobProcess:
-        with beats_by_timer(self._lifeline):  # the first time it may compile kernels
+        with beats_meanwhile(self._lifeline, WARMING):  # the first time it may compile kernels
             from flight.components.job_runner.worker.job import Order, run
 
         job_id, folder = body["job_id"], Path(body["folder"]).absolute()
@@ -271,9 +272,9 @@ class Launcher:
         return {"jobs": jobs, "exited": list(self._exits.values())}
 
     def _warm_one(self) -> None:
-        """Import one more module; beats come from a timer, because an import can take seconds."""
+        """Import one more module; beats come from a thread, because an import can take seconds."""
         name = self._cold.pop(0)
-        with beats_by_timer(self._lifeline):
+        with beats_meanwhile(self._lifeline, WARMING):
             try:
                 if name in self._deadly:
                     raise ImportError("a launcher ended while it imported this")
@@ -285,7 +286,7 @@ class Launcher:
                 self._marker.unlink(missing_ok=True)
         if not self._cold and self._warms_all:
             self._warms_all = False
-            self._cold = ["numba", *_entry_modules()]
+            self._cold = entry_modules()
         if not self._cold:
             # What is warm is not walked by the collector again, so children keep sharing it.
             gc.collect()
@@ -323,12 +324,6 @@ def _number_of(body: dict[str, Any]) -> int:
     """The number of the order that a message is about; 0: none."""
     number = body.get("id")
     return number if type(number) is int and 0 <= number < 1 << 63 else 0
-
-
-def _entry_modules() -> list[str]:
-    from flight.jobs.registry import jobs
-
-    return [job.entry.partition(":")[0] for job in jobs().values()]
 
 
 def _paths(resume: Any) -> tuple[Path, ...]:

@@ -305,6 +305,22 @@ def test_a_job_whose_process_no_kill_ends_is_over_after_an_hour(ending: Ending, 
     assert s.Kill(JOB, 9) in late
 
 
+@pytest.mark.verifies("VA-SUP-10")
+@pytest.mark.parametrize(("failures", "limit"), [(0, 30), (1, 60), (2, 120), (5, 960), (200, 960)])
+@pytest.mark.parametrize("phase", [P.RUNNING, P.PAUSED])
+def test_each_failure_in_a_row_doubles_how_long_a_job_may_be_silent(
+    phase: P, failures: int, limit: int
+) -> None:
+    core = lifecycle(phase, failures=failures)
+    core.jobs[JOB].wall_s = 10_000
+    core.step(NOW, s.Seen(JOB, page(PagePhase[phase.name])))
+    core.step(NOW + limit * SECOND, s.Tick())
+    assert core.jobs[JOB].phase is phase
+    core.step(NOW + limit * SECOND + 1, s.Tick())
+    assert core.jobs[JOB].phase is P.ENDING
+    assert core.jobs[JOB].reason.startswith(f"no heartbeat for {limit} s")
+
+
 @pytest.mark.verifies("VA-JOB-11")
 def test_a_paused_process_that_beats_is_left_alone() -> None:
     core = lifecycle(P.PAUSED)
