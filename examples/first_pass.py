@@ -107,6 +107,10 @@ def _watch(session: Session, payload: Client, job: int, options: argparse.Namesp
                 return str(row["phase"])
 
 
+METRICS = (("loss", "  loss {}", "{:.3f}"), ("tokens_per_s", "  {} tokens/s", "{:,.0f}"))
+"""Of a row, what is shown, and how it is written."""
+
+
 class _Bar:
     """A line that moves on a terminal; elsewhere a line every twentieth, and at each change."""
 
@@ -123,8 +127,8 @@ class _Bar:
         filled = 30 * step // total
         metrics = row["metrics"] if step else {}
         shown = "".join(
-            form.format(metrics[name])
-            for name, form in (("loss", "  loss {:.3f}"), ("tokens_per_s", "  {:,.0f} tokens/s"))
+            form.format("—" if metrics[name] is None else number.format(metrics[name]))
+            for name, form, number in METRICS
             if name in metrics
         )
         bar = f"[{'█' * filled}{'░' * (30 - filled)}]"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from dataclasses import replace
@@ -76,6 +78,7 @@ def run(
         raise click.ClickException(str(error)) from None
     if configuration.link.insecure:
         _warn("insecure: anyone who reaches the link may command")
+    _warm_first()
     become_supervisor(plan)
 
 
@@ -88,6 +91,44 @@ def _warn_without_cuda(configuration: Configuration) -> None:
 
 def _warn(sentence: str) -> None:
     click.echo(f"warning: {sentence}", err=True)
+
+
+@main.command()
+def warm() -> None:
+    """Import and compile ahead what every job needs, showing how far it is."""
+    from flight.jobs.registry import refused
+    from flight.jobs.warming import warm as warm_all
+    from flight.workers.kernel_cache import default_cache
+
+    cache = default_cache()
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.ClickException(f"cannot keep kernels in {cache}: {error.strerror}") from None
+    # As the launcher sets them: kernels must lie where it looks for them.
+    os.environ.update(OPENBLAS_NUM_THREADS="1", NUMBA_CACHE_DIR=str(cache), NUMBA_DISABLE_JIT="0")
+    failed = warm_all(click.echo)
+    for name, why in refused():
+        click.echo(f"job {name} cannot be flown: {why}", err=True)
+    if failed:
+        raise click.ClickException(f"cannot be imported: {', '.join(failed)}")
+    click.echo(f"kernels are kept in {cache}")
+
+
+def _warm_first() -> None:
+    """Show a person how far the first start is, which compiles; nobody else has to wait for it."""
+    from flight.workers.kernel_cache import default_cache
+
+    if any(default_cache().rglob("*.nbi")):
+        return
+    if not sys.stderr.isatty():
+        click.echo("the first jobs wait for kernels to be compiled: `flight warm`", err=True)
+        return
+    click.echo(
+        "this is the first start: kernels are compiled, once (Ctrl-C: fly meanwhile)", err=True
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        subprocess.run([sys.executable, "-m", "flight", "warm"], check=False)
 
 
 @main.command()
@@ -180,10 +221,12 @@ def jobs_group() -> None:
 @jobs_group.command("list")
 def list_jobs() -> None:
     """Name the jobs that can be run."""
-    from flight.jobs.registry import jobs
+    from flight.jobs.registry import jobs, refused
 
     for declaration in jobs().values():
         click.echo(f"{declaration.number:3} {declaration.name:12} {declaration.description}")
+    for name, why in refused():
+        click.echo(f"  — {name:12} cannot be flown: {why}")
 
 
 @jobs_group.command("run")

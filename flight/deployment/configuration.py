@@ -79,6 +79,23 @@ class ScrubberSettings:
 
 
 @dataclass(frozen=True)
+class SupervisionSettings:
+    """How long the payload's processes may be silent, in seconds; a slow machine needs longer.
+
+    Each start that ends in silence gives the next one longer, up to `startup_max_s`.
+    """
+
+    startup_s: float = 10.0
+    """The executive's start."""
+    startup_max_s: float = 600.0
+    silence_s: float = 2.0
+    """Between two beats of the executive."""
+    worker_startup_s: float = 10.0
+    """To the first beat of a worker; ground may change it, and the next."""
+    worker_silence_s: float = 1.5
+
+
+@dataclass(frozen=True)
 class Housekeeping:
     """Default periods of housekeeping packets, in seconds."""
 
@@ -98,6 +115,7 @@ class Configuration:
     watchdog: HardwareWatchdogSettings = field(default_factory=HardwareWatchdogSettings)
     recovery: RecoverySettings = field(default_factory=RecoverySettings)
     scrubber: ScrubberSettings = field(default_factory=ScrubberSettings)
+    supervision: SupervisionSettings = field(default_factory=SupervisionSettings)
     housekeeping: Housekeeping = field(default_factory=Housekeeping)
     stations: Mapping[str, str] = field(default_factory=lambda: {"1": "operator"})
     """Station id (which is also its key slot) → its role."""
@@ -145,6 +163,7 @@ def from_mapping(content: Mapping[str, Any]) -> Configuration:
         raise ConfigurationError(f"board.gpus = {configuration.board.gpus}; give 1 … 8")
     _check_watchdog(configuration.watchdog)
     _check_scrubber(configuration.scrubber)
+    _check_supervision(configuration.supervision)
     try:
         level_named(configuration.recovery.max_level)
     except ValueError as error:
@@ -186,6 +205,13 @@ def _check_watchdog(watchdog: HardwareWatchdogSettings) -> None:
     # An executive that is killed and started again takes up to five seconds.
     if not 10 <= watchdog.timeout_s <= 600:
         raise ConfigurationError(f"watchdog.timeout_s = {watchdog.timeout_s} s; give 10 … 600 s")
+
+
+def _check_supervision(supervision: SupervisionSettings) -> None:
+    for name, value in dataclasses.asdict(supervision).items():
+        least, most = (1, 60) if name.endswith("silence_s") else (1, 3600)
+        if not least <= value <= most:
+            raise ConfigurationError(f"supervision.{name} = {value} s; give {least} … {most} s")
 
 
 def _check_scrubber(scrubber: ScrubberSettings) -> None:

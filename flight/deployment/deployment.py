@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -227,13 +227,7 @@ class Deployment:
         self._plug_scrubber(watched, launched)
         plug(
             "watchdog",
-            lambda port: Watchdog(
-                port,
-                [slot for slot in slots.values() if slot.apid != WATCHDOG],
-                self._watched_workers(),
-                given.supervisor,
-                given.hardware,
-            ),
+            lambda port: self._watchdog(port, slots.values()),
             FAST,
         )
 
@@ -275,6 +269,22 @@ class Deployment:
         self.adaptive.signals.listen(listener)
         self.adaptive.errors.add("scrubber", lambda: slot.component.struck)
         self.others.add(Ask.GOLDEN, listener.check_all)
+
+    def _watchdog(self, port: Port, slots: Iterable[Slot[Any]]) -> Watchdog:
+        given, chosen = self.given, self.given.configuration.supervision
+        watchdog = Watchdog(
+            port,
+            [slot for slot in slots if slot.apid != WATCHDOG],
+            self._watched_workers(),
+            given.supervisor,
+            given.hardware,
+        )
+        watchdog.parameters = replace(
+            watchdog.parameters,
+            startup_s=chosen.worker_startup_s,
+            silence_s=chosen.worker_silence_s,
+        )
+        return watchdog
 
     def _watched_workers(self) -> list[Worker]:
         given = self.given

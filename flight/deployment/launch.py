@@ -181,7 +181,12 @@ def _plan(
     configuration: Configuration, state_dir: Path, run_dir: Path, cache: dict[str, str]
 ) -> dict[str, Any]:
     row = boards.row(configuration.board.name)
-    environment = {**row.environment(run_dir), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    environment = {
+        **row.environment(run_dir),
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "NUMBA_DISABLE_JIT": "0",  # left over from somebody's debugging, it would end every job
+    }
     environment |= cache
     folders = {"state_dir": str(state_dir), "run_dir": str(run_dir)}
     contents: dict[str, dict[str, Any]] = {
@@ -228,6 +233,9 @@ def _plan(
     return {
         **folders,
         "payload_id": configuration.payload_id,
+        "startup_s": configuration.supervision.startup_s,
+        "startup_max_s": configuration.supervision.startup_max_s,
+        "silence_s": configuration.supervision.silence_s,
         "processes": processes,
         "executive": executive,
     }

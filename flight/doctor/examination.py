@@ -23,6 +23,7 @@ Check = Callable[[Subject], Finding]
 CHECKS: tuple[Check, ...] = (
     software.python,
     software.packages,
+    software.installed_jobs,
     software.numba_cache,
     driver.driver,
     driver.devices,

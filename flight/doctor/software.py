@@ -39,6 +39,17 @@ def packages(subject: Subject) -> Finding:
     return ok(f"{len(names)} packages are installed")
 
 
+def installed_jobs(subject: Subject) -> Finding:
+    """Every job that is installed beside ours can be imported and flown."""
+    del subject
+    from flight.jobs.registry import jobs, refused
+
+    if wrong := refused():
+        said = "; ".join(f"'{name}': {why}" for name, why in wrong)
+        return warning(f"a job cannot be flown: {said}", "mend it or uninstall it; the rest flies")
+    return ok(f"{len(jobs())} jobs can be flown")
+
+
 def numba_cache(subject: Subject) -> Finding:
     """Compiled kernels are kept where the launcher looks for them."""
     environment = subject.machine.environment

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from numba import njit
+from numba import config, njit
 from numba.core.errors import NumbaError
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
@@ -30,10 +30,13 @@ def kept(signature: str) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function for one signature, without the interpreter's lock; keep the kernel.
 
     Warns where a kept kernel cannot be used or kept, and says why. Raises NumbaError where the
-    function cannot be compiled.
+    function cannot be compiled, RuntimeError where Numba is told not to compile.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
+        # As Python they would be wrong: its numbers have no width.
+        if getattr(config, "DISABLE_JIT", 0):
+            raise RuntimeError("NUMBA_DISABLE_JIT is set, and kernels must be compiled; unset it")
         kernel = _kept(function, signature) or _kept(function, signature)
         if kernel is None:
             kernel = njit(**_OPTIONS)(function)

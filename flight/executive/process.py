@@ -27,6 +27,7 @@ from flight.framework.ports import StorageResult
 from flight.framework.program_memory import ProgramMemory
 from flight.framework.time_units import SECOND
 from flight.framework.worker_link import WorkerLink
+from flight.jobs.registry import refused
 from flight.link.zmq_link import ZmqLink
 from flight.storage.client import StorageClient
 from flight.supervisor.link import SupervisionLink
@@ -153,7 +154,7 @@ class ExecutiveProcess:
             ),
             boot=Boot(self.clock.boot_id, _start_of(os.getppid())),
             stroker=self.workers.get(STROKER),
-            job_settings=JobSettings(self._folders["state_dir"], str(run_dir)),
+            job_settings=JobSettings(self._folders["state_dir"], str(run_dir), refused=refused()),
             saved=found.saved,
             keys=found.keys,
             meter=ProcessMeter(lambda: self.clock.now()),

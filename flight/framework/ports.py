@@ -107,6 +107,11 @@ class Worker(Protocol):
         """On-board time of its last beat; None before the first."""
         ...
 
+    @property
+    def doing(self) -> str:
+        """What takes long, as its last beat said; empty: nothing."""
+        ...
+
     def on_message(self, handler: Callable[[WorkerMessage], None]) -> None:
         """Give its messages (other than beats) to `handler`, through the caller's queue."""
         ...

@@ -23,6 +23,7 @@ class SimulatedWorker:
         self.pid = pid
         self.is_hung = False
         self.is_gone = False
+        self.doing = ""
         self.sent: list[tuple[str, dict[str, Any]]] = []
         """What it was sent and has not looked at."""
         self._clock = clock

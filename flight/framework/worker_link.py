@@ -19,6 +19,7 @@ class WorkerLink:
         self.name = name
         self.pid = 0
         self.last_beat: int | None = None
+        self.doing = ""
         self.replaced = 0
         self.refused = 0
         self._channel: Channel | None = None
@@ -34,6 +35,7 @@ class WorkerLink:
         self._channel = channel
         self.pid = pid
         self.last_beat = None
+        self.doing = ""
         channel.send("hello", {})
         for told in self._on_replaced:
             told()
@@ -65,6 +67,7 @@ class WorkerLink:
         for message in self._channel.receive():
             if message.kind == "beat":
                 self.last_beat = now
+                self.doing = str(message.body.get("doing") or "")[:64]
             elif self._handler is not None:
                 arrived = WorkerMessage(self.name, message.kind, message.body)
                 if self._post(partial(self._handler, arrived)) is False:

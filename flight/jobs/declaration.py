@@ -95,12 +95,17 @@ class JobDeclaration:
         """
         self.codec.check(values)
         types = python_types_of(self.parameters)
-        return self.parameters(
-            *(
-                python_type(value) if field.labels else value
-                for field, python_type, value in zip(self.fields, types, values, strict=True)
-            )
-        )
+        converted = [
+            python_type(value) if field.labels else value
+            for field, python_type, value in zip(self.fields, types, values, strict=True)
+        ]
+        try:
+            return self.parameters(*converted)
+        except FieldError:
+            raise
+        except Exception as error:  # the job's own code may check them, and be wrong
+            text = f"job {self.name} does not take them: {type(error).__name__}: {error}"
+            raise FieldError(FieldFault.RANGE, text) from None
 
     def pack(self, parameters: Any) -> bytes:
         """The octets of an instance of `parameters`."""

@@ -44,6 +44,8 @@ class SimulatedStorage:
         self.requests: list[str] = []
         """Every operation ever taken, for tests to look at."""
         self.files: dict[str, bytearray] = {}
+        self.links: set[str] = set()
+        """Which of the files are symbolic links, which nothing here follows."""
         self.folders: set[str] = {"state", "run"}
         self.now = 0
         self._queue: deque[_Request] = deque()
@@ -223,6 +225,8 @@ class SimulatedStorage:
     def _file(self, path: str) -> bytearray:
         if path in self.folders:
             raise _Failure("EINVAL")
+        if path in self.links:
+            raise _Failure("ELOOP")
         try:
             return self.files[path]
         except KeyError:

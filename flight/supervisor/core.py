@@ -32,6 +32,15 @@ GRACE_S = 2.0
 BURST = 5
 BURST_WINDOW_S = 60.0
 BACK_OFF_MAX_S = 30.0
+STARTUP_GROWTH = 8.0
+"""A start that ended in silence gives the next one so many times as long: a machine that is 30
+times slower than usual flies at the second try."""
+STARTUP_MARGIN = 3.0
+"""A later start has so many times as long as the last good one took."""
+SILENCE_GROWTH = 2.0
+SILENCE_MAX_S = 30.0
+STEADY_S = 60.0
+"""An executive that beats for so long has its usual limit of silence again."""
 EXECUTIVE = "executive"
 
 WAITING, RUNNING, KILLED, HELD = "waiting", "running", "killed", "held"
@@ -105,6 +114,11 @@ class Process:
         self.is_ready = plan.ready_file is None
         self._back_off_s = 1.0
 
+    @property
+    def started_at(self) -> float:
+        """When it was last started."""
+        return self.recent[-1]
+
     def delay_s(self, now: float) -> float:
         """How long to wait before the next start: nothing, until a burst of restarts."""
         recent = sum(1 for start in self.recent if now - start < BURST_WINDOW_S)
@@ -127,6 +141,10 @@ class Core:
         self._phase = COMPANIONS
         self._phase_deadline: float | None = None
         self._beat_deadline: float | None = None
+        self._startup_s = self._executive.plan.startup_s or plan.startup_s
+        self._silence_s = plan.silence_s
+        self._is_up = False
+        """The executive was heard since its last start."""
         self._endpoint: str | None = None
         self._published = False
         self._stages: list[list[Process]] = []
@@ -170,7 +188,10 @@ class Core:
         process.recent.append(now)
         self._out.append(Log(f"started {name}, pid {pid}, start {process.starts}"))
         if process is self._executive:
-            self._beat_deadline = now + (process.plan.startup_s or self._plan.startup_s)
+            self._is_up = False
+            self._beat_deadline = now + self._startup_s
+            if self._startup_s > (process.plan.startup_s or self._plan.startup_s):
+                self._out.append(Log(f"it has {self._startup_s:g} s to start"))
         else:
             if process.plan.channel:
                 body = {"name": name, "pid": pid, "restarts": process.starts - 1}
@@ -243,7 +264,15 @@ class Core:
     def _heard(self, kind: str, body: dict[str, Any], now: float) -> None:
         if self._executive.state != RUNNING or self._phase == STOPPING:
             return  # its last words, read after its end
-        self._beat_deadline = now + self._plan.silence_s
+        if not self._is_up:
+            self._is_up = True
+            usual = self._executive.plan.startup_s or self._plan.startup_s
+            took = now - self._executive.started_at
+            longest = max(usual, self._plan.startup_max_s)
+            self._startup_s = min(max(usual, STARTUP_MARGIN * took), longest)
+        elif now - self._executive.started_at > STEADY_S:
+            self._silence_s = self._plan.silence_s
+        self._beat_deadline = now + self._silence_s
         if kind == "ready":
             self._endpoint = str(body.get("endpoint", ""))
             self._publish()
@@ -277,11 +306,24 @@ class Core:
 
     def _watch(self, now: float) -> None:
         if self._beat_deadline is not None and now >= self._beat_deadline:
-            self._out.append(Log("the executive is silent; it is killed and started again"))
+            self._stretch()
             self._kill(self._executive, now)
         for process in self._processes.values():
             if process.state == KILLED and process.due is not None and now >= process.due:
                 self._abandon(process, now)
+
+    def _stretch(self) -> None:
+        """The executive was silent for too long: give the next one more time."""
+        if self._is_up:
+            said, limit = "is silent", self._silence_s
+            longest = max(SILENCE_MAX_S, self._plan.silence_s)
+            self._silence_s = min(SILENCE_GROWTH * limit, longest)
+        else:
+            said, limit = "does not start", self._startup_s
+            longest = max(limit, self._plan.startup_max_s)
+            self._startup_s = min(STARTUP_GROWTH * limit, longest)
+        text = f"the executive {said} within {limit:g} s; it is killed and started again"
+        self._out.append(Log(text))
 
     def _kill(self, process: Process, now: float) -> None:
         process.state, process.due = KILLED, now + REAP_S

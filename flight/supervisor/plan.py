@@ -33,6 +33,8 @@ class Plan(NamedTuple):
     executive: ProcessPlan
     silence_s: float = 2.0
     startup_s: float = 10.0
+    startup_max_s: float = 600.0
+    """How far the executive's start limit grows when its starts end in silence."""
 
 
 def load(path: Path) -> Plan:
@@ -64,6 +66,7 @@ def parse(content: dict[str, Any]) -> Plan:
         executive=_process({**executive, "name": "executive"}),
         silence_s=float(content.get("silence_s", 2.0)),
         startup_s=float(content.get("startup_s", 10.0)),
+        startup_max_s=float(content.get("startup_max_s", 600.0)),
     )
 
 

@@ -143,11 +143,11 @@ class Lifeline:
     def _look_for(self, events: int) -> None:
         self._poll.modify(self.channel.fileno(), events)
 
-    def beat_if_due(self) -> None:
-        """Send a beat when one is due; for use inside long work as well."""
+    def beat_if_due(self, doing: str = "") -> None:
+        """Send a beat when one is due; for use inside long work as well: `doing` names it."""
         now = time.monotonic()
         if now >= self._beat_due:
-            self.channel.send("beat", {})
+            self.channel.send("beat", {"doing": doing} if doing else {})
             self._beat_due = now + self._beat_s
 
     def _check_program(self) -> None:

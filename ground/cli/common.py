@@ -84,6 +84,8 @@ def onboard(time_ns: int) -> str:
 
 def shown(value: Any) -> str:
     """A value for people."""
+    if value is None:
+        return "—"
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, bytes):

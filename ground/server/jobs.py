@@ -103,7 +103,7 @@ async def refresh(payload: Payload, wait_s: float) -> None:
 
 def rows(payload: Payload, after: int = 0) -> list[dict[str, Any]]:
     """The latest status of each job that changed after a cursor, by job id, with the names of its
-    kind and of its metrics."""
+    kind and of its metrics; a metric that the payload does not know is None."""
     component = component_of(payload.dictionary)
     found = payload.table(status_of(component), after)
     fragments = {job.number: job for job in payload.dictionary.jobs} if payload.dictionary else {}
@@ -112,6 +112,10 @@ def rows(payload: Payload, after: int = 0) -> list[dict[str, Any]]:
         row["name"] = fragment.name if fragment else f"kind {row.get('kind', '?')}"
         numbers = row.pop("metrics", ())
         metrics = fragment.metrics if fragment else ()
-        row["metrics"] = {field.name: value for field, value in zip(metrics, numbers, strict=False)}
+        known = row.pop("metrics_known", -1)  # earlier payloads do not say which they know
+        row["metrics"] = {
+            field.name: value if known >> index & 1 else None
+            for index, (field, value) in enumerate(zip(metrics, numbers, strict=False))
+        }
         row["ended"] = str(row.get("phase", "")).lower() in ENDED
     return sorted(found, key=lambda row: int(row.get("job", 0)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flight.components.job_runner import stimuli as s
 from flight.components.job_runner.commits import Commits
 from flight.components.job_runner.dictionary import JobEvents
-from flight.components.job_runner.exits import Exits
+from flight.components.job_runner.exits import Exits, seconds
 from flight.components.job_runner.job_table import JobTable
 from flight.components.job_runner.levels import Levels
 from flight.components.job_runner.ports import Control, JobStatus, PagePhase
@@ -15,6 +15,9 @@ from flight.framework.time_units import SECOND
 P = JobPhase
 SIGKILL = 9
 SIGTERM = 15
+MOST_DOUBLINGS = 5
+ASK_AGAIN = 2 * SECOND
+"""How long a launch may be without an answer before the launcher is asked for its table."""
 
 
 class Attempts:
@@ -31,7 +34,9 @@ class Attempts:
     def start(self, record: JobRecord) -> None:
         """Begin an attempt: what the job needs is checked first."""
         interruptions = self._table.runs[record.id].interruptions
+        trouble_at = self._table.runs[record.id].trouble_at
         run = Run(since=self._table.now, is_fresh=True, interruptions=interruptions)
+        run.trouble_at = trouble_at
         self._table.runs[record.id] = run
         record.attempt = min(record.attempt + 1, 255)
         record.ending = Ending.NONE
@@ -50,7 +55,8 @@ class Attempts:
         run.is_sent, run.control = True, Control.RUN
         run.next_keep = now + self._table.policy.disk_interval
         level = self._levels.level_of(record)
-        self._table.out.append(s.Launch(record.id, stimulus.resume, level))
+        record.order = self._table.next_number()
+        self._table.out.append(s.Launch(record.id, stimulus.resume, level, record.order))
         self._table.out.append(s.SetLevel(record.id, level))
 
     def not_prepared(self, record: JobRecord, stimulus: s.NotPrepared) -> None:
@@ -59,32 +65,43 @@ class Attempts:
             self._exits.finish(record, P.FAILED, stimulus.reason)
         else:
             self._table.tell(JobEvents.storage_refused, record.id, stimulus.reason)
-            self._exits.wait(record, stimulus.reason, self._table.policy.back_off)
+            self._exits.wait_for_others(record, stimulus.reason)
 
     def launched(self, record: JobRecord, stimulus: s.Launched) -> None:
         """The launcher says which process it is."""
         run = self._table.runs[record.id]
+        if self._table.is_late(record, stimulus.order):
+            self._table.stale += 1
+            self.end_stray(record.id, stimulus.pid, stimulus.order)
+            return
         if record.pid or not run.is_sent:
             self._table.stale += 1
             return
+        record.order = record.order or stimulus.order
         record.pid, record.start_time = stimulus.pid, stimulus.start_time
         run.is_fresh, self._table.is_changed = False, True
+        run.trouble_at = 0
 
     def not_launched(self, record: JobRecord, stimulus: s.NotLaunched) -> None:
         """The launcher refused it, which is a failure, or does not answer."""
+        if self._table.is_late(record, stimulus.order):
+            self._table.stale += 1
+            return
         if stimulus.is_refused:
             self._exits.failed(record, stimulus.reason, False, None)
         else:
-            self._exits.wait(record, stimulus.reason, self._table.policy.back_off)
+            self._exits.wait_for_others(record, stimulus.reason)
 
     def adopt(self, record: JobRecord, process: s.Process) -> None:
         """Take up a process that was started by an earlier executive."""
         if record.phase not in WITH_PROCESS:
             self._table.move(record, P.STARTING, "its process is there already")
         record.pid, record.start_time = process.pid, process.start_time
+        record.order = process.order
         now = self._table.now
         run = Run(since=now, heartbeat_at=now, counted_at=now, is_sent=True)
         run.next_keep = now + self._table.policy.disk_interval
+        run.status = self._table.runs[record.id].status
         self._table.runs[record.id] = run
         self._table.is_changed = True
         self._table.tell(JobEvents.job_readopted, record.id, record.pid)
@@ -101,7 +118,7 @@ class Attempts:
             return
         run = self._table.runs[record.id]
         run.status = status
-        record.step, record.total = status.step, status.total
+        self._table.take_progress(record, status)
         if status.heartbeat != run.heartbeat:
             run.heartbeat, run.heartbeat_at = status.heartbeat, self._table.now
         self._count_time(record)
@@ -121,9 +138,7 @@ class Attempts:
 
     def _started(self, record: JobRecord, status: JobStatus) -> None:
         self._table.move(record, P.RUNNING, f"attempt {record.attempt}")
-        # Its page may not show yet from which commit it goes on.
-        step = max(status.step, record.commit.step if record.commit else 0)
-        self._table.tell(JobEvents.job_started, record.id, record.pid, record.attempt, step)
+        self._table.tell(JobEvents.job_started, record.id, record.pid, record.attempt, record.step)
         if status.is_unconfined:
             self._table.tell(JobEvents.job_unconfined, record.id)
 
@@ -131,15 +146,22 @@ class Attempts:
         run, now = self._table.runs[record.id], self._table.now
         if record.phase in (P.STARTING, P.RUNNING):
             record.spent_ns += max(0, now - run.counted_at)
-        else:
-            run.heartbeat_at = now
         run.counted_at = now
 
     def due_starting(self, record: JobRecord, _: s.Due) -> None:
         """Time passed: a process that does not come to life is ended."""
-        run, limit = self._table.runs[record.id], self._table.policy.start
+        run, limit = self._table.runs[record.id], stretched(self._table.policy.start, record)
         if run.is_sent and self._table.now - run.since > limit:
-            self.end(record, Ending.HANG, f"not started within {_seconds(limit)}")
+            self.end(record, Ending.HANG, f"not started within {seconds(limit)}")
+        elif run.is_sent and not record.pid:
+            self._ask_for(run)
+
+    def _ask_for(self, run: Run) -> None:
+        """A launch has no answer yet: it, or the order, may be lost with its receiver."""
+        run.asked_at = max(run.asked_at, run.since)
+        if self._table.now - run.asked_at >= ASK_AGAIN:
+            run.asked_at = self._table.now
+            self._table.out.append(s.AskLauncher(self._table.next_number()))
 
     def due_running(self, record: JobRecord, _: s.Due) -> None:
         """Time passed: a process that used up its wall time or is silent is ended."""
@@ -149,16 +171,24 @@ class Attempts:
             return
         run, policy = self._table.runs[record.id], self._table.policy
         # Before its first beat a job may be compiling.
-        limit = policy.hang if run.heartbeat > 0 else policy.start
+        limit = stretched(policy.hang if run.heartbeat > 0 else policy.start, record)
         if self._table.now - run.heartbeat_at > limit:
-            self.end(record, Ending.HANG, f"no heartbeat for {_seconds(limit)}")
+            self.end(record, Ending.HANG, f"no heartbeat for {seconds(limit)}")
+
+    def due_paused(self, record: JobRecord, _: s.Due) -> None:
+        """Time passed: a paused process beats as well, and one that is silent is ended."""
+        self._count_time(record)
+        run, limit = self._table.runs[record.id], stretched(self._table.policy.hang, record)
+        if self._table.now - run.heartbeat_at > limit:
+            self.end(record, Ending.HANG, f"no heartbeat for {seconds(limit)} while paused")
 
     # ------------------------------------------------------------ its end
 
     def end(self, record: JobRecord, ending: Ending, reason: str) -> None:
         """Have its process end."""
         record.ending = ending
-        self._table.runs[record.id].is_fresh = False
+        run = self._table.runs[record.id]
+        run.is_fresh, run.since = False, self._table.now
         self._table.move(record, P.ENDING, reason)
         self._ask_to_end(record)
 
@@ -183,7 +213,7 @@ class Attempts:
         run.asked_at = self._table.now
         if record.ending in (Ending.HANG, Ending.RECALL):
             run.urgency = 2
-            self._table.out.append(s.Kill(record.id, SIGKILL))
+            self._table.out.append(s.Kill(record.id, SIGKILL, record.order))
         else:
             run.urgency = 0
             self._table.control(record, Control.CANCEL)
@@ -191,25 +221,31 @@ class Attempts:
     def due_ending(self, record: JobRecord, _: s.Due) -> None:
         """Time passed: a process that does not end is told so more firmly."""
         run, policy = self._table.runs[record.id], self._table.policy
+        if self._table.now - run.since >= policy.patience:
+            self._exits.outlived(record)
+            return
         grace = policy.cancel_grace if run.urgency == 0 else policy.kill_grace
         if self._table.now - run.asked_at < grace:
             return
         run.asked_at = self._table.now
         if run.urgency == 2:
-            self._table.out.append(s.AskLauncher())
+            self._table.out.append(s.AskLauncher(self._table.next_number()))
         run.urgency = min(run.urgency + 1, 2)
-        self._table.out.append(s.Kill(record.id, SIGTERM if run.urgency == 1 else SIGKILL))
+        signal = SIGTERM if run.urgency == 1 else SIGKILL
+        self._table.out.append(s.Kill(record.id, signal, record.order))
 
     def unkillable(self, record: JobRecord, stimulus: s.Unkillable) -> None:
         """A kill did not end it: the driver may hold it, which the job runner cannot mend."""
         self._table.tell(JobEvents.job_unkillable, record.id, stimulus.pid)
         self._table.out.append(s.Escalate(record.id, stimulus.pid))
 
-    def end_stray(self, job: int, pid: int) -> None:
+    def end_stray(self, job: int, pid: int, order: int) -> None:
         """Kill a process that claims to be a job which has no such process."""
-        self._table.out.append(s.Kill(job, SIGKILL))
+        self._table.out.append(s.Kill(job, SIGKILL, order))
         self._table.tell(JobEvents.stray_ended, job, pid)
 
 
-def _seconds(time: int) -> str:
-    return f"{time / SECOND:g} s"
+def stretched(limit: int, record: JobRecord) -> int:
+    """A limit of silence (ns), twice as long after each failure in a row: a slow machine, or one
+    that compiles, is no fault of the job."""
+    return limit << min(record.failures, MOST_DOUBLINGS)

@@ -65,6 +65,7 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
         self._launcher = launcher
         self._declarations = jobs
         self._files = files
+        self._refused = settings.refused
         self._most_jobs = settings.most_jobs
         self.log: deque[tuple[int, s.Stimulus]] = deque(maxlen=LOG_LENGTH)
         """The newest stimuli with their times (on-board ns), for `replay`."""
@@ -160,6 +161,8 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
         self._read_at = now
         self._read(now)
         self._launcher.send("hello", {})
+        for name, reason in self._refused:
+            self.kind_refused(name, reason)
 
     def run(self, now: int) -> int | None:
         """Look at every running job; decide what time brings. Next due: sooner while jobs run."""
@@ -215,7 +218,8 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
         perform(self._storage, read_table(), self._table_read, self._table_not_read)
 
     def _table_read(self, table: Table) -> None:
-        self._stepper.step(s.Restore(table.records, table.next_id))
+        pages = self._effects.look_at_all(table.records)
+        self._stepper.step(s.Restore(table.records, table.next_id, pages))
         if table.damage:
             self.table_damaged(len(table.records), self.core.table.next_id, table.damage)
         while self._early:
@@ -260,7 +264,13 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
     def _heed(self, stimulus: s.Stimulus | None) -> None:
         if isinstance(stimulus, s.LauncherTable):
             exited = tuple(map(self._effects.with_page, stimulus.exited))
-            self._stepper.step(replace(stimulus, exited=exited, pages=self._effects.look_at_all()))
+            self._stepper.step(
+                replace(
+                    stimulus,
+                    exited=exited,
+                    pages=self._effects.look_at_all(self.core.jobs.values()),
+                )
+            )
         elif isinstance(stimulus, s.Exited):
             self._stepper.step(self._effects.with_page(stimulus))
         elif stimulus is not None:

@@ -77,6 +77,12 @@ class JobsParameters:
     disk_interval_s: Annotated[
         F32, "shortest time between two commits to disk", Unit("s"), Limits(0.1, 86400)
     ] = 10.0
+    patience_s: Annotated[
+        F32,
+        "longest wait for storage, the launcher or a kill before a job is given up",
+        Unit("s"),
+        Limits(1, 604800),
+    ] = 3600.0
 
     def policy(self, most_jobs: int) -> Policy:
         """The same, as the lifecycle takes it."""
@@ -88,6 +94,7 @@ class JobsParameters:
             start=_ns(self.start_s),
             cancel_grace=_ns(self.cancel_grace_s),
             disk_interval=_ns(self.disk_interval_s),
+            patience=_ns(self.patience_s),
             most_jobs=most_jobs,
         )
 
@@ -219,6 +226,10 @@ class JobEvents:
     def tally_refused(self, job: U32) -> None:
         """Job {job} takes back what protection had found; its counts are not believed."""
 
+    @event(30, Severity.HIGH)
+    def kind_refused(self, name: Text64, reason: Text160) -> None:
+        """The installed job '{name}' cannot be flown: {reason}."""
+
     @report(1)
     def status(  # type: ignore[empty-body]
         self,
@@ -232,6 +243,7 @@ class JobEvents:
         total: U64,
         commit_step: Annotated[U64, "step of the newest commit on disk"],
         metrics: Annotated[tuple[float, ...], Wire("d"), Count(8), "as the kind declares them"],
+        metrics_known: Annotated[U8, "bit 0: the first metric was set; 0: it is unknown, not 0"],
         protection: Annotated[Protection, "as ground asked"],
         level: Annotated[Level, "of its results: as its process says, else as it will be told"],
         checks: Annotated[U64, "results checked, in all attempts"],

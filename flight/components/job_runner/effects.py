@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -100,8 +100,6 @@ class Effects:
         self._settings = settings
         self._records = records
         self._tell = tell
-        self._serial = 0
-        self._last: dict[int, JobStatus] = {}
         self.kept = 0
         self.not_kept = 0
 
@@ -111,17 +109,15 @@ class Effects:
         """The page of a job's process."""
         return self._pages.read(record.id, record.pid) if record.pid else None
 
-    def look_at_all(self) -> dict[int, JobStatus]:
-        """The pages of all jobs that should have a process."""
-        found = ((r.id, self.look(r)) for r in self._records.values() if r.phase in WITH_PROCESS)
+    def look_at_all(self, records: Iterable[JobRecord]) -> dict[int, JobStatus]:
+        """The pages of those jobs that should have a process."""
+        found = ((r.id, self.look(r)) for r in records if r.phase in WITH_PROCESS)
         return {job: status for job, status in found if status is not None}
 
     def with_page(self, exited: s.Exited) -> s.Exited:
         """The end of a process with the last state of its page."""
         status = self._pages.read(exited.job, exited.pid)
         self._pages.forget(exited.job)
-        if status is not None:
-            self._last[exited.job] = status
         return replace(exited, status=status)
 
     # ------------------------------------------------------------ instructions
@@ -138,12 +134,13 @@ class Effects:
             case s.SetLevel():
                 self._pages.protect(instruction.job, instruction.level)
             case s.Kill():
-                body = {"job_id": instruction.job, "signal": instruction.signal}
-                self._launcher.send("kill", body)
+                about = {"job_id": instruction.job, "id": instruction.order}
+                self._launcher.send("kill", {**about, "signal": instruction.signal})
             case s.AskLauncher():
-                self._launcher.send("hello", {})
+                self._launcher.send("hello", {"id": instruction.number})
             case s.Acknowledge():
-                self._launcher.send("acknowledge", {"job_id": instruction.job})
+                about = {"job_id": instruction.job, "id": instruction.order}
+                self._launcher.send("acknowledge", about)
             case s.KeepCommit():
                 self._keep(instruction)
             case s.Publish():
@@ -171,10 +168,9 @@ class Effects:
 
     def _launch(self, launch: s.Launch) -> None:
         record = self._records[launch.job]
-        self._serial += 1
         resume = scripts.commit_path(record.id, launch.resume) if launch.resume else None
         body = messages.launch_body(
-            self._serial,
+            launch.order,
             record,
             self._declarations[record.kind],
             self._inputs(record),
@@ -183,7 +179,9 @@ class Effects:
             self._settings,
         )
         if not self._launcher.send("launch", body):
-            self._tell(s.NotLaunched(record.id, "the launcher does not answer", False))
+            self._tell(
+                s.NotLaunched(record.id, "the launcher does not answer", False, launch.order)
+            )
 
     def _keep(self, keep: s.KeepCommit) -> None:
         def told(answer: s.CommitKept | s.CommitNotKept) -> None:
@@ -206,8 +204,7 @@ class Effects:
 
     def _manifest(self, record: JobRecord, declaration: JobDeclaration) -> dict[str, Any]:
         names = [metric.name for metric in declaration.metric_fields]
-        last = self._last.get(record.id)
-        values = [v if math.isfinite(v) else None for v in last.metrics] if last else []
+        known = [v if v is not None and math.isfinite(v) else None for v in record.metrics]
         return {
             "kind": record.kind,
             "name": declaration.name,
@@ -215,7 +212,7 @@ class Effects:
             "inputs": {name: vars(digest) for name, digest in record.inputs.items()},
             "steps": record.step,
             "attempts": record.attempt,
-            "metrics": dict(zip(names, values, strict=False)),
+            "metrics": dict(zip(names, known, strict=False)),
             "protection": {
                 "asked": record.protection.name,
                 "found": dict(zip(NAMES, record.tally, strict=True)),
@@ -224,7 +221,6 @@ class Effects:
 
     def _clear(self, job: int) -> None:
         self._pages.forget(job)
-        self._last.pop(job, None)
         self._do(scripts.clear(job))
 
     def _report(self, script: Script[Any]) -> None:

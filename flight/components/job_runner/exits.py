@@ -11,6 +11,7 @@ from flight.components.job_runner.levels import Levels
 from flight.components.job_runner.ports import JobStatus, PagePhase
 from flight.components.job_runner.records import Ending, JobPhase, JobRecord, Run
 from flight.components.job_runner.retry import Verdict
+from flight.framework.time_units import SECOND
 
 P = JobPhase
 
@@ -27,6 +28,10 @@ class Exits:
 
     def exited(self, record: JobRecord, stimulus: s.Exited) -> None:
         """The launcher says how the process ended."""
+        if self._table.is_late(record, stimulus.order):
+            self._table.stale += 1
+            self._table.out.append(s.Acknowledge(record.id, stimulus.order))
+            return
         if record.pid not in (0, stimulus.pid) or self._is_unsent(record):
             self._table.stale += 1
             return
@@ -34,16 +39,16 @@ class Exits:
         status = self._last_status(record, stimulus.status)
         if status is not None:
             self._table.runs[record.id].status = status
-            record.step, record.total = status.step, status.total
         is_well = status is not None and retry.ended_well(stimulus)
         if record.phase is P.ENDING and not (is_well and record.ending is not Ending.CANCEL):
             self._ended(record, status)
         elif is_well:
             self._publish(record)
+            self._table.runs[record.id].ended_order = stimulus.order
             return  # the launcher keeps the end until the products are published
         else:
             self._ended_by_itself(record, stimulus, status)
-        self._table.out.append(s.Acknowledge(record.id))
+        self._table.out.append(s.Acknowledge(record.id, stimulus.order))
 
     def interrupted(self, record: JobRecord, stimulus: s.Vanished) -> None:
         """The process is gone and nobody says how: no fault of the job."""
@@ -62,6 +67,17 @@ class Exits:
         """The process was told to end, and is gone."""
         self._ended(record, self._last_status(record, stimulus.status))
 
+    def outlived(self, record: JobRecord) -> None:
+        """No kill ended the process in all that time: the job is over, the process a stray."""
+        if record.ending is Ending.CANCEL:
+            self.finish(record, P.CANCELLED, "by telecommand; no kill ends its process")
+        elif record.ending is Ending.EXPIRE:
+            self.finish(record, P.EXPIRED, record.reason)
+        else:
+            limit = seconds(self._table.policy.patience)
+            reason = f"{record.reason}; no kill ended its process within {limit}"
+            self.finish(record, P.FAILED, reason)
+
     def _is_unsent(self, record: JobRecord) -> bool:
         is_sent = self._table.runs[record.id].is_sent
         return record.phase is P.STARTING and not is_sent and not record.pid
@@ -71,6 +87,7 @@ class Exits:
         status = self._table.own_status(record, status)
         if status is not None:
             self._levels.take_tally(record, status)
+            self._table.take_progress(record, status)
         return status
 
     def _ended(self, record: JobRecord, status: JobStatus | None) -> None:
@@ -133,9 +150,20 @@ class Exits:
         if phase is P.FAILED:
             self._table.tell(JobEvents.job_failed, record.id, record.step, reason)
 
+    def wait_for_others(self, record: JobRecord, reason: str) -> None:
+        """Storage or the launcher do not do what a job needs: it waits, but not for ever."""
+        run, policy = self._table.runs[record.id], self._table.policy
+        run.trouble_at = run.trouble_at or self._table.now
+        if self._table.now - run.trouble_at >= policy.patience:
+            self.finish(record, P.FAILED, f"given up after {seconds(policy.patience)}: {reason}")
+            return
+        times = run.interruptions
+        self.wait(record, reason, policy.back_off << min(times, 16))
+        self._table.runs[record.id].interruptions = times + 1
+
     def _release(self, record: JobRecord) -> None:
         self._levels.settle(record)
-        record.pid = record.start_time = 0
+        record.pid = record.start_time = record.order = 0
         self._table.is_changed = True
 
     def _begin_anew(self, record: JobRecord, status: JobStatus | None, delay: int) -> None:
@@ -143,6 +171,7 @@ class Exits:
         before, policy = self._table.runs[record.id], self._table.policy
         run = Run(not_before=self._table.now + min(delay, policy.longest_back_off))
         run.keeping, run.interruptions = before.keeping, before.interruptions
+        run.trouble_at = before.trouble_at
         self._table.runs[record.id] = run
         if not run.keeping and status is not None and retry.has_progressed(record, status):
             self._commits.keep(record, status)
@@ -155,6 +184,9 @@ class Exits:
 
     def _publish(self, record: JobRecord) -> None:
         self._release(record)
+        record.ending = Ending.NONE
+        run, now = self._table.runs[record.id], self._table.now
+        run.since, run.not_before = now, 0
         self._table.move(record, P.FINISHING, "its products are being published")
         self._table.out.append(s.Publish(record.id))
 
@@ -164,15 +196,18 @@ class Exits:
         record.products = products
         self.finish(record, P.DONE, f"{products} products")
         self._table.tell(JobEvents.job_done, record.id, products, octets)
-        self._table.out.append(s.Acknowledge(record.id))
+        self._acknowledge(record, self._table.runs[record.id])
 
     def not_published(self, record: JobRecord, stimulus: s.NotPublished) -> None:
-        """Publish again later, or have the job make its outputs again."""
-        if stimulus.is_lost:
-            self.failed(record, stimulus.reason, False, None)
-            self._table.out.append(s.Acknowledge(record.id))
-            return
+        """Publish again later, have the job make its outputs again, or give up."""
         run, policy = self._table.runs[record.id], self._table.policy
+        if record.ending is Ending.CANCEL:
+            self._unpublished(record, P.CANCELLED, "by telecommand")
+            return
+        if stimulus.is_final or stimulus.is_lost:
+            self.failed(record, stimulus.reason, stimulus.is_final, None)
+            self._acknowledge(record, run)
+            return
         run.interruptions += 1
         delay = policy.back_off << min(run.interruptions - 1, 16)
         run.not_before = self._table.now + min(delay, policy.longest_back_off)
@@ -180,9 +215,48 @@ class Exits:
         self._table.tell(JobEvents.storage_refused, record.id, stimulus.reason)
         self._table.out.append(s.Show(record.id))
 
-    def due(self, record: JobRecord, _: s.Due) -> None:
-        """Time passed: publish again when it is time to."""
+    def cancel(self, record: JobRecord, _: s.Cancel) -> None:
+        """Give its products up: at once between two tries, else when the present one ends."""
         run = self._table.runs[record.id]
-        if run.not_before and self._table.now >= run.not_before:
+        if run.not_before:
+            self._unpublished(record, P.CANCELLED, "by telecommand")
+            return
+        record.ending, run.asked_at = Ending.CANCEL, self._table.now
+        record.reason, self._table.is_changed = "cancelled while its products are published", True
+        self._table.out.append(s.Show(record.id))
+
+    def due(self, record: JobRecord, _: s.Due) -> None:
+        """Time passed: publish again when it is time to; give up when it was tried for long."""
+        run, policy, now = self._table.runs[record.id], self._table.policy, self._table.now
+        if record.ending is Ending.CANCEL and now - run.asked_at >= policy.cancel_grace:
+            self._unpublished(record, P.CANCELLED, "by telecommand")
+        elif now - run.since >= policy.patience:
+            why = f"not published within {seconds(policy.patience)}: {record.reason}"
+            self._unpublished(record, P.FAILED, why)
+        elif run.not_before and now >= run.not_before:
             run.not_before = 0
             self._table.out.append(s.Publish(record.id))
+
+    def dues(self, record: JobRecord) -> list[int]:
+        """When `due` has something to do for a job that is being published, in on-board ns."""
+        run, policy = self._table.runs[record.id], self._table.policy
+        times = [run.since + policy.patience]
+        if run.not_before:
+            times.append(run.not_before)
+        if record.ending is Ending.CANCEL:
+            times.append(run.asked_at + policy.cancel_grace)
+        return times
+
+    def _unpublished(self, record: JobRecord, phase: JobPhase, reason: str) -> None:
+        """It is over without its products; what is still under way for them comes to nothing."""
+        self.finish(record, phase, reason)
+        self._acknowledge(record, self._table.runs[record.id])
+
+    def _acknowledge(self, record: JobRecord, run: Run) -> None:
+        """The launcher need no longer keep the end of the process that ended well."""
+        self._table.out.append(s.Acknowledge(record.id, run.ended_order))
+
+
+def seconds(time: int) -> str:
+    """A time (ns) for a sentence."""
+    return f"{time / SECOND:g} s"

@@ -14,6 +14,10 @@ LOGS = "state/files/logs"
 MANIFEST = "manifest.json"
 MOST_IGNORED = 16
 SIDECAR = ".edac"
+NEVER = frozenset(
+    ("ELOOP", "EINVAL", "ENXIO", "ENOTDIR", "EISDIR", "EACCES", "EPERM", "EFBIG", "ENAMETOOLONG")
+)
+"""What storage says of an output that it can never copy: a link, a FIFO, one without rights."""
 
 
 def run_folder(job: int) -> str:
@@ -103,10 +107,13 @@ def publish(
     """Copy the declared outputs to the file store, read them back, and write their manifest."""
     source, target = f"{run_folder(job)}/out", product_folder(job)
     try:
-        rows = yield from tolerate("list", "ENOENT", path=source)
+        rows = yield from _or_never(
+            "its folder of outputs", tolerate("list", "ENOENT", path=source)
+        )
         if rows is None and outputs:
             return s.NotPublished(job, "its outputs are gone", True)
-        written = {name for name, is_folder, _ in rows or () if not is_folder}
+        sizes = {name: size for name, is_folder, size in rows or () if not is_folder}
+        written = set(sizes)
         yield from must("make_dir", path=target)
         files: dict[str, Any] = {}
         unprotected = []
@@ -114,6 +121,10 @@ def publish(
             if name not in written:
                 continue
             path = f"{target}/{name}"
+            free = yield from must("free", path=target)
+            if sizes[name] > free:  # said before the disk is full, not by filling it
+                reason = f"ENOSPC: {name} has {sizes[name]} octets, and {free} are free"
+                return s.NotPublished(job, reason, False)
             found = yield from _copy_output(f"{source}/{name}", path)
             if found is None:
                 return s.NotPublished(job, f"{name} reads back differently", False)
@@ -133,18 +144,36 @@ def publish(
         yield from tolerate("remove", "ENOENT", path=f"{target}/{MANIFEST}{SIDECAR}")
         yield from must("write", path=f"{target}/{MANIFEST}", data=octets)
         yield from _protect(f"{target}/{MANIFEST}")
+    except _NeverError as failure:
+        return s.NotPublished(job, str(failure), False, True)
     except StorageFailed as failure:
         return s.NotPublished(job, failure.reason, False)
     return s.Published(job, len(files), sum(file["size"] for file in files.values()))
 
 
+class _NeverError(Exception):
+    """An output can never be published; the sentence says why."""
+
+
 def _copy_output(source: str, path: str) -> Script[Mapping[str, Any] | None]:
     """Copy one output; its digest as read back, None when that is of other octets."""
     yield from tolerate("remove", "ENOENT", path=path + SIDECAR)
-    copied = yield from must("copy", source=source, path=path)
+    name = f"output {source.rpartition('/')[2]}"
+    copied = yield from _or_never(name, must("copy", source=source, path=path))
     found: Mapping[str, Any] = yield from must("digest", path=path)
     is_same = (found["size"], found["crc32"]) == (copied["size"], copied["crc32"])
     return found if is_same else None
+
+
+def _or_never(what: str, script: Script[Any]) -> Script[Any]:
+    """Do it; raises _NeverError where what a job left can never be read."""
+    try:
+        return (yield from script)
+    except StorageFailed as failure:
+        if failure.error not in NEVER:
+            raise
+        reason = f"{what} is a link, or nothing else that can be copied ({failure.error})"
+        raise _NeverError(reason) from None
 
 
 def _protect(path: str, wanted: Mapping[str, Any] | None = None) -> Script[bool]:

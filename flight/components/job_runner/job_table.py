@@ -32,7 +32,7 @@ NEXT: Mapping[JobPhase, frozenset[JobPhase]] = {
     P.RUNNING: frozenset({P.PAUSED, P.ENDING, P.FINISHING, P.WAITING, P.FAILED, P.INTERRUPTED}),
     P.PAUSED: frozenset({P.RUNNING, P.ENDING, P.FINISHING, P.WAITING, P.FAILED, P.INTERRUPTED}),
     P.ENDING: frozenset({P.FINISHING, P.WAITING, P.FAILED, P.CANCELLED, P.EXPIRED}),
-    P.FINISHING: frozenset({P.DONE, P.WAITING, P.FAILED}),
+    P.FINISHING: frozenset({P.DONE, P.WAITING, P.FAILED, P.CANCELLED}),
     P.INTERRUPTED: frozenset({P.QUEUED}),
     P.DONE: frozenset(),
     P.FAILED: frozenset(),
@@ -61,6 +61,7 @@ class JobTable:
         self.jobs: dict[int, JobRecord] = {}
         self.runs: dict[int, Run] = {}
         self.next_id = 1
+        self._last_number = 0
         self.policy = policy
         self.held = ""
         """Why no job may run now; empty: they may."""
@@ -93,12 +94,38 @@ class JobTable:
             return None
         return status
 
+    def is_late(self, record: JobRecord, order: int) -> bool:
+        """Whether a message about an order is about another than the job's present one."""
+        if not order:
+            return False  # nobody says which
+        if record.order:
+            return order != record.order
+        return not self.runs[record.id].is_sent
+
     # ------------------------------------------------------------ what changes it
+
+    def next_number(self) -> int:
+        """A number for an order, above all before: on-board time never runs backwards."""
+        self._last_number = max(self.now, self._last_number + 1)
+        return self._last_number
+
+    def take_progress(self, record: JobRecord, status: JobStatus) -> None:
+        """Take over how far a page says the job is, and the metrics that it has set.
+
+        A process that has just begun says nothing yet: its job is no less far than its commit.
+        """
+        record.step = max(status.step, record.commit.step if record.commit else 0)
+        record.total = status.total or record.total
+        both = zip(status.metrics, record.metrics, strict=True)
+        record.metrics = tuple(
+            new if status.known >> index & 1 else old for index, (new, old) in enumerate(both)
+        )
 
     def add(self, record: JobRecord, run: Run) -> None:
         """A new row."""
         self.jobs[record.id], self.runs[record.id] = record, run
         self.next_id = max(self.next_id, record.id + 1)
+        self._last_number = max(self._last_number, record.order)
 
     def remove(self, record: JobRecord) -> None:
         """A row goes."""

@@ -35,7 +35,8 @@ def understood(message: WorkerMessage) -> s.Stimulus | None:
 
 def launched(body: Mapping[str, Any]) -> s.Launched:
     """Read `launched`; raises MessageError."""
-    return s.Launched(_job(body), _number(body, "pid", *_U32), _number(body, "start_time", *_U63))
+    pid, start_time = _number(body, "pid", *_U32), _number(body, "start_time", *_U63)
+    return s.Launched(_job(body), pid, start_time, _order(body))
 
 
 def refused(body: Mapping[str, Any]) -> s.NotLaunched:
@@ -43,7 +44,7 @@ def refused(body: Mapping[str, Any]) -> s.NotLaunched:
     text = body.get("text")
     if not isinstance(text, str):
         raise MessageError("text is no text")
-    return s.NotLaunched(_job(body), f"the launcher refused: {text[:160]}", True)
+    return s.NotLaunched(_job(body), f"the launcher refused: {text[:160]}", True, _order(body))
 
 
 def exited(body: Mapping[str, Any]) -> s.Exited:
@@ -55,6 +56,7 @@ def exited(body: Mapping[str, Any]) -> s.Exited:
         0 if body.get("signal") is None else _number(body, "signal", 0, 127),
         _number(body, "rss_peak", *_U63) // MIB,
         reason if (reason := body.get("reason")) in LIMITS else "",
+        order=_order(body),
     )
 
 
@@ -72,12 +74,13 @@ def table(body: Mapping[str, Any]) -> s.LauncherTable:
     alive, ended = _rows(body, "jobs"), _rows(body, "exited")
     processes = []
     for row in alive:
-        if not isinstance(row, list | tuple) or len(row) != 3:
-            raise MessageError("a row of jobs is not [job id, pid, start time]")
-        named = dict(zip(("job_id", "pid", "start_time"), row, strict=True))
+        if not isinstance(row, list | tuple) or len(row) != 4:
+            raise MessageError("a row of jobs is not [job id, pid, start time, order]")
+        named = dict(zip(("job_id", "pid", "start_time", "id"), row, strict=True))
         found = launched(named)
-        processes.append(s.Process(found.job, found.pid, found.start_time))
-    return s.LauncherTable(tuple(processes), tuple(map(_exited_row, ended)), {})
+        processes.append(s.Process(found.job, found.pid, found.start_time, found.order))
+    exits = tuple(map(_exited_row, ended))
+    return s.LauncherTable(tuple(processes), exits, {}, _order(body))
 
 
 def _exited_row(row: Any) -> s.Exited:
@@ -95,6 +98,11 @@ def _rows(body: Mapping[str, Any], key: str) -> list[Any]:
 
 def _job(body: Mapping[str, Any]) -> int:
     return _number(body, "job_id", *_U32)
+
+
+def _order(body: Mapping[str, Any]) -> int:
+    """The number of the order that it is about; 0: nobody knows."""
+    return _number(body, "id", *_U63) if body.get("id") is not None else 0
 
 
 def _number(body: Mapping[str, Any], key: str, low: int, high: int) -> int:
@@ -118,7 +126,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
 
 
 def launch_body(
-    serial: int,
+    order: int,
     record: JobRecord,
     declaration: JobDeclaration,
     inputs: Mapping[str, tuple[str, str]],
@@ -128,7 +136,7 @@ def launch_body(
 ) -> dict[str, Any]:
     """The body of `launch`; `inputs` are parameter → (name, storage path)."""
     return {
-        "id": serial,
+        "id": order,
         "job_id": record.id,
         "kind": record.kind,
         "entry": declaration.entry,

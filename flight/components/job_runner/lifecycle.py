@@ -89,6 +89,7 @@ def phase_table(
         on(s.CommitNotKept, commits.not_kept),
     )
     finishing = (
+        on(s.Cancel, exits.cancel),
         on(s.Published, exits.published),
         on(s.NotPublished, exits.not_published),
         on(s.Due, exits.due),
@@ -100,7 +101,7 @@ def phase_table(
         P.WAITING: dict(idle),
         P.STARTING: dict((*alive, *starting)),
         P.RUNNING: dict((*alive, on(s.Due, attempts.due_running))),
-        P.PAUSED: dict(alive),
+        P.PAUSED: dict((*alive, on(s.Due, attempts.due_paused))),
         P.ENDING: dict(ending),
         P.FINISHING: dict(finishing),
         P.INTERRUPTED: {},
@@ -119,7 +120,7 @@ class JobLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
         self.table = table = JobTable(policy or Policy())
         self.levels = levels = Levels(table)
         commits = Commits(table)
-        exits = Exits(table, levels, commits)
+        self._exits = exits = Exits(table, levels, commits)
         self._attempts = attempts = Attempts(table, levels, commits, exits)
         self._orders = orders = Orders(table, levels, attempts, exits)
         self._scheduler = Scheduler(table, attempts)
@@ -131,13 +132,13 @@ class JobLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
         return self.table.jobs
 
     def next_due(self) -> int | None:
-        """When a back-off ends, in on-board ns; None while nothing waits for the time."""
-        waiting = (P.WAITING, P.FINISHING)
-        times = [
-            self.table.runs[record.id].not_before
-            for record in self.jobs.values()
-            if record.phase in waiting and self.table.runs[record.id].not_before
-        ]
+        """When a wait ends, in on-board ns; None while nothing waits for the time."""
+        times: list[int] = []
+        for record in self.jobs.values():
+            if record.phase is P.WAITING and self.table.runs[record.id].not_before:
+                times.append(self.table.runs[record.id].not_before)
+            elif record.phase is P.FINISHING:
+                times += self._exits.dues(record)
         return min(times, default=None)
 
     # ------------------------------------------------------------ a stimulus
@@ -162,11 +163,11 @@ class JobLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
         elif isinstance(stimulus, s.Order):
             self._orders.refuse(record, stimulus)
         elif isinstance(stimulus, s.Exited):
-            self._out.append(s.Acknowledge(stimulus.job))
+            self._out.append(s.Acknowledge(stimulus.job, stimulus.order))
         elif isinstance(stimulus, s.Launched) and (
             record is None or record.phase not in WITH_PROCESS
         ):
-            self._attempts.end_stray(stimulus.job, stimulus.pid)
+            self._attempts.end_stray(stimulus.job, stimulus.pid, stimulus.order)
         else:
             self.table.stale += 1
 
@@ -206,7 +207,11 @@ class JobLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
         table.is_restored = True
         for record in map(replace, stimulus.records):  # the log keeps what was restored
             # Whether a predecessor's launch was sent is unknown: the launcher's table will tell.
-            table.add(record, Run(since=now, is_sent=True, heartbeat_at=now, counted_at=now))
+            run = Run(since=now, is_sent=True, heartbeat_at=now, counted_at=now, asked_at=now)
+            table.add(record, run)
+            if status := table.own_status(record, stimulus.pages.get(record.id)):
+                run.status = status
+                table.take_progress(record, status)
             if record.phase in (P.SUBMITTED, P.INTERRUPTED):
                 table.move(record, P.QUEUED, "taken up after a restart")
             elif record.phase is P.FINISHING:
@@ -214,28 +219,42 @@ class JobLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
 
     def _compare(self, told: s.LauncherTable) -> None:
         """Compare the launcher's processes with ours, once at the start and whenever in doubt."""
-        ended = {exited.job for exited in told.exited}
+        ended = {
+            exited.job
+            for exited in told.exited
+            if exited.job in self.jobs
+            and not self.table.is_late(self.jobs[exited.job], exited.order)
+        }
         for exited in told.exited:
             self._about(exited)
         for process in told.alive:
             self._meet(process)
-        alive = {process.job for process in told.alive}
+        alive = {process.job for process in told.alive if self._is_own(process)}
         for job, record in list(self.jobs.items()):
-            is_fresh = self.table.runs[job].is_fresh
+            # An order that is still on its way is not missing from a table made before it.
+            is_fresh = self.table.runs[job].is_fresh and not 0 < record.order < told.number
             is_missing = job not in alive and job not in ended and not is_fresh
             if is_missing and record.phase in WITH_PROCESS:
                 self._about(s.Vanished(job, told.pages.get(job)))
         self.table.is_synced = True
 
+    def _is_own(self, process: s.Process) -> bool:
+        """Whether a process is not one of an earlier order of its job."""
+        record = self.jobs.get(process.job)
+        return record is None or not self.table.is_late(record, process.order)
+
     def _meet(self, process: s.Process) -> None:
         """A process is alive: it is a job's, or a stray."""
         record = self.jobs.get(process.job)
         if record is None or record.phase not in (*WITH_PROCESS, P.QUEUED, P.WAITING):
-            self._attempts.end_stray(process.job, process.pid)
+            self._attempts.end_stray(process.job, process.pid, process.order)
+        elif self.table.is_late(record, process.order):
+            self.table.stale += 1
+            self._attempts.end_stray(process.job, process.pid, process.order)
         elif record.pid not in (0, process.pid) or (
             record.start_time not in (0, process.start_time)
         ):
-            self._attempts.end_stray(process.job, process.pid)
+            self._attempts.end_stray(process.job, process.pid, process.order)
             self._about(s.Vanished(process.job, None))
         elif record.pid == 0 or not self.table.is_synced:
             self._attempts.adopt(record, process)

@@ -2,10 +2,15 @@
 
 The launcher is a `Worker`. The runner sends it
 `hello {}`, `launch {id, job_id, kind, entry, parameters, folder, inputs, limits, resume, level}`,
-`kill {job_id, signal}` and `acknowledge {job_id}`; it answers
+`kill {job_id, signal, id}` and `acknowledge {job_id, id}`; it answers
 `launched {id, job_id, pid, start_time}`, `refused {id, job_id, text}`,
-`exited {job_id, pid, status, signal, rss_peak, reason}`, `unkillable {job_id, pid}` and
-`table {jobs: [[job id, pid, start time]…], exited: [exited…]}`. Octets where it is memory.
+`exited {id, job_id, pid, status, signal, rss_peak, reason}`, `unkillable {job_id, pid}` and
+`table {id, jobs: [[job id, pid, start time, id]…], exited: [exited…]}`. Octets where it is memory.
+
+`id` is the number of a launch order: later ones are greater, over restarts as well. An order
+supersedes those before it for the same job, and a kill with an `id` ends that order's process only.
+An exit is told again at every `hello` until it is acknowledged. A `hello {id}` is answered by the
+`table` with the same `id`, which knows every order below it.
 """
 
 from __future__ import annotations
@@ -70,6 +75,8 @@ class JobStatus(NamedTuple):
     """What protection did since the process started: the counts of a `Tally`."""
     metrics: tuple[float, ...] = (0.0,) * MOST_METRICS
     message: str = ""
+    known: int = 0
+    """Which metrics were ever set: bit 0 is the first. The others are unknown, not 0."""
 
 
 class StatusPage(Protocol):
@@ -108,6 +115,8 @@ class JobSettings:
     """Absolute path of `run/`, as job processes see it."""
     most_jobs: int = 256
     """Rows of the job table; the oldest finished job is forgotten when one more is submitted."""
+    refused: tuple[tuple[str, str], ...] = ()
+    """What is installed as a job and cannot be flown: its name, and why."""
 
     def absolute(self, path: str) -> str:
         """The absolute path of a storage path."""

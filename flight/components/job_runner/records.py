@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from flight.components.job_runner.ports import Control, JobStatus
+from flight.components.job_runner.ports import MOST_METRICS, Control, JobStatus
 from flight.fault_tolerance.levels import TALLIES, Protection
 from flight.framework.time_units import SECOND
 
@@ -89,6 +89,8 @@ class JobRecord:
     ending: Ending = Ending.NONE
     pid: int = 0
     start_time: int = 0
+    order: int = 0
+    """Number of the launch order that its process came of; 0: it has none."""
     attempt: int = 0
     """How often it was started."""
     failures: int = 0
@@ -101,6 +103,8 @@ class JobRecord:
     """Wall time used so far, pauses not counted."""
     step: int = 0
     total: int = 0
+    metrics: tuple[float | None, ...] = (None,) * MOST_METRICS
+    """As the job set them last, in any attempt; None: never."""
     commit: Commit | None = None
     previous: Commit | None = None
     inputs: Mapping[str, Digest] = field(default_factory=dict)
@@ -150,6 +154,10 @@ class Run:
     """When it may be started, or published, again."""
     interruptions: int = 0
     """How often in a row it was cut off through no fault of its own."""
+    ended_order: int = 0
+    """Order of the process that ended well; the launcher keeps its end until all is published."""
+    trouble_at: int = 0
+    """Since when storage or the launcher have not done what it needs; 0: they have."""
 
 
 @dataclass(frozen=True)
@@ -165,4 +173,6 @@ class Policy:
     kill_grace: int = 2 * SECOND
     disk_interval: int = 10 * SECOND
     longest_back_off: int = 60 * SECOND
+    patience: int = 3600 * SECOND
+    """How long a job waits for what is not its own to do: storage, the launcher, a kill."""
     most_jobs: int = 256

@@ -82,6 +82,8 @@ class SimulatedJob:
         """Exit status, signal and the limit that was exceeded, once it has ended."""
         self.is_held = behaviour.is_held
         self.is_killed = False
+        self.order = 0
+        """Number of the launch order that it came of."""
         self._folder = folder
         self._storage = storage
         self._next_step: int | None = None
@@ -129,7 +131,8 @@ class SimulatedJob:
         elif step >= behaviour.steps:
             self._publish()
         else:
-            self._update(step=step + 1, metrics=(1.0 / (step + 1), *(0.0,) * (MOST_METRICS - 1)))
+            metrics = (1.0 / (step + 1), *(0.0,) * (MOST_METRICS - 1))
+            self._update(step=step + 1, metrics=metrics, known=1)
             if behaviour.commit_every and (step + 1) % behaviour.commit_every == 0:
                 self._commit(step + 1)
 
@@ -183,6 +186,7 @@ class SimulatedLauncher:
         self.refusal = ""
         """Why launches are refused; empty: they are not."""
         self.last_beat: int | None = None
+        self.doing = ""
         self._storage = storage
         self._pid = 100
         self._next_pid = 1000
@@ -247,16 +251,18 @@ class SimulatedLauncher:
         job = body.get("job_id", 0)
         if kind == "hello":
             rows = [
-                [j, p.page.status.pid, p.page.status.start_time] for j, p in self.running.items()
+                [j, p.page.status.pid, p.page.status.start_time, p.order]
+                for j, p in self.running.items()
             ]
-            self._send("table", {"jobs": rows, "exited": list(self.exits.values())})
+            exits = list(self.exits.values())
+            self._send("table", {"id": body.get("id", 0), "jobs": rows, "exited": exits})
         elif kind == "launch":
             self._launch(body, now)
         elif kind == "kill":
             self.kills.append((job, body["signal"]))
-            if job in self.running:
+            if job in self.running and body["id"] in (0, self.running[job].order):
                 self._kill(job, self.running[job], body["signal"])
-        elif kind == "acknowledge":
+        elif kind == "acknowledge" and self.exits.get(job, {}).get("id") in (0, body["id"]):
             self.exits.pop(job, None)
 
     def _kill(self, job: int, process: SimulatedJob, number: int) -> None:
@@ -286,6 +292,7 @@ class SimulatedLauncher:
         self.pages[job] = page
         behaviour = self.behaviours.get(job, self.default)
         self.running[job] = SimulatedJob(page, body["folder"], behaviour, self._storage)
+        self.running[job].order = body["id"]
         self.exits.pop(job, None)
         self._send("launched", {"id": body["id"], **named})
 
@@ -293,6 +300,7 @@ class SimulatedLauncher:
         del self.running[job]
         status, number, limit = process.ended or (None, None, "")
         self.exits[job] = {
+            "id": process.order,
             "job_id": job,
             "pid": process.page.status.pid,
             "status": status,

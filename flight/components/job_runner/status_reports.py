@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from flight.components.job_runner.dictionary import JobsHousekeeping
 from flight.components.job_runner.job_table import JobTable
 from flight.components.job_runner.levels import Levels
-from flight.components.job_runner.ports import MOST_METRICS, JobStatus
+from flight.components.job_runner.ports import JobStatus
 from flight.components.job_runner.protection_counts import Counts, chosen
 from flight.components.job_runner.records import FINISHED, WITH_PROCESS, JobPhase, JobRecord
 from flight.fault_tolerance.levels import Level
@@ -38,7 +38,6 @@ FOUND = (
     "blocks_lost",
 )
 """The counts of protection that are housekeeping fields."""
-NO_METRICS = (0.0,) * MOST_METRICS
 
 
 class StatusReports:
@@ -98,7 +97,7 @@ class StatusReports:
             record.step,
             record.total,
             record.commit.step if record.commit else 0,
-            last.metrics if last else NO_METRICS,
+            *_metrics(record),
             record.protection,
             self._level(record, last),
             *self._found(record),
@@ -144,6 +143,12 @@ def count_found(hk: JobsHousekeeping, found: Counts) -> None:
 
 def _picture(status: JobStatus) -> tuple[object, ...]:
     return status.phase, status.level, status.step, status.total, status.metrics, status.message
+
+
+def _metrics(record: JobRecord) -> tuple[tuple[float, ...], int]:
+    """The metrics as they are sent, and which of them are known."""
+    known = sum(1 << index for index, value in enumerate(record.metrics) if value is not None)
+    return tuple(0.0 if value is None else value for value in record.metrics), known
 
 
 def _latest(record: JobRecord, status: JobStatus | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flight.components.job_runner.ports import Control, JobStatus
 from flight.components.job_runner.records import Commit, Digest, JobRecord, Policy
@@ -73,6 +73,7 @@ class NotPrepared(About):
 class Launched(About):
     pid: int
     start_time: int
+    order: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class NotLaunched(About):
     reason: str
     is_refused: bool
     """The launcher said no; otherwise it could not be reached, which is no fault of the job."""
+    order: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ class Exited(About):
     limit: str = ""
     """The limit for which the launcher ended it: memory, wall or cpu."""
     status: JobStatus | None = None
+    order: int = 0
+    """The launch order that the process came of; 0: unknown."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,9 @@ class Published(About):
 class NotPublished(About):
     reason: str
     is_lost: bool
-    """The outputs are gone or wrong; otherwise trying again may help."""
+    """The outputs are gone or wrong: the job is to make them again."""
+    is_final: bool = False
+    """They can never be published. Otherwise, if nothing is lost, trying again may help."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +162,8 @@ class Restore:
 
     records: tuple[JobRecord, ...]
     next_id: int
+    pages: Mapping[int, JobStatus] = field(default_factory=dict)
+    """Of those that had a process: where they are by now."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +183,7 @@ class Process:
     job: int
     pid: int
     start_time: int
+    order: int = 0
 
 
 @dataclass(frozen=True)
@@ -184,6 +193,8 @@ class LauncherTable:
     alive: tuple[Process, ...]
     exited: tuple[Exited, ...]
     pages: Mapping[int, JobStatus]
+    number: int = 0
+    """It knows every order below this one; 0: nobody says which."""
 
 
 @dataclass(frozen=True)
@@ -268,6 +279,7 @@ class Launch:
     resume: Commit | None
     level: Level = Level.NONE
     """How its results are protected from its first step on."""
+    order: int = 0
 
 
 @dataclass(frozen=True)
@@ -288,11 +300,15 @@ class SetLevel:
 class Kill:
     job: int
     signal: int
+    order: int = 0
+    """End the process of this launch order only; 0: whichever runs."""
 
 
 @dataclass(frozen=True)
 class AskLauncher:
     """Have the launcher send its table: an end may have been missed."""
+
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -305,9 +321,10 @@ class Escalate:
 
 @dataclass(frozen=True)
 class Acknowledge:
-    """Have the launcher forget the end of the job's process."""
+    """Have the launcher forget the end of the job's process that came of this order."""
 
     job: int
+    order: int = 0
 
 
 @dataclass(frozen=True)

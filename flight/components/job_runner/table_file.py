@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from flight.components.job_runner.ports import MOST_METRICS
 from flight.components.job_runner.protection_counts import counts_of
 from flight.components.job_runner.records import Commit, Digest, Ending, JobPhase, JobRecord
 from flight.fault_tolerance.levels import Protection
@@ -19,7 +20,13 @@ from flight.framework.time_units import SECOND
 from flight.storage.script import Script, StorageFailed, must, perform, tolerate
 
 FORMAT = 1
-LATER: dict[str, Any] = {"protection": Protection.ADAPTIVE, "tally": (), "told": ()}
+LATER: dict[str, Any] = {
+    "protection": Protection.ADAPTIVE,
+    "tally": (),
+    "told": (),
+    "metrics": (),
+    "order": 0,
+}
 """What rows did not have at first, and what it is where it is not there."""
 FOLDER = "state/jobs"
 TABLE = f"{FOLDER}/table.json"
@@ -92,12 +99,19 @@ def _record(row: dict[str, Any]) -> JobRecord:
                 "commit": Commit(**row["commit"]) if row["commit"] else None,
                 "previous": Commit(**row["previous"]) if row["previous"] else None,
                 "protection": Protection(row["protection"]),
+                "metrics": _metrics(row["metrics"]),
                 "tally": counts_of(row["tally"]),
                 "told": counts_of(row["told"]),
                 "inputs": {name: Digest(**digest) for name, digest in row["inputs"].items()},
             }
         )
     )
+
+
+def _metrics(listed: Any) -> tuple[float | None, ...]:
+    """As many as there are in a row; what is not there is unknown."""
+    values = [None if value is None else float(value) for value in listed]
+    return (*values, *(None,) * MOST_METRICS)[:MOST_METRICS]
 
 
 # ---------------------------------------------------------------- scripts

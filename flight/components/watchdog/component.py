@@ -24,6 +24,8 @@ from flight.framework.time_units import SECOND
 from icd.fields import F32, U8, U16, U32, Count, Flag, Limits, Text32, Text64, Unit, Wire
 
 MOST_WORKERS = 6
+LONGEST_NS = 600 * SECOND
+"""How far the limit of a worker's silence grows."""
 HEALTHY_NS = 60 * SECOND
 """A worker that beats for so long has got over its troubles: its attempts count anew."""
 
@@ -80,10 +82,13 @@ class _Heard:
     """When this process was first seen, or its replacement was asked for."""
     well_since_ns: int = 0
     attempts: int = 0
+    doublings: int = 0
+    """Replacements in a row before this process."""
     replaced: int = 0
     next_attempt_ns: int = 0
     silence_ns: int = 0
     health: Health = Health.STARTING
+    is_busy_told: bool = False
 
 
 @dataclass(frozen=True)
@@ -229,6 +234,10 @@ class Watchdog(Component[WatchdogHousekeeping, WatchdogParameters]):
     def stroke_failed(self, reason: Text64) -> None:
         """The hardware watchdog did not take a stroke: {reason}."""
 
+    @event(10, Severity.INFO)
+    def worker_busy(self, worker: Text32, pid: U32, doing: Text64) -> None:
+        """Worker {worker} (process {pid}) {doing}; it beats meanwhile."""
+
     @report(1)
     def watched(  # type: ignore[empty-body]
         self,
@@ -266,8 +275,8 @@ class Watchdog(Component[WatchdogHousekeeping, WatchdogParameters]):
 
     def _next_silence(self, now: int) -> int:
         """When the next worker that is well will have been silent for too long, unless it beats."""
-        limit_ns = int(self.parameters.silence_s * SECOND) + 1
-        ends = (now - h.silence_ns + limit_ns for h in self._heard if h.health is Health.WELL)
+        well = [h for h in self._heard if h.health is Health.WELL]
+        ends = (now - h.silence_ns + self._limit_ns(h) + 1 for h in well)
         return min((end for end in ends if end > now), default=self._due_ns)
 
     def _ping(self, pinged: _Pinged, now: int, deadline_ns: int) -> None:
@@ -311,14 +320,27 @@ class Watchdog(Component[WatchdogHousekeeping, WatchdogParameters]):
     def _listen(self, heard: _Heard, now: int) -> None:
         pid = heard.worker.pid
         if pid != heard.pid:
-            heard.pid, heard.since_ns = pid, now
+            heard.pid, heard.since_ns, heard.doublings = pid, now, heard.attempts
         heard.silence_ns = self._silence_ns(heard, now)
         has_beaten = heard.worker.last_beat is not None
-        limit_s = self.parameters.silence_s if has_beaten else self.parameters.startup_s
-        if heard.silence_ns > limit_s * SECOND:
+        self._tell_busy(heard)
+        if heard.silence_ns > self._limit_ns(heard):
             self._silent(heard, now)
         elif has_beaten:
             self._well(heard, now)
+
+    def _limit_ns(self, heard: _Heard) -> int:
+        """How long a worker may be silent: longer while it starts or is busy, and twice as long
+        after each replacement in a row."""
+        parameters = self.parameters
+        is_up = heard.worker.last_beat is not None and not heard.worker.doing
+        limit_s = parameters.silence_s if is_up else max(parameters.startup_s, parameters.silence_s)
+        return min(int(limit_s * SECOND) << heard.doublings, max(LONGEST_NS, int(limit_s * SECOND)))
+
+    def _tell_busy(self, heard: _Heard) -> None:
+        if heard.worker.doing and not heard.is_busy_told:
+            self.worker_busy(heard.worker.name, heard.pid, heard.worker.doing)
+        heard.is_busy_told = bool(heard.worker.doing)
 
     def _silence_ns(self, heard: _Heard, now: int) -> int:
         beat = heard.worker.last_beat
@@ -353,7 +375,7 @@ class Watchdog(Component[WatchdogHousekeeping, WatchdogParameters]):
     def _well(self, heard: _Heard, now: int) -> None:
         if heard.health is Health.WELL:
             if heard.attempts and now - heard.well_since_ns >= HEALTHY_NS:
-                heard.attempts = 0
+                heard.attempts = heard.doublings = 0
             return
         was_silent = heard.health is not Health.STARTING
         heard.health, heard.well_since_ns = Health.WELL, now

@@ -78,6 +78,9 @@ def test_it_reaches_other_processes_as_it_was() -> None:
         ({"scrubber": {"rate_mib_s": 0}}, "1 … 100000 MiB/s"),
         ({"scrubber": {"period_s": 0.01}}, "0.1 … 86400"),
         ({"scrubber": {"enabled": 1}}, "true or false"),
+        ({"supervision": {"startup_s": 0}}, "supervision.startup_s = 0.0 s; give 1 … 3600 s"),
+        ({"supervision": {"silence_s": 61}}, "give 1 … 60 s"),
+        ({"supervision": {"worker_silence_s": 0.5}}, "give 1 … 60 s"),
     ],
 )
 def test_what_cannot_be_flown_is_refused_with_what_to_write(

@@ -104,6 +104,8 @@ class TestPlan:
         names = [process["name"] for process in plan["processes"]]
         assert names == ["companion", "storage", "board", "launcher", "scrub"]
         assert (plan["state_dir"], plan["run_dir"]) == (str(state), str(run))
+        limits = plan["startup_s"], plan["startup_max_s"], plan["silence_s"]
+        assert limits == (10.0, 600.0, 2.0)
         assert plan["processes"][0]["companion"]
         assert all(process["channel"] for process in plan["processes"][1:])
         assert mode(run) == mode(state) == 0o700

@@ -8,7 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import pytest
+from click.testing import CliRunner
 
+from flight.__main__ import main
+from flight.deployment.deployment import dictionary as deployment_dictionary
+from flight.doctor import software
+from flight.doctor.finding import Verdict
 from flight.jobs import registry
 from flight.jobs.declaration import JobDeclaration, Output
 from flight.jobs.nanogpt import JOB as NANOGPT
@@ -56,6 +61,14 @@ class Speed:
 PAINT = JobDeclaration(
     200, "paint", "Paint.", Everything, "nowhere:run", (Output("a.txt", "paint"),), Speed
 )
+
+
+@dataclass(frozen=True)
+class Little:
+    size: U8 = 1
+
+
+SIMPLE = JobDeclaration(200, "paint", "Paint.", Little, "nowhere:run")
 
 
 def test_words_become_parameters_and_what_is_not_set_keeps_its_default() -> None:
@@ -164,33 +177,94 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Any:
             self.loaded = loaded
 
         def load(self) -> Any:
+            if isinstance(self.loaded, BaseException):
+                raise self.loaded
             return self.loaded
 
     def install(**loaded: Any) -> None:
         points = [Point(name, value) for name, value in loaded.items()]
         monkeypatch.setattr(registry, "entry_points", lambda **_: points)
-        registry.jobs.cache_clear()
+        registry.registry.cache_clear()
 
     yield install
     monkeypatch.undo()
     assert registry.entry_points is importlib.metadata.entry_points
-    registry.jobs.cache_clear()
+    registry.registry.cache_clear()
 
 
 def test_an_installed_job_joins_the_shipped_ones(installed: Any) -> None:
-    installed(paint=PAINT, nanogpt=NANOGPT)
+    installed(paint=SIMPLE, nanogpt=NANOGPT)
     assert list(registry.jobs()) == [1, 2, 3, 200]
 
 
+@pytest.mark.verifies("VA-JOB-14")
 @pytest.mark.parametrize(
     ("loaded", "says"),
     [
-        ("text", "'paint' in vanallen.jobs is 'text'; point it at a JobDeclaration"),
-        (replace(PAINT, number=1), "both number 1"),
-        (replace(PAINT, name="matmul"), "two jobs are named 'matmul'"),
+        ("text", "it is 'text'; point vanallen.jobs at a JobDeclaration"),
+        (None, "it is None; point vanallen.jobs at a JobDeclaration"),
+        (replace(SIMPLE, number=1), "jobs 'nanogpt' and 'paint' are both number 1"),
+        (replace(SIMPLE, name="matmul"), "two jobs are named 'matmul'"),
+        (replace(SIMPLE, number=70_000), "its number is 70000; give 1 … 65535"),
+        (replace(SIMPLE, number=True), "its number is True"),
+        (replace(SIMPLE, name="../x"), "its name is '../x'"),
+        (replace(SIMPLE, entry="nonsense"), "its entry is 'nonsense'; give 'module:function'"),
+        (PAINT, "its declaration raised TypeError: Object of type bytes"),
+        (replace(SIMPLE, description=object()), "its declaration raised TypeError"),
+        (ModuleNotFoundError("no module named vendor"), "its import raised ModuleNotFoundError"),
+        (SystemExit(3), "its import raised SystemExit: 3"),
+        (AttributeError("'NoneType' has no 'group'"), "its import raised AttributeError"),
     ],
 )
-def test_an_installed_job_that_clashes_is_refused(installed: Any, loaded: Any, says: str) -> None:
-    installed(paint=loaded)
-    with pytest.raises(DeclarationError, match=says):
-        registry.jobs()
+def test_an_installed_job_that_cannot_be_flown_is_named_and_the_rest_flies(
+    installed: Any, loaded: Any, says: str
+) -> None:
+    installed(broken=loaded, vendor=replace(SIMPLE, number=201, name="vendor"))
+    assert list(registry.jobs()) == [1, 2, 3, 201]
+    ((name, why),) = registry.refused()
+    assert name == "broken"
+    assert says in why
+    with pytest.raises(LookupError, match="'broken' cannot be flown"):
+        registry.by_name("broken")
+    assert deployment_dictionary().jobs[-1].name == "vendor"
+
+
+@pytest.mark.verifies("VA-JOB-14")
+def test_metadata_that_cannot_be_read_costs_the_installed_jobs_only(
+    installed: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unreadable(**_: str) -> None:
+        raise ValueError("not UTF-8")
+
+    installed()
+    monkeypatch.setattr(registry, "entry_points", unreadable)
+    assert list(registry.jobs()) == [1, 2, 3]
+    assert "not UTF-8" in capsys.readouterr().err
+
+
+@pytest.mark.verifies("VA-JOB-14")
+def test_flight_jobs_list_and_the_doctor_name_what_cannot_be_flown(installed: Any) -> None:
+    installed(broken=ImportError("no vendor"))
+    said = CliRunner().invoke(main, ["jobs", "list"])
+    assert said.exit_code == 0
+    assert "— broken       cannot be flown: its import raised ImportError: no vendor" in said.output
+    assert "matmul" in said.output
+    finding = software.installed_jobs(Any)  # type: ignore[arg-type]
+    assert finding.verdict is Verdict.WARNING
+    assert "'broken': its import raised ImportError: no vendor" in finding.text
+    installed()
+    assert software.installed_jobs(Any).text == "3 jobs can be flown"  # type: ignore[arg-type]
+
+
+@pytest.mark.verifies("VA-JOB-14")
+def test_parameters_that_the_job_s_own_code_raises_for_are_refused_as_a_field() -> None:
+    @dataclass(frozen=True)
+    class Picky:
+        size: U8 = 1
+
+        def __post_init__(self) -> None:
+            if self.size > 1:
+                raise ZeroDivisionError("oh")
+
+    with pytest.raises(FieldError, match="does not take them: ZeroDivisionError: oh"):
+        replace(SIMPLE, parameters=Picky).build((2,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 from pathlib import Path
 
@@ -134,6 +135,70 @@ def test_a_new_executive_has_its_startup_time_before_silence_counts(bench: Bench
     bench.give(bench.core.exited(bench.pids["executive"], -9, bench.now))
     assert starts(bench.pass_time(9.5, beat=False)) == []
     assert starts(bench.pass_time(1.0, beat=False)) == ["executive"]
+
+
+def start_slowly(bench: Bench, needs_s: float) -> list[float]:
+    """An executive that says nothing for so long at each start; when each start began."""
+    begun = bench.now
+    starts_at = [0.0]
+    while bench.now - begun - starts_at[-1] < needs_s:
+        if "executive" in starts(bench.pass_time(0.1, beat=False)):
+            starts_at.append(round(bench.now - begun, 1))
+        assert bench.now - begun < 5000
+    return starts_at
+
+
+@pytest.mark.verifies("VA-SUP-10")
+def test_an_executive_that_needs_a_minute_to_start_flies_at_the_second_try() -> None:
+    bench = Bench()
+    bench.give(bench.core.begin(bench.now))
+    bench.give(bench.core.companion_ready("sim_hw", bench.now))
+    assert start_slowly(bench, 60.0) == [0.0, pytest.approx(10.0, abs=0.2)]
+    given = bench.give(bench.core.message("ready", {"endpoint": "tcp://127.0.0.1:1"}, bench.now))
+    assert any(isinstance(item, Publish) for item in given)
+    assert not any(isinstance(item, Kill) for item in bench.pass_time(100.0))
+
+
+@pytest.mark.verifies("VA-SUP-10")
+def test_a_later_start_has_three_times_as_long_as_the_last_good_one_took() -> None:
+    bench = Bench()
+    bench.give(bench.core.begin(bench.now))
+    bench.give(bench.core.companion_ready("sim_hw", bench.now))
+    start_slowly(bench, 30.0)
+    bench.give(bench.core.message("ready", {"endpoint": "tcp://127.0.0.1:1"}, bench.now))
+    bench.give(bench.core.exited(bench.pids["executive"], -9, bench.now))
+    assert starts(bench.pass_time(85.0, beat=False)) == []
+    assert starts(bench.pass_time(10.0, beat=False)) == ["executive"]
+
+
+@pytest.mark.verifies("VA-SUP-10")
+def test_the_start_limit_of_the_executive_grows_to_its_cap_and_no_further() -> None:
+    bench = Bench()
+    bench.give(bench.core.begin(bench.now))
+    bench.give(bench.core.companion_ready("sim_hw", bench.now))
+    begun = [bench.now]
+    while len(begun) < 5:
+        if "executive" in starts(bench.pass_time(0.1, beat=False)):
+            begun.append(bench.now)
+    waits = [later - earlier for earlier, later in itertools.pairwise(begun)]
+    assert waits == pytest.approx([10.0, 80.0, 600.0, 600.0], abs=0.2)
+
+
+@pytest.mark.verifies("VA-SUP-10")
+def test_the_limit_of_silence_doubles_while_executives_fall_silent_one_after_the_other(
+    bench: Bench,
+) -> None:
+    silences = []
+    for _ in range(6):
+        began = bench.now
+        while starts(bench.pass_time(0.1, beat=False)) != ["executive"]:
+            pass
+        silences.append(bench.now - began)
+        bench.pass_time(0.1)
+    assert silences == pytest.approx([2, 4, 8, 16, 30, 30], abs=0.3)
+    bench.pass_time(61.0)
+    assert starts(bench.pass_time(1.8, beat=False)) == []
+    assert starts(bench.pass_time(0.4, beat=False)) == ["executive"]
 
 
 def test_a_last_beat_read_after_the_end_of_the_executive_changes_nothing(bench: Bench) -> None:
@@ -301,4 +366,4 @@ def test_a_wrong_plan_is_refused_with_a_sentence(change: dict[str, object], text
 def test_a_plan_keeps_its_paths_and_defaults() -> None:
     plan = parse(CONTENT)
     assert plan.run_dir == Path("/run/va")
-    assert (plan.silence_s, plan.startup_s) == (2.0, 10.0)
+    assert (plan.silence_s, plan.startup_s, plan.startup_max_s) == (2.0, 10.0, 600.0)

@@ -60,12 +60,13 @@ class JobBench:
         self.launcher = SimulatedLauncher(self.storage, behaviour)
         self.most_jobs = most_jobs
         self.jobs = dict(JOBS)
+        self.refused: tuple[tuple[str, str], ...] = ()
         self.bench = Bench("jobs", 5)
         self.plug()
 
     def plug(self) -> None:
         """Begin with a new runner."""
-        settings = JobSettings("state", "run", self.most_jobs)
+        settings = JobSettings("state", "run", self.most_jobs, self.refused)
         self.runner = JobRunner(
             self.bench.port,
             self.storage,

@@ -173,3 +173,8 @@ def reader(job: Job) -> None:
     while not (read == golden).all():
         job.beat()
     job.output("result.txt").write_text(f"{read.flags.writeable} {read.shape}")
+
+
+def linking(job: Job) -> None:
+    """Leave a symbolic link where a product should be."""
+    job.output("result.txt").symlink_to("/etc/hostname")

@@ -14,6 +14,8 @@ from typing import Any
 from flight.framework.channel import Channel, Message, pair
 
 REPOSITORY = Path(__file__).parents[3]
+EXTRA_PATH: list[str] = []
+"""Where else a worker finds modules."""
 
 
 class WorkerBench:
@@ -38,7 +40,9 @@ class WorkerBench:
                     **os.environ,
                     "VANALLEN_CHANNEL_FD": str(descriptors[0]),
                     "VANALLEN_LEASE_FD": str(descriptors[1]),
-                    "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(Path(__file__).parent)]),
+                    "PYTHONPATH": os.pathsep.join(
+                        [str(REPOSITORY), str(Path(__file__).parent), *EXTRA_PATH]
+                    ),
                 },
                 pass_fds=descriptors,
                 cwd=REPOSITORY,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from ground.client.client import Client
 from ground.client.client_async import connect_async
 from ground.errors import CommandRefused
 from ground.server.commanding import Catalogue, Request
-from ground.server.jobs import submit_request
+from ground.server.jobs import rows, submit_request
 from icd.codec import Codec
 from icd.dictionary import Dictionary
 from tests.ground.support.dictionaries import DICTIONARY, MATMUL, NANOGPT
@@ -72,6 +73,26 @@ def test_the_latest_row_of_each_job_is_kept_with_named_metrics(
     ]
     assert rows[0]["metrics"] == {"gflops": 10.0}
     assert [row["ended"] for row in rows] == [False, True]
+
+
+@pytest.mark.verifies("VA-JOB-12")
+def test_a_metric_that_the_payload_does_not_know_is_shown_as_unknown() -> None:
+    told = {"job": 7, "name": "nanogpt", "phase": "DONE", "step": 9, "reason": ""}
+    text = line(told | {"metrics": {"loss": None, "wrong": 0.0}})
+    assert text.endswith("loss=— wrong=0")
+
+
+@pytest.mark.verifies("VA-JOB-12")
+@pytest.mark.parametrize(
+    ("told", "metric"), [({"metrics_known": 0}, None), ({"metrics_known": 1}, 0.0), ({}, 0.0)]
+)
+def test_what_a_payload_says_of_its_metrics_is_believed(
+    told: dict[str, int], metric: float | None
+) -> None:
+    row = {"job": 7, "kind": MATMUL.number, "phase": "RUNNING", "metrics": (0.0,) * 8} | told
+    payload: Any = SimpleNamespace(dictionary=DICTIONARY, table=lambda _name, _after: [row])
+    (found,) = rows(payload)
+    assert found["metrics"] == {"gflops": metric}
 
 
 def test_a_job_whose_input_is_a_file_takes_its_path(client: Client, payload: FakePayload) -> None:

@@ -1,7 +1,8 @@
 """Runs one job in a process of its own: the job's API over its status page and commit slots.
 
-Called in a process that the launcher forked. Exit status: 0 done, 1 failed, 3 cancelled,
-4 interrupted because the supervisor is gone, 5 its memory was wrong beyond correction.
+Called in a process that the launcher forked. Exit status: 0 done, 1 failed, 2 what it left is no
+product, 3 cancelled, 4 interrupted because the supervisor is gone, 5 its memory was wrong beyond
+correction.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import fcntl
 import importlib
 import os
 import select
+import stat
 import sys
 import time
 import traceback
@@ -34,7 +36,7 @@ from icd.board_state import files_of
 if TYPE_CHECKING:
     from hal.compute.device import ComputeDevice
 
-DONE, FAILED, CANCELLED, INTERRUPTED, MEMORY_LOST = 0, 1, 3, 4, 5
+DONE, FAILED, UNUSABLE, CANCELLED, INTERRUPTED, MEMORY_LOST = 0, 1, 2, 3, 4, 5
 BEAT_PAGE_S = 0.005
 LEASE_CHECK_S = 0.1
 PAUSE_POLL_MS = 50
@@ -43,6 +45,10 @@ DRAFTS = ".drafts"
 
 class LeaseEndedError(Exception):
     """The supervisor is gone; the job resumes from its last commit when there is a new one."""
+
+
+class ProductError(Exception):
+    """What a job left under a declared name is no product; the sentence says why."""
 
 
 class Order(NamedTuple):
@@ -72,6 +78,7 @@ class RealJob:
         self._order = order
         self._outputs = {output.name for output in declaration.outputs}
         self._metrics = dict.fromkeys((field.name for field in declaration.metric_fields), 0.0)
+        self._known = 0
         self._page = page
         self._lease_fd = lease_fd
         self._heartbeat = 0
@@ -190,7 +197,9 @@ class RealJob:
         if unknown:
             raise ValueError(f"the job declares no metric {unknown[0]!r}")
         self._metrics.update({name: float(value) for name, value in values.items()})
-        self._page.update(metrics=tuple(self._metrics.values()))
+        for index, name in enumerate(self._metrics):
+            self._known |= (name in values) << index
+        self._page.update(metrics=tuple(self._metrics.values()), known=self._known)
 
     def commit(self, step: int) -> None:
         """Keep a copy of the registered arrays to resume from: ``step`` steps are done."""
@@ -214,13 +223,19 @@ class RealJob:
         self._page.update(message=text)
 
     def publish(self) -> None:
-        """Make the outputs durable and give them their names; the job ended well."""
+        """Make the outputs durable and give them their names; the job ended well.
+
+        Raises ProductError for a link, a folder or a device: nobody would ever copy one.
+        """
         drafts, out = self._order.folder / DRAFTS, self._order.folder / "out"
         out.mkdir(exist_ok=True)
         for name in sorted(self._outputs):
-            if (drafts / name).is_file():
-                _fsync(drafts / name)
-                (drafts / name).replace(out / name)
+            if not os.path.lexists(drafts / name):
+                continue
+            if not stat.S_ISREG((drafts / name).lstat().st_mode):
+                raise ProductError(f"output {name} is no regular file; write one, not a link")
+            _fsync(drafts / name)
+            (drafts / name).replace(out / name)
         _fsync(out)
 
     def _mark(self, step: int) -> None:
@@ -291,6 +306,8 @@ def run(order: Order, page: StatusWriter, lease_fd: int) -> int:
         sys.stderr.flush()
         message = f"{type(error).__name__}: {error}"
         page.update(phase=PagePhase.FAILED, message=message)
+        if isinstance(error, ProductError):
+            return UNUSABLE
         return MEMORY_LOST if isinstance(error, MemoryLost) else FAILED
     page.update(phase=PagePhase.DONE)
     return DONE

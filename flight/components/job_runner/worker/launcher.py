@@ -25,17 +25,22 @@ from flight.components.job_runner.worker.processes import (
     Limits,
     Processes,
     fork_job,
+    read_launch,
 )
 from flight.components.job_runner.worker.status_page import NAME, StatusPage, StatusWriter
 from flight.fault_tolerance.levels import Level
 from flight.framework.channel import Message
+from flight.jobs.warming import FIRST, entry_modules
 from flight.workers.kernel_cache import default_cache
 from flight.workers.lifeline import Lifeline, WorkerError, load_configuration
-from flight.workers.warm import beats_by_timer
+from flight.workers.warm import beats_meanwhile
 
 WATCH_S = 0.2
-WARM_FIRST = ("flight.components.job_runner.worker.job", "flight.jobs.registry")
 END_S = 2.0
+MARKER = "launcher.imports"
+WARMING = "imports and compiles what jobs need"
+Key = tuple[int, int]
+"""A job and the number of the order that launched it."""
 
 
 class Launcher:
@@ -53,14 +58,20 @@ class Launcher:
     ) -> None:
         self._lifeline = lifeline
         self._jobs_dir = run_dir.absolute() / "jobs"
-        self._cold = [*WARM_FIRST, *(warm or ())]
+        self._cold = [*FIRST, *(warm or ())]
+        self._marker = run_dir.absolute() / MARKER
+        self._deadly = _left_in(self._marker)
+        """What ended a launcher before: no job of it is warm, and the others start."""
         self._warms_all = warm is None
         self._cache_dir = cache_dir
         self._compute = compute
         self._processes = processes or Processes()
         self._running: dict[int, JobProcess] = {}
-        self._exits: dict[int, dict[str, Any]] = {}
-        self._untold: set[int] = set()
+        self._exits: dict[Key, dict[str, Any]] = {}
+        """Ends that nobody has acknowledged."""
+        self._untold: set[Key] = set()
+        self._next: dict[int, dict[str, Any]] = {}
+        """By job: the order that waits for the process of an earlier one to be gone."""
         self._watch_due = 0.0
 
     def run(self) -> None:
@@ -80,24 +91,24 @@ class Launcher:
         job_id = body.get("job_id")
         job = self._running.get(job_id) if isinstance(job_id, int) else None
         if message.kind == "hello":
-            if self._send("table", self._table()):
+            if self._send("table", {"id": _number_of(body), **self._table()}):
                 self._untold.clear()
         elif message.kind == "launch":
             self._launch(body)
-        elif message.kind == "kill" and job is not None:
-            number = body.get("signal", signal.SIGKILL)
-            if isinstance(number, int) and number in signal.valid_signals():
-                job.kill(number, time.monotonic(), "asked")
+        elif message.kind == "kill" and isinstance(job_id, int):
+            self._kill(job_id, job, body)
         elif message.kind == "acknowledge" and isinstance(job_id, int):
-            self._forget(job_id)
+            self._forget((job_id, _number_of(body)))
 
     def adopt(self) -> None:
         """Take over the jobs of a launcher that died: the living are watched, the dead reported."""
         if not self._jobs_dir.is_dir():
             return
         for folder in sorted(self._jobs_dir.iterdir()):
-            with suppress(OSError, ValueError, KeyError):
+            try:
                 self._adopt_one(folder)
+            except (OSError, ValueError) as error:  # what a job left there is not trusted
+                sys.stderr.write(f"launcher: nothing to adopt in {folder.name}: {error}\n")
 
     def watch(self, now: float) -> None:
         """Look at every job's end and, when it is time, at its limits."""
@@ -109,8 +120,8 @@ class Launcher:
         for job in self._running.values():
             if job.enforce(now):
                 self._send("unkillable", {"job_id": job.job_id, "pid": job.pid})
-        for job_id in list(self._untold):
-            self._tell_exit(job_id)
+        for key in list(self._untold):
+            self._tell_exit(key)
 
     def _timeout(self) -> float | None:
         if self._cold:
@@ -118,35 +129,55 @@ class Launcher:
         return WATCH_S if self._running or self._untold else None
 
     def _launch(self, body: dict[str, Any]) -> None:
-        job_id = body.get("job_id")
+        job_id, order = body.get("job_id"), _number_of(body)
+        before = self._running.get(job_id) if type(job_id) is int else None
+        if before is not None and before.order == order:
+            self._tell_launched(before)  # told twice, acted upon once
+        elif before is not None and before.order > order:
+            self._refuse(body, f"order {order} comes after order {before.order}")
+        elif before is not None:
+            self._next[before.job_id] = body
+            before.kill(signal.SIGKILL, time.monotonic(), "superseded")
+        elif type(job_id) is int and order and (job_id, order) in self._exits:
+            self._tell_exit((job_id, order))
+        else:
+            self._begin(body)
+
+    def _begin(self, body: dict[str, Any]) -> None:
         try:
             job = self._fork(body)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            text = f"{type(error).__name__}: {error}"
-            self._send("refused", {"id": body.get("id"), "job_id": job_id, "text": text[:400]})
+        except (Exception, SystemExit) as error:  # whatever an import brings: the launcher lives
+            self._refuse(body, f"{type(error).__name__}: {error}")
             return
-        self._exits.pop(job.job_id, None)
-        self._untold.discard(job.job_id)
         self._take(job)
-        self._send(
-            "launched",
-            {
-                "id": body.get("id"),
-                "job_id": job.job_id,
-                "pid": job.pid,
-                "start_time": job.start_time,
-            },
-        )
+        self._tell_launched(job)
+
+    def _refuse(self, body: dict[str, Any], text: str) -> None:
+        about = {"id": body.get("id"), "job_id": body.get("job_id")}
+        self._send("refused", {**about, "text": text[:400]})
+
+    def _tell_launched(self, job: JobProcess) -> None:
+        about = {"id": job.order, "job_id": job.job_id}
+        self._send("launched", {**about, "pid": job.pid, "start_time": job.start_time})
+
+    def _kill(self, job_id: int, job: JobProcess | None, body: dict[str, Any]) -> None:
+        """Signal the process of one order, or (id 0) whichever runs."""
+        number, order = body.get("signal", signal.SIGKILL), _number_of(body)
+        if not isinstance(number, int) or number not in signal.valid_signals():
+            return
+        waiting = self._next.get(job_id)
+        if waiting is not None and order in (0, _number_of(waiting)):
+            self._refuse(self._next.pop(job_id), "killed before it began")
+        if job is not None and order in (0, job.order):
+            job.kill(number, time.monotonic(), "asked")
 
     def _fork(self, body: dict[str, Any]) -> JobProcess:
-        with beats_by_timer(self._lifeline):  # the first time it may compile kernels
+        with beats_meanwhile(self._lifeline, WARMING):  # the first time it may compile kernels
             from flight.components.job_runner.worker.job import Order, run
 
         job_id, folder = body["job_id"], Path(body["folder"]).absolute()
         if type(job_id) is not int or folder != self._jobs_dir / str(job_id):
             raise ValueError(f"the folder of job {job_id} must be {self._jobs_dir}/{job_id}")
-        if job_id in self._running:
-            raise ValueError(f"job {job_id} is already running")
         if not isinstance(body["parameters"], bytes):
             raise TypeError("parameters must be octets")
         limits = Limits.parse(body.get("limits") or {})
@@ -170,9 +201,11 @@ class Launcher:
             page.update(pid=pid, start_time=processes.start_time(pid))
             return run(order, page, lease_fd)
 
-        pid = fork_job(folder, limits, work)
+        order_number = _number_of(body)
+        pid = fork_job(folder, limits, work, order_number)
         page.close()
-        return JobProcess(job_id, pid, folder, limits, processes, time.monotonic())
+        now = time.monotonic()
+        return JobProcess(job_id, pid, folder, limits, processes, now, order_number)
 
     def _adopt_one(self, folder: Path) -> None:
         if not (folder / LAUNCH_FILE).exists():
@@ -193,8 +226,10 @@ class Launcher:
         if job is not None:
             self._take(job)
             return
-        body = {"job_id": status.job_id, "pid": status.pid, "rss_peak": 0, "reason": "lost"}
-        self._exits[status.job_id] = {**body, "status": None, "signal": None}
+        order = read_launch(folder)[1]
+        body = {"id": order, "job_id": status.job_id, "pid": status.pid}
+        ended = {"status": None, "signal": None, "rss_peak": 0, "reason": "lost"}
+        self._exits[status.job_id, order] = {**body, **ended}
 
     def _take(self, job: JobProcess) -> None:
         self._running[job.job_id] = job
@@ -210,35 +245,48 @@ class Launcher:
         del self._running[job.job_id]
         self._lifeline.unwatch(job.pidfd)
         job.close()
-        self._exits[job.job_id] = body
-        self._tell_exit(job.job_id)
+        key = job.job_id, job.order
+        self._exits[key] = body
+        self._tell_exit(key)
+        if (waiting := self._next.pop(job.job_id, None)) is not None:
+            self._begin(waiting)
 
-    def _tell_exit(self, job_id: int) -> None:
-        if self._send("exited", self._exits[job_id]):
-            self._untold.discard(job_id)
+    def _tell_exit(self, key: Key) -> None:
+        if self._send("exited", self._exits[key]):
+            self._untold.discard(key)
         else:
-            self._untold.add(job_id)
+            self._untold.add(key)
 
-    def _forget(self, job_id: int) -> None:
-        if self._exits.pop(job_id, None) is not None:
-            self._untold.discard(job_id)
-            (self._jobs_dir / str(job_id) / LAUNCH_FILE).unlink(missing_ok=True)
+    def _forget(self, key: Key) -> None:
+        if self._exits.pop(key, None) is None:
+            return
+        self._untold.discard(key)
+        job_id, order = key
+        folder = self._jobs_dir / str(job_id)
+        with suppress(OSError, ValueError):  # gone, or what a job made of it
+            if job_id not in self._running and read_launch(folder)[1] == order:
+                (folder / LAUNCH_FILE).unlink(missing_ok=True)
 
     def _table(self) -> dict[str, Any]:
-        jobs = [[job.job_id, job.pid, job.start_time] for job in self._running.values()]
+        jobs = [[job.job_id, job.pid, job.start_time, job.order] for job in self._running.values()]
         return {"jobs": jobs, "exited": list(self._exits.values())}
 
     def _warm_one(self) -> None:
-        """Import one more module; beats come from a timer, because an import can take seconds."""
+        """Import one more module; beats come from a thread, because an import can take seconds."""
         name = self._cold.pop(0)
-        with beats_by_timer(self._lifeline):
+        with beats_meanwhile(self._lifeline, WARMING):
             try:
+                if name in self._deadly:
+                    raise ImportError("a launcher ended while it imported this")
+                self._marker.write_text(name, encoding="utf-8")
                 importlib.import_module(name)
-            except Exception as error:  # a job that needs it will say so itself
+            except (Exception, SystemExit) as error:  # a job that needs it will say so itself
                 sys.stderr.write(f"launcher: cannot warm {name}: {error!r}\n")
+            with suppress(OSError):
+                self._marker.unlink(missing_ok=True)
         if not self._cold and self._warms_all:
             self._warms_all = False
-            self._cold = ["numba", *_entry_modules()]
+            self._cold = entry_modules()
         if not self._cold:
             # What is warm is not walked by the collector again, so children keep sharing it.
             gc.collect()
@@ -247,6 +295,7 @@ class Launcher:
             self._send("warm", {"threads": threads})
 
     def _end_all(self) -> None:
+        self._next.clear()
         for job in self._running.values():
             job.kill(signal.SIGKILL, time.monotonic())
         deadline = time.monotonic() + END_S
@@ -262,10 +311,19 @@ class Launcher:
         return self._lifeline.channel.send(kind, body)
 
 
-def _entry_modules() -> list[str]:
-    from flight.jobs.registry import jobs
+def _left_in(marker: Path) -> frozenset[str]:
+    """What an earlier launcher was importing when it ended; our own modules are tried again."""
+    try:
+        names = {marker.read_text(encoding="utf-8").strip()}
+    except (OSError, ValueError):
+        return frozenset()
+    return frozenset(name for name in names if not name.startswith("flight.") and name != "numba")
 
-    return [job.entry.partition(":")[0] for job in jobs().values()]
+
+def _number_of(body: dict[str, Any]) -> int:
+    """The number of the order that a message is about; 0: none."""
+    number = body.get("id")
+    return number if type(number) is int and 0 <= number < 1 << 63 else 0
 
 
 def _paths(resume: Any) -> tuple[Path, ...]:

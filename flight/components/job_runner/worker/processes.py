@@ -7,6 +7,7 @@ import os
 import resource
 import select
 import signal
+import stat
 import sys
 import time
 import traceback
@@ -21,6 +22,7 @@ from icd.processes import process_start_time
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
 LAUNCH_FILE = "launch.json"
+LAUNCH_LIMIT = 4096
 NICE = 10
 OOM_SCORE = 500
 REAP_S = 2.0
@@ -88,9 +90,17 @@ class JobProcess:
     """One running job: its process, its limits, and why it was ended."""
 
     def __init__(
-        self, job_id: int, pid: int, folder: Path, limits: Limits, processes: Processes, now: float
+        self,
+        job_id: int,
+        pid: int,
+        folder: Path,
+        limits: Limits,
+        processes: Processes,
+        now: float,
+        order: int = 0,
     ) -> None:
         self.job_id = job_id
+        self.order = order
         self.pid = pid
         self.folder = folder
         self.start_time = processes.start_time(pid, zombie=True)
@@ -110,10 +120,9 @@ class JobProcess:
         """A predecessor's job, if it is still that process; its wall time counts on."""
         if not pid or processes.start_time(pid) != start_time:
             return None
-        content = json.loads((folder / LAUNCH_FILE).read_text(encoding="utf-8"))
-        limits = Limits.parse(content["limits"])
+        limits, order = read_launch(folder)
         age_s = max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - start_time / TICKS)
-        job = cls(job_id, pid, folder, limits, processes, now - age_s)
+        job = cls(job_id, pid, folder, limits, processes, now - age_s, order)
         job.is_child = False
         if processes.start_time(pid) != start_time:  # it ended, and the pid was used again
             job.close()
@@ -158,6 +167,7 @@ class JobProcess:
         if number == signal.SIGXCPU:
             self.reason = "cpu"
         return {
+            "id": self.order,
             "job_id": self.job_id,
             "pid": self.pid,
             "status": status,
@@ -180,12 +190,37 @@ class JobProcess:
         return self._processes.start_time(self.pid) != self.start_time
 
 
-def fork_job(folder: Path, limits: Limits, work: Callable[[], int]) -> int:
+def read_launch(folder: Path) -> tuple[Limits, int]:
+    """The limits and the order number that a job was launched with.
+
+    The job owns the folder: a file that is anything else raises OSError or ValueError, and a FIFO
+    holds nobody up.
+    """
+    fd = os.open(folder / LAUNCH_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ValueError(f"{LAUNCH_FILE} is no regular file")
+        octets = os.read(fd, LAUNCH_LIMIT)
+    finally:
+        os.close(fd)
+    try:
+        content = json.loads(octets)
+    except RecursionError:
+        raise ValueError(f"{LAUNCH_FILE} is nested too deeply") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{LAUNCH_FILE} is no object")
+    order = content.get("id", 0)
+    if type(order) is not int or not 0 <= order < 1 << 63:
+        raise ValueError(f"{LAUNCH_FILE}: id {order!r} is no order number")
+    return Limits.parse(content.get("limits")), order
+
+
+def fork_job(folder: Path, limits: Limits, work: Callable[[], int], order: int = 0) -> int:
     """Fork a process that runs ``work`` in its own group under its limits; returns its pid.
 
     The caller has one thread only. Raises OSError.
     """
-    content = json.dumps({"limits": limits._asdict()})
+    content = json.dumps({"limits": limits._asdict(), "id": order})
     (folder / LAUNCH_FILE).write_text(content, encoding="utf-8")
     pid = os.fork()
     if pid:

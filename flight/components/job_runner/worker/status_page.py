@@ -12,6 +12,7 @@ import mmap
 import os
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ _CONTROL_AT = 64
 _LEVEL_AT = 65
 _COPIES_AT = (1024, 2048)
 _TEXT = 160
-_BODY = struct.Struct(f"<QIIQBBQQQQBQQIB{TALLIES}Q{MOST_METRICS}d{_TEXT}s")
+_BODY = struct.Struct(f"<QIIQBBQQQQBQQIB{TALLIES}Q{MOST_METRICS}d{_TEXT}sB")
 _CRC = struct.Struct("<I")
 _WHOLE = _BODY.size + _CRC.size
 _ATTEMPTS = 4
@@ -120,11 +121,15 @@ class StatusPage:
 
     def command(self, control: int) -> None:
         """Ask the job to run, pause or cancel."""
-        os.pwrite(self._fd, bytes([Control(control)]), _CONTROL_AT)
+        self._put(_CONTROL_AT, Control(control))
 
     def protect(self, level: int) -> None:
         """Say how the job's results are to be protected from its next safe point on."""
-        os.pwrite(self._fd, bytes([Level(level)]), _LEVEL_AT)
+        self._put(_LEVEL_AT, Level(level))
+
+    def _put(self, at: int, word: int) -> None:
+        with suppress(OSError):  # a job that cut its page short, on a full disk, is its own loss
+            os.pwrite(self._fd, bytes([word]), at)
 
     def close(self) -> None:
         """Let go of the page."""
@@ -158,6 +163,7 @@ def _pack(sequence: int, status: JobStatus) -> bytes:
         *status.tally,
         *metrics,
         _fit(status.message),
+        status.known,
     )
     return body + _CRC.pack(zlib.crc32(body))
 
@@ -166,14 +172,14 @@ def _unpack(page: bytes, at: int) -> tuple[int, JobStatus] | None:
     body, crc = page[at : at + _BODY.size], page[at + _BODY.size : at + _WHOLE]
     if len(crc) != _CRC.size or _CRC.unpack(crc)[0] != zlib.crc32(body):
         return None
-    sequence, *values, text = _BODY.unpack(body)
+    sequence, *values, text, known = _BODY.unpack(body)
     counts, metrics = values[:-MOST_METRICS], tuple(values[-MOST_METRICS:])
     head, tally = counts[:-TALLIES], tuple(counts[-TALLIES:])
     if sequence == 0 or head[3] not in _PHASES:
         return None
     head[4] = bool(head[4])
     message = text.rstrip(b"\0").decode(errors="replace")
-    return sequence, JobStatus._make((*head, tally, metrics, message))
+    return sequence, JobStatus._make((*head, tally, metrics, message, known))
 
 
 def _fit(text: str) -> bytes:

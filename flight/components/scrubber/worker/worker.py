@@ -19,7 +19,7 @@ from flight.components.scrubber.worker.rounds import Rounds
 from flight.framework.channel import Message
 from flight.workers.kernel_cache import default_cache
 from flight.workers.lifeline import Lifeline, WorkerError, load_configuration
-from flight.workers.warm import beats_by_timer
+from flight.workers.warm import beats_meanwhile
 
 LONGEST_WAIT_S = 0.4
 NICENESS = 10
@@ -67,7 +67,7 @@ class ScrubWorker:
         if self._is_warm:
             return
         self._is_warm = True
-        with beats_by_timer(self._lifeline):
+        with beats_meanwhile(self._lifeline, "imports and compiles kernels"):
             from flight.edac import blocks, region_file
 
             blocks.Region(bytearray(64)).encode()  # proves the kernels

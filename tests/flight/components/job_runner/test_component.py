@@ -390,12 +390,12 @@ def test_a_senseless_message_of_the_launcher_is_refused_and_counted(
 def test_messages_about_unknown_jobs_do_no_harm() -> None:
     bench = JobBench()
     bench.run_for(1)
-    gone = {"job_id": 5, "pid": 9, "status": 0, "signal": None, "rss_peak": 0}
+    gone = {"id": 1, "job_id": 5, "pid": 9, "status": 0, "signal": None, "rss_peak": 0}
     bench.launcher.exits[5] = dict(gone)
     for kind, body in (
         ("exited", gone),
         ("launched", {"job_id": 6, "pid": 10, "start_time": 1}),
-        ("table", {"jobs": [[7, 11, 1]], "exited": []}),
+        ("table", {"jobs": [[7, 11, 1, 3]], "exited": []}),
     ):
         bench.runner._message(WorkerMessage("launcher", kind, body))
     bench.run_for(1)
@@ -426,9 +426,20 @@ def test_the_recorded_stimuli_of_a_runner_bring_the_same_instructions_in_another
     assert another.table.runs == runner.core.table.runs
 
 
+@pytest.mark.verifies("VA-JOB-14")
+def test_what_is_installed_and_cannot_be_flown_is_told_at_the_start() -> None:
+    bench = JobBench()
+    bench.refused = (("vendor", "its import raised ImportError: no"),)
+    bench.plug()
+    bench.run_for(1)
+    assert bench.told("kind_refused") == [("vendor", "its import raised ImportError: no")]
+    job = bench.submitted()
+    bench.until_phase(job, P.DONE)
+
+
 def test_every_event_that_the_lifecycle_tells_is_declared() -> None:
     declared = {entry.name for entry in JobRunner.declaration.events}
-    assert len(declared) == 29
+    assert len(declared) == 30
     assert set(JobRunner.declaration.commands) == set(range(1, 9))
     assert JobRunner.dictionary("jobs", 5).reports[0].name == "status"
     assert JOBS[7].fragment().hash

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from flight.components.job_runner.records import JobPhase
+from flight.components.job_runner.records import JobPhase, JobRecord
 from flight.components.job_runner.simulated import SIGKILL, Behaviour, commit_octets
-from flight.components.job_runner.table_file import BACKUP, MARGIN, PIECE, TABLE, TORN
+from flight.components.job_runner.table_file import (
+    BACKUP,
+    MARGIN,
+    PIECE,
+    TABLE,
+    TORN,
+    decode,
+    encode,
+)
 from flight.framework.ports import StorageResult
 from icd.failures import FailureCode
 from tests.flight.support.job_runner_harness import JobBench
@@ -124,6 +132,52 @@ def test_wall_time_goes_on_over_attempts() -> None:
     assert (bench.bench.now - began) / 1e9 < 2.5
 
 
+# ---------------------------------------------------------------- products without end
+
+
+@pytest.mark.verifies("VA-JOB-11")
+def test_a_product_that_is_a_symbolic_link_fails_the_job_at_once_and_says_so() -> None:
+    bench = JobBench(Behaviour(steps=2))
+    bench.storage.links.add("run/jobs/1/out/result.json")
+    job = bench.submitted()
+    bench.until_phase(job, P.FAILED)
+    reason = "output result.json is a link, or nothing else that can be copied (ELOOP)"
+    assert bench.told("job_failed") == [(job, 2, reason)]
+    assert len(bench.launcher.launches) == 1, "the same again would be the same link"
+    bench.run_for(1)
+    assert bench.launcher.exits == {}
+
+
+@pytest.mark.verifies("VA-JOB-11")
+def test_a_product_larger_than_the_disk_ends_with_the_reason_and_never_fills_the_disk() -> None:
+    bench = JobBench(Behaviour(steps=2, outputs={"result.json": b"." * 9000}))
+    job = bench.submitted()
+    bench.until_phase(job, P.RUNNING)
+    bench.storage.capacity = bench.storage.used + 9000 + 6000
+    bench.until(lambda: bench.told("storage_refused"))
+    free = bench.storage.capacity - bench.storage.used
+    assert bench.phase(job) is P.FINISHING
+    assert "ENOSPC: result.json has 9000 octets" in bench.told("storage_refused")[0][1]
+    assert free > 4000
+    bench.until(lambda: bench.phase(job) is P.FAILED, 3700)
+    assert bench.told("job_failed")[0][2].startswith("not published within 3600 s: ENOSPC")
+    bench.run_for(1)
+    assert bench.launcher.exits == {}
+
+
+@pytest.mark.verifies("VA-JOB-11")
+def test_a_job_whose_products_find_no_room_can_be_cancelled() -> None:
+    bench = JobBench(Behaviour(steps=2))
+    bench.storage.faults["copy"] = "ENOSPC"
+    job = bench.submitted()
+    bench.until(lambda: bench.told("storage_refused"))
+    asker = bench.bench.do("cancel", job)
+    bench.until_phase(job, P.CANCELLED)
+    assert asker.failure is None
+    bench.run_for(1)
+    assert bench.launcher.exits == {}
+
+
 # ---------------------------------------------------------------- the launcher
 
 
@@ -194,6 +248,81 @@ def test_a_job_that_ended_while_there_was_no_executive_is_published() -> None:
     bench.restart()
     bench.until_phase(job, P.DONE)
     assert bench.product(job, "result.json") == b"{}"
+
+
+# ---------------------------------------------------------------- what ground is shown
+
+
+def shown(bench: JobBench, job: int) -> list[tuple[int, int, float | None]]:
+    """Step, total and first metric of each status report of a job; None: unknown."""
+    rows = [row for row in bench.bench.reports("status") if row[0] == job]
+    return [(row[6], row[7], row[9][0] if row[10] & 1 else None) for row in rows]
+
+
+@pytest.mark.verifies("VA-JOB-12")
+def test_a_job_that_ended_keeps_its_metrics_over_a_restart_of_the_executive() -> None:
+    bench = JobBench(Behaviour(steps=4))
+    job = bench.submitted()
+    bench.until_phase(job, P.DONE)
+    bench.run_for(1)
+    assert shown(bench, job)[-1] == (4, 4, 0.25)
+    bench.restart()
+    bench.run_for(1)
+    before = len(shown(bench, job))
+    bench.bench.do("list")
+    bench.run_for(1)
+    assert shown(bench, job)[before:] == [(4, 4, 0.25)]
+    assert bench.runner.core.jobs[job].metrics[1:] == (None,) * 7
+    assert bench.manifest(job)["metrics"] == {"loss": 0.25}
+
+
+def test_the_metrics_in_the_table_are_read_back_as_they_were() -> None:
+    metrics = (2.5, None, float("inf"), -0.0, None, 1e300, None, None)
+    record = JobRecord(3, 7, 5, 100, 100, b"", metrics=metrics)
+    (read,) = decode(encode([record], 4)).records
+    assert read == record
+
+
+@pytest.mark.verifies("VA-JOB-12")
+def test_the_metrics_of_a_job_that_has_none_yet_are_unknown_and_not_zero() -> None:
+    bench = JobBench(Behaviour(fail_at=0))
+    job = bench.submitted()
+    bench.until_phase(job, P.FAILED)
+    bench.run_for(1)
+    assert {metric for _, _, metric in shown(bench, job)} == {None}
+    assert {row[10] for row in bench.bench.reports("status")} == {0}
+
+
+@pytest.mark.verifies("VA-JOB-12")
+def test_progress_never_goes_back_over_a_restart_of_the_executive() -> None:
+    bench = JobBench(Behaviour(steps=400))
+    job = bench.submitted()
+    bench.until(lambda: bench.runner.core.jobs[job].step >= 150)
+    bench.restart()
+    while not bench.runner.core.table.is_restored:
+        bench.step()
+    bench.bench.do("list")
+    bench.run_for(5)
+    rows = shown(bench, job)
+    steps = [step for step, total, _ in rows if total]
+    assert steps == sorted(steps)
+    assert steps[-1] > 180
+    first = next(index for index, row in enumerate(rows) if row[2] is not None)
+    assert all(row[1] == 400 and row[2] is not None for row in rows[first:])
+
+
+@pytest.mark.verifies("VA-JOB-12")
+def test_a_new_attempt_begins_no_earlier_than_its_commit_and_keeps_the_last_metrics() -> None:
+    bench = JobBench(Behaviour(steps=20))
+    job = bench.submitted()
+    bench.until(lambda: bench.runner.core.jobs[job].step >= 5)
+    bench.launcher.running[job].kill(SIGKILL)
+    bench.until(lambda: bench.told("job_retried"))
+    before = len(shown(bench, job))
+    bench.until_phase(job, P.DONE)
+    rows = shown(bench, job)[before - 1 :]
+    assert min(step for step, _, _ in rows) >= 5
+    assert all(total == 20 and metric is not None for _, total, metric in rows)
 
 
 @pytest.mark.verifies("VA-SUP-02")

@@ -144,17 +144,26 @@ def test_the_protection_of_a_job_that_ended_is_not_changed(bench: JobBench) -> N
 def test_a_table_from_before_there_were_levels_is_read() -> None:
     octets = encode([JobRecord(3, 7, 5, 100, 100, b"", P.RUNNING, pid=8)], 4)
     body = json.loads(octets.split(b"\n")[1])
-    for name in ("protection", "tally", "told"):
+    for name in ("protection", "tally", "told", "metrics"):
         del body["jobs"][0][name]
     old = json.dumps(body).encode()
     head = json.dumps({"format": 1, "crc32": zlib.crc32(old)}).encode()
     (record,) = decode(head + b"\n" + old + b"\n").records
     assert (record.id, record.protection, record.tally) == (3, Protection.ADAPTIVE, NO_COUNTS)
+    assert record.metrics == (None,) * 8
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"protection": 9}, {"tally": [-1]}, {"told": ["x"]}, {"tally": 5}, {"told": [1 << 70]}],
+    [
+        {"protection": 9},
+        {"tally": [-1]},
+        {"told": ["x"]},
+        {"tally": 5},
+        {"told": [1 << 70]},
+        {"metrics": ["x"]},
+        {"metrics": 5},
+    ],
 )
 def test_a_table_whose_levels_make_no_sense_is_none(wrong: dict[str, Any]) -> None:
     octets = encode([JobRecord(3, 7, 5, 100, 100, b"")], 4)

@@ -77,6 +77,7 @@ STIMULI: dict[str, s.About] = {
     "published": s.Published(JOB, 1, 10),
     "no room": s.NotPublished(JOB, "ENOSPC", False),
     "outputs lost": s.NotPublished(JOB, "gone", True),
+    "outputs are links": s.NotPublished(JOB, "a link", False, True),
     "unkillable": s.Unkillable(JOB, PID),
 }
 ENDS = {
@@ -110,7 +111,11 @@ LEADS_TO: dict[JobPhase, dict[str, JobPhase]] = {
     P.RUNNING: {**ENDS, "cancel": P.ENDING, "page pauses": P.PAUSED},
     P.PAUSED: {**ENDS, "cancel": P.ENDING, "page runs": P.RUNNING},
     P.ENDING: dict.fromkeys((*ENDS,), P.CANCELLED),
-    P.FINISHING: {"published": P.DONE, "outputs lost": P.WAITING},
+    P.FINISHING: {
+        "published": P.DONE,
+        "outputs lost": P.WAITING,
+        "outputs are links": P.FAILED,
+    },
 }
 
 
@@ -168,6 +173,7 @@ def test_every_handler_of_the_table_is_reached_by_these_tests() -> None:
         (P.RUNNING, 99.5, s.Kill(JOB, 9)),
         (P.RUNNING, 101, s.SetControl(JOB, Control.CANCEL)),
         (P.ENDING, 5, s.Kill(JOB, 15)),
+        (P.PAUSED, 31, s.Kill(JOB, 9)),
         (P.FINISHING, 2, s.Publish(JOB)),
     ],
 )
@@ -188,6 +194,226 @@ def test_time_alone_ends_a_silent_process_and_tries_a_publication_again(
 def test_a_process_that_survives_its_kill_is_told_and_passed_on() -> None:
     out = lifecycle(P.ENDING).step(NOW + 1, STIMULI["unkillable"])
     assert out == (Tell(JobEvents.job_unkillable, (JOB, PID)), s.Escalate(JOB, PID))
+
+
+HOUR = 3600 * SECOND
+
+
+@pytest.mark.verifies("VA-JOB-11")
+def test_products_that_cannot_be_published_for_an_hour_fail_the_job_with_the_reason() -> None:
+    core = lifecycle(P.FINISHING)
+    core.step(NOW + 1, STIMULI["no room"])
+    core.step(NOW + HOUR - 1, s.Tick())
+    core.step(NOW + HOUR - 1, STIMULI["no room"])
+    assert core.jobs[JOB].phase is P.FINISHING
+    assert core.next_due() == NOW + HOUR
+    core.step(NOW + HOUR, s.Tick())
+    assert core.jobs[JOB].phase is P.FAILED
+    assert core.jobs[JOB].reason == "not published within 3600 s: ENOSPC"
+
+
+@pytest.mark.verifies("VA-JOB-11")
+def test_a_publication_that_nobody_answers_ends_as_well() -> None:
+    core = lifecycle(P.FINISHING)
+    assert core.next_due() == NOW + HOUR
+    out = core.step(NOW + HOUR, s.Tick())
+    assert core.jobs[JOB].phase is P.FAILED
+    assert s.Acknowledge(JOB) in out
+    assert core.step(NOW + HOUR, STIMULI["published"]) == ()
+    assert core.table.stale == 1
+
+
+@pytest.mark.verifies("VA-JOB-11")
+def test_a_job_that_waits_for_its_publication_is_cancelled_at_once() -> None:
+    core = lifecycle(P.FINISHING)
+    core.step(NOW + 1, STIMULI["no room"])
+    assert s.Clear(JOB) in core.step(NOW + 2, STIMULI["cancel"])
+    assert core.jobs[JOB].phase is P.CANCELLED
+
+
+@pytest.mark.verifies("VA-JOB-11")
+@pytest.mark.parametrize(
+    ("then", "phase"),
+    [("no room", P.CANCELLED), ("outputs are links", P.CANCELLED), ("published", P.DONE)],
+)
+def test_a_job_that_is_being_published_is_cancelled_when_that_fails(then: str, phase: P) -> None:
+    core = lifecycle(P.FINISHING)
+    core.step(NOW + 1, STIMULI["cancel"])
+    assert core.jobs[JOB].phase is P.FINISHING
+    core.step(NOW + 2, STIMULI[then])
+    assert core.jobs[JOB].phase is phase
+
+
+@pytest.mark.verifies("VA-JOB-11")
+def test_a_cancelled_publication_that_nobody_answers_ends_after_the_grace_time() -> None:
+    core = lifecycle(P.FINISHING)
+    core.step(NOW + 1, STIMULI["cancel"])
+    assert core.next_due() == NOW + 1 + 5 * SECOND
+    core.step(NOW + 5 * SECOND, s.Tick())
+    assert core.jobs[JOB].phase is P.FINISHING
+    core.step(NOW + 1 + 5 * SECOND, s.Tick())
+    assert core.jobs[JOB].phase is P.CANCELLED
+
+
+@pytest.mark.verifies("VA-JOB-11")
+@pytest.mark.parametrize("name", ["storage fails", "launcher away"])
+def test_a_job_that_cannot_be_started_for_an_hour_through_no_fault_of_its_own_is_given_up(
+    name: str,
+) -> None:
+    core = lifecycle(P.STARTING)
+    core.jobs[JOB].pid = 0
+    core.table.is_synced = True
+    now = NOW + 1
+    core.step(now, STIMULI[name])
+    waits = []
+    while not core.jobs[JOB].is_finished:
+        due = core.next_due()
+        assert due is not None
+        waits.append((due - now) // SECOND)
+        now = due
+        core.step(now, s.Tick())
+        assert core.jobs[JOB].phase is P.STARTING
+        core.step(now, STIMULI[name])
+    assert waits[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert HOUR <= now - NOW - 1 < HOUR + 60 * SECOND
+    assert core.jobs[JOB].phase is P.FAILED
+    reason = "EIO" if name == "storage fails" else "no answer"
+    assert core.jobs[JOB].reason == f"given up after 3600 s: {reason}"
+
+
+@pytest.mark.verifies("VA-JOB-11")
+@pytest.mark.parametrize(
+    ("ending", "phase"),
+    [
+        (Ending.CANCEL, P.CANCELLED),
+        (Ending.EXPIRE, P.EXPIRED),
+        (Ending.HANG, P.FAILED),
+        (Ending.RECALL, P.FAILED),
+    ],
+)
+def test_a_job_whose_process_no_kill_ends_is_over_after_an_hour(ending: Ending, phase: P) -> None:
+    core = lifecycle(P.ENDING, ending=ending, reason="why")
+    core.step(NOW + HOUR - 1, s.Tick())
+    assert core.jobs[JOB].phase is P.ENDING
+    core.step(NOW + HOUR, s.Tick())
+    assert core.jobs[JOB].phase is phase
+    if phase is P.FAILED:
+        assert core.jobs[JOB].reason == "why; no kill ended its process within 3600 s"
+    if phase is P.CANCELLED:
+        assert core.jobs[JOB].reason == "by telecommand; no kill ends its process"
+    late = core.step(NOW + 2 * HOUR, s.LauncherTable((s.Process(JOB, PID, 9),), (), {}))
+    assert s.Kill(JOB, 9) in late
+
+
+@pytest.mark.verifies("VA-SUP-10")
+@pytest.mark.parametrize(("failures", "limit"), [(0, 30), (1, 60), (2, 120), (5, 960), (200, 960)])
+@pytest.mark.parametrize("phase", [P.RUNNING, P.PAUSED])
+def test_each_failure_in_a_row_doubles_how_long_a_job_may_be_silent(
+    phase: P, failures: int, limit: int
+) -> None:
+    core = lifecycle(phase, failures=failures)
+    core.jobs[JOB].wall_s = 10_000
+    core.step(NOW, s.Seen(JOB, page(PagePhase[phase.name])))
+    core.step(NOW + limit * SECOND, s.Tick())
+    assert core.jobs[JOB].phase is phase
+    core.step(NOW + limit * SECOND + 1, s.Tick())
+    assert core.jobs[JOB].phase is P.ENDING
+    assert core.jobs[JOB].reason.startswith(f"no heartbeat for {limit} s")
+
+
+@pytest.mark.verifies("VA-JOB-11")
+def test_a_paused_process_that_beats_is_left_alone() -> None:
+    core = lifecycle(P.PAUSED)
+    for beat in range(1, 50):
+        status = page(PagePhase.PAUSED)._replace(heartbeat=beat)
+        core.step(NOW + beat * 20 * SECOND, s.Seen(JOB, status))
+        core.step(NOW + beat * 20 * SECOND, s.Tick())
+    assert core.jobs[JOB].phase is P.PAUSED
+
+
+# ---------------------------------------------------------------- numbers of launch orders
+
+
+def launching() -> tuple[JobLifecycle, int]:
+    """A lifecycle whose job was just ordered from the launcher, and the order's number."""
+    core = lifecycle(P.STARTING)
+    core.jobs[JOB].pid = 0
+    core.table.is_synced = True
+    core.table.runs[JOB].is_fresh = True
+    (order,) = [o.order for o in core.step(NOW, STIMULI["prepared"]) if isinstance(o, s.Launch)]
+    return core, order
+
+
+@pytest.mark.verifies("VA-JOB-13")
+def test_orders_are_numbered_upwards_over_restarts_and_saved() -> None:
+    core, order = launching()
+    assert order >= NOW
+    record = core.jobs[JOB]
+    assert record.order == order
+    after = JobLifecycle()
+    after.step(NOW - 5, s.Restore((record,), 2))
+    assert after.table.next_number() > order
+
+
+@pytest.mark.verifies("VA-JOB-13")
+def test_the_end_of_an_earlier_order_is_not_counted_for_the_present_one() -> None:
+    core, order = launching()
+    late = s.Exited(JOB, PID, None, 11, 1, order=order - 1)
+    assert core.step(NOW + 1, late) == (s.Acknowledge(JOB, order - 1),)
+    record = core.jobs[JOB]
+    assert (record.phase, record.failures, core.table.stale) == (P.STARTING, 0, 1)
+    core.step(NOW + 2, s.Launched(JOB, PID + 1, 9, order))
+    out = core.step(NOW + 3, s.Exited(JOB, PID + 1, None, 11, 1, order=order))
+    assert s.Acknowledge(JOB, order) in out
+    assert (record.phase, record.failures) == (P.WAITING, 1)
+    again = core.step(NOW + 4, s.Exited(JOB, PID + 1, None, 11, 1, order=order))
+    assert again == (s.Acknowledge(JOB, order),), "told twice, acted upon once"
+    assert record.failures == 1
+
+
+@pytest.mark.verifies("VA-JOB-13")
+def test_an_end_that_comes_while_the_next_attempt_is_prepared_is_acknowledged_and_stale() -> None:
+    core, order = launching()
+    core.table.runs[JOB].is_sent, core.jobs[JOB].order = False, 0
+    late = s.Exited(JOB, PID, 0, 0, 1, status=DONE_PAGE, order=order)
+    assert core.step(NOW + 1, late) == (s.Acknowledge(JOB, order),)
+    assert core.jobs[JOB].phase is P.STARTING
+
+
+@pytest.mark.verifies("VA-JOB-13")
+def test_a_launch_that_was_served_late_is_a_stray_and_killed_by_its_number() -> None:
+    core, order = launching()
+    out = core.step(NOW + 1, s.Launched(JOB, PID, 9, order - 1))
+    assert s.Kill(JOB, 9, order - 1) in out
+    assert core.jobs[JOB].pid == 0
+    core.step(NOW + 2, s.Launched(JOB, PID + 1, 9, order))
+    assert core.jobs[JOB].pid == PID + 1
+    table = s.LauncherTable((s.Process(JOB, PID, 9, order - 1),), (), {})
+    assert s.Kill(JOB, 9, order - 1) in core.step(NOW + 3, table)
+
+
+@pytest.mark.verifies("VA-JOB-13")
+def test_a_refusal_of_an_earlier_order_is_not_counted() -> None:
+    core, order = launching()
+    assert core.step(NOW + 1, s.NotLaunched(JOB, "no", True, order - 1)) == ()
+    assert core.jobs[JOB].failures == 0
+    core.step(NOW + 1, s.NotLaunched(JOB, "no", True, order))
+    assert core.jobs[JOB].failures == 1
+
+
+@pytest.mark.verifies("VA-JOB-13")
+def test_an_order_that_was_lost_with_its_launcher_is_found_by_asking_and_given_again() -> None:
+    core, order = launching()
+    assert core.step(NOW + 2 * SECOND - 1, s.Tick()) == ()
+    (asked,) = core.step(NOW + 2 * SECOND, s.Tick())
+    assert isinstance(asked, s.AskLauncher)
+    assert asked.number > order
+    core.step(NOW + 3 * SECOND, s.LauncherTable((), (), {}))
+    assert core.jobs[JOB].phase is P.STARTING, "that table may be from before the order"
+    core.step(NOW + 3 * SECOND, s.LauncherTable((), (), {}, asked.number))
+    assert core.jobs[JOB].phase is P.STARTING
+    assert core.jobs[JOB].attempt == 1, "begun anew"
+    assert core.jobs[JOB].failures == 0
 
 
 def test_a_phase_without_its_own_event_is_told_by_another() -> None:
@@ -312,6 +538,7 @@ STATUSES = st.builds(
     tally=st.integers(0, 3).map(lambda count: (count,) * TALLIES),
 )
 MAYBE = st.none() | STATUSES
+ORDERS = st.just(0) | st.integers(NOW, NOW + 2) | st.integers(0, 3)
 EXITS = st.builds(
     s.Exited,
     JOBS,
@@ -321,6 +548,7 @@ EXITS = st.builds(
     st.integers(0, 200),
     st.sampled_from(["", "", "memory"]),
     MAYBE,
+    ORDERS,
 )
 ANY: st.SearchStrategy[s.Stimulus] = st.one_of(
     st.builds(s.Submit, st.just(7), st.integers(0, 3), st.just(20), st.just(100), st.just(b"")),
@@ -336,15 +564,15 @@ ANY: st.SearchStrategy[s.Stimulus] = st.one_of(
     st.builds(s.Adapt, st.sampled_from(Level)),
     st.builds(s.Prepared, JOBS, st.just({}), st.none() | COMMITS),
     st.builds(s.NotPrepared, JOBS, TEXT, st.booleans()),
-    st.builds(s.Launched, JOBS, PIDS, st.just(0)),
-    st.builds(s.NotLaunched, JOBS, TEXT, st.booleans()),
+    st.builds(s.Launched, JOBS, PIDS, st.just(0), ORDERS),
+    st.builds(s.NotLaunched, JOBS, TEXT, st.booleans(), ORDERS),
     st.builds(s.Seen, JOBS, STATUSES),
     EXITS,
     st.builds(s.Vanished, JOBS, MAYBE),
     st.builds(s.CommitKept, JOBS, COMMITS),
     st.builds(s.CommitNotKept, JOBS, TEXT, st.booleans()),
     st.builds(s.Published, JOBS, st.just(1), st.just(2)),
-    st.builds(s.NotPublished, JOBS, TEXT, st.booleans()),
+    st.builds(s.NotPublished, JOBS, TEXT, st.booleans(), st.booleans()),
     st.builds(s.Unkillable, JOBS, PIDS),
     st.just(s.Tick()),
     st.just(s.Tick()),
@@ -352,7 +580,7 @@ ANY: st.SearchStrategy[s.Stimulus] = st.one_of(
     st.just(s.ReleaseAll()),
     st.builds(
         s.LauncherTable,
-        st.lists(st.builds(s.Process, JOBS, PIDS, st.just(0)), max_size=3).map(tuple),
+        st.lists(st.builds(s.Process, JOBS, PIDS, st.just(0), ORDERS), max_size=3).map(tuple),
         st.lists(EXITS, max_size=2).map(tuple),
         st.dictionaries(JOBS, STATUSES, max_size=2),
     ),

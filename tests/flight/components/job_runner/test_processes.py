@@ -40,6 +40,7 @@ class Line:
         self.name = "worker"
         self.pid = bench.process.pid
         self.last_beat: int | None = None
+        self.doing = ""
         self.channel = bench.channel
         self._handler: Callable[[WorkerMessage], None] = lambda _: None
         self._asked: dict[int, Callable[[StorageResult], None]] = {}

@@ -46,6 +46,7 @@ class Process:
         self.name = name
         self.pid = 100
         self.last_beat: int | None = None
+        self.doing = ""
         self.is_well = True
 
     def send(self, _kind: str, _body: Mapping[str, Any]) -> bool:
@@ -193,6 +194,38 @@ def test_a_silent_worker_is_replaced_once_and_told_when_it_is_back(scene: Scene)
     scene.live(1)
     assert scene.bench.events("worker_back") == [("board", 200)]
     assert scene.hk.silent_workers == 0
+
+
+@pytest.mark.verifies("VA-SUP-10")
+def test_a_worker_that_says_that_it_compiles_has_as_long_as_a_start(scene: Scene) -> None:
+    scene.live(3)
+    scene.board.doing, scene.board.is_well = "compiles", False
+    scene.live(9)
+    assert scene.replaced == []
+    assert scene.bench.events("worker_busy") == [("board", 100, "compiles")]
+    scene.live(3)
+    assert scene.replaced == ["board"]
+
+
+@pytest.mark.verifies("VA-SUP-10")
+def test_a_replaced_worker_may_be_silent_for_twice_as_long_until_it_was_well_for_a_minute(
+    scene: Scene,
+) -> None:
+    def silent_for() -> float:
+        before = len(scene.replaced)
+        last = scene.board.last_beat or 0
+        scene.board.is_well = False
+        while len(scene.replaced) == before:
+            scene.live(1)
+        scene.board.pid, scene.board.is_well = scene.board.pid + 1, True
+        silence = (scene.bench.now - last) / SECOND
+        scene.live(15 << before)  # until it may be replaced again
+        return silence
+
+    scene.live(3)
+    assert [silent_for() for _ in range(3)] == [2.0, 4.0, 7.0]
+    scene.live(62)
+    assert silent_for() == 2.0
 
 
 def test_replacements_are_ever_further_apart_until_the_worker_is_given_up(scene: Scene) -> None:

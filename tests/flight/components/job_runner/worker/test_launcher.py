@@ -24,12 +24,13 @@ from flight.components.job_runner.worker.processes import (
     Limits,
     Processes,
 )
-from flight.components.job_runner.worker.status_page import StatusPage
+from flight.components.job_runner.worker.status_page import StatusPage, StatusWriter
 from flight.edac.blocks import Verdict
 from flight.edac.region_file import open_region
 from flight.fault_tolerance.levels import Tally
 from flight.framework.channel import Channel, Message, pair
 from flight.workers.lifeline import Lifeline
+from tests.flight.support import worker_harness
 from tests.flight.support.processes import is_alive, wait_for
 from tests.flight.support.worker_harness import WorkerBench
 
@@ -40,6 +41,7 @@ class LauncherBench(WorkerBench):
     """A launcher process with toy jobs to launch."""
 
     def __init__(self, folder: Path) -> None:
+        self.order = 100
         self.run = folder / "run"
         self.run.mkdir()
         super().__init__(
@@ -53,8 +55,9 @@ class LauncherBench(WorkerBench):
         return self.run / "jobs" / str(job_id)
 
     def ask(self, toy: str, job_id: int = 7, steps: int = 10, **changes: Any) -> None:
+        self.order += 1
         body = {
-            "id": 100 + int(job_id),
+            "id": self.order,
             "job_id": job_id,
             "entry": f"toy_jobs:{toy}",
             "declaration": "toy_jobs:JOB",
@@ -69,7 +72,7 @@ class LauncherBench(WorkerBench):
     def launch(self, toy: str, job_id: int = 7, **changes: Any) -> int:
         self.ask(toy, job_id, **changes)
         body = self.expect("launched", job_id=job_id).body
-        assert body["id"] == 100 + job_id
+        assert body["id"] == changes.get("id", self.order)
         assert body["start_time"] > 0
         return body["pid"]
 
@@ -117,7 +120,7 @@ def test_a_job_runs_to_its_end_and_leaves_its_product(bench: LauncherBench) -> N
     status = bench.status()
     assert status.phase == PagePhase.DONE
     assert (status.pid, status.step, status.total) == (pid, 10, 10)
-    assert status.metrics[0] == 10_000.0
+    assert (status.metrics[0], status.known) == (10_000.0, 1)
     assert (status.commit_step, status.commit_count, status.message) == (10, 10, "counted")
     assert (bench.folder() / "out" / "result.txt").read_text() == "10000.0"
     assert not (bench.folder() / "out" / "other.txt").exists()
@@ -254,6 +257,15 @@ def test_a_job_that_raises_is_failed_with_its_reason(
     assert "Traceback" in (bench.folder() / "log").read_text()
 
 
+@pytest.mark.verifies("VA-JOB-11")
+def test_a_product_that_is_a_link_is_failed_for_good(bench: LauncherBench) -> None:
+    bench.launch("linking")
+    assert bench.ended()["status"] == 2, "the same again would not help"
+    message = "ProductError: output result.txt is no regular file; write one, not a link"
+    assert bench.status().message == message
+    assert list((bench.folder() / "out").iterdir()) == []
+
+
 @pytest.mark.verifies("VA-LVL-01", "VA-LVL-09")
 def test_a_job_begins_at_its_level_and_what_it_found_counts_also_when_it_fails(
     bench: LauncherBench,
@@ -362,10 +374,88 @@ def test_a_wrong_launch_is_refused_with_a_reason(
     assert bench.ended(8)["status"] == 0
 
 
-def test_a_job_that_runs_already_is_not_launched_twice(bench: LauncherBench) -> None:
-    bench.launch("patient")
-    bench.ask("patient")
-    assert "already running" in bench.expect("refused", job_id=7).body["text"]
+@pytest.mark.verifies("VA-JOB-13")
+def test_an_order_that_is_told_twice_is_acted_upon_once(bench: LauncherBench) -> None:
+    pid = bench.launch("patient", id=5)
+    assert bench.launch("patient", id=5) == pid
+    bench.channel.send("kill", {"job_id": 7, "signal": signal.SIGKILL, "id": 5})
+    ended = bench.ended()
+    bench.ask("patient", id=5)
+    assert bench.ended() == ended, "it ended, and is not begun again"
+
+
+@pytest.mark.verifies("VA-JOB-13")
+def test_an_order_supersedes_those_before_it_and_each_end_names_its_own(
+    bench: LauncherBench,
+) -> None:
+    first = bench.launch("stuck", id=5)
+    second = bench.launch("patient", id=6)
+    assert first != second
+    ended = bench.ended()
+    assert (ended["id"], ended["pid"], ended["reason"]) == (5, first, "superseded")
+    bench.ask("patient", id=4)
+    assert bench.expect("refused", id=4).body["text"] == "order 4 comes after order 6"
+    bench.channel.send("kill", {"job_id": 7, "signal": signal.SIGKILL, "id": 5})
+    bench.channel.send("acknowledge", {"job_id": 7, "id": 6})
+    bench.channel.send("hello", {"id": 9})
+    table = bench.expect("table", id=9).body
+    assert [(row[0], row[1], row[3]) for row in table["jobs"]] == [(7, second, 6)]
+    assert table["exited"] == [ended]
+    bench.channel.send("acknowledge", {"job_id": 7, "id": 5})
+    bench.channel.send("hello", {"id": 10})
+    assert bench.expect("table", id=10).body["exited"] == []
+    assert (bench.folder() / "launch.json").exists(), "the end of the second is still to come"
+
+
+@pytest.mark.verifies("VA-JOB-13")
+def test_an_order_that_is_killed_while_it_waits_is_refused(tmp_path: Path) -> None:
+    mine, theirs = pair()
+    lease = os.pipe()
+    channel, other = Channel(mine), Channel(theirs)
+    launcher = Launcher(Lifeline(other, lease[0]), tmp_path, processes=Immortal())
+    job = JobProcess(7, os.getpid(), tmp_path, Limits(), Immortal(), now=100.0, order=5)
+    launcher._running[7] = job
+    job.is_child = False
+    launcher.handle(Message(1, 0, "launch", {"job_id": 7, "id": 6}))
+    launcher.handle(Message(1, 0, "kill", {"job_id": 7, "signal": signal.SIGKILL, "id": 6}))
+    (told,) = channel.receive()
+    assert told.body == {"id": 6, "job_id": 7, "text": "killed before it began"}
+    assert launcher._next == {}
+    job.close()
+    for end in (channel, other):
+        end.close()
+    for fd in lease:
+        os.close(fd)
+
+
+@pytest.mark.verifies("VA-JOB-11")
+@pytest.mark.parametrize("kind", ["fifo", "list", "nested", "link", "folder"])
+def test_what_a_job_makes_of_its_launch_file_holds_no_launcher_up(
+    tmp_path: Path, kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "jobs" / "7" / "launch.json"
+    path.parent.mkdir(parents=True)
+    StatusWriter.create(path.parent / "status", 7).close()
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to("/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.write_text({"list": "[1]", "nested": "[" * 200_000}[kind])
+    mine, theirs = pair()
+    lease = os.pipe()
+    channel, other = Channel(mine), Channel(theirs)
+    launcher = Launcher(Lifeline(other, lease[0]), tmp_path)
+    launcher.adopt()
+    launcher.handle(Message(1, 0, "hello", {}))
+    assert channel.receive()[0].body == {"id": 0, "jobs": [], "exited": []}
+    assert "nothing to adopt in 7" in capfd.readouterr().err
+    for end in (channel, other):
+        end.close()
+    for fd in lease:
+        os.close(fd)
 
 
 def test_ends_are_kept_until_they_are_acknowledged(bench: LauncherBench) -> None:
@@ -375,7 +465,7 @@ def test_ends_are_kept_until_they_are_acknowledged(bench: LauncherBench) -> None
     bench.channel.send("hello", {})
     table = bench.expect("table", exited=[ended]).body
     assert [row[:2] for row in table["jobs"]] == [[8, running]]
-    bench.channel.send("acknowledge", {"job_id": 7})
+    bench.channel.send("acknowledge", {"job_id": 7, "id": ended["id"]})
     bench.channel.send("hello", {})
     bench.expect("table", exited=[])
     for odd in ({}, {"job_id": [1]}, {"job_id": 99, "signal": "x"}):
@@ -481,6 +571,54 @@ def test_a_job_that_survives_its_kill_is_reported_once(tmp_path: Path) -> None:
         end.close()
     for fd in lease:
         os.close(fd)
+
+
+@pytest.fixture
+def unwired(tmp_path: Path) -> Iterator[tuple[Launcher, Channel]]:
+    """A launcher in this process, and the executive's end of its channel."""
+    mine, theirs = pair()
+    lease = os.pipe()
+    channel, other = Channel(mine), Channel(theirs)
+    yield Launcher(Lifeline(other, lease[0]), tmp_path, warm=("toy_that_is_none",)), channel
+    for end in (channel, other):
+        end.close()
+    for fd in lease:
+        os.close(fd)
+
+
+@pytest.mark.verifies("VA-JOB-14")
+@pytest.mark.parametrize("error", [AttributeError("no signatures"), SystemExit(1), MemoryError()])
+def test_whatever_a_launch_raises_is_a_refusal_with_its_name(
+    unwired: tuple[Launcher, Channel], monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    launcher, channel = unwired
+
+    def fails(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(launcher, "_fork", fails)
+    launcher.handle(Message(1, 0, "launch", {"job_id": 7, "id": 6}))
+    (told,) = channel.receive()
+    assert (told.kind, told.body["id"], told.body["job_id"]) == ("refused", 6, 7)
+    assert type(error).__name__ in told.body["text"]
+
+
+@pytest.mark.verifies("VA-JOB-14")
+def test_a_module_that_ended_a_launcher_is_not_imported_by_its_successor(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "toy_suicide.py").write_text("import os\nos._exit(9)\n")
+    configuration = {"run_dir": str(tmp_path), "warm": ["toy_suicide"]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker_harness, "EXTRA_PATH", [str(tmp_path)])
+        bench = WorkerBench("flight.components.job_runner.worker.launcher", tmp_path, configuration)
+        assert bench.process.wait(60) == 9
+        bench.channel.close()
+        bench.start()
+        bench.hello()
+        bench.expect("warm")
+        bench.close()
+    assert "cannot warm toy_suicide" in capfd.readouterr().err
 
 
 def test_without_a_list_it_warms_every_installed_job_in_one_thread(tmp_path: Path) -> None:

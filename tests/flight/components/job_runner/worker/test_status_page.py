@@ -44,7 +44,7 @@ def test_what_is_written_is_read(writer: StatusWriter, page: StatusPage) -> None
     everything = JobStatus(
         7, 1234, 1 << 40, PagePhase.PAUSED, True, 5, 6, 7, 8, 1, 10, 11, 0xFFFFFFFF,
         Level.TMR, tuple(range(TALLIES)),
-        (1.5, -2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1e300), "a sentence",
+        (1.5, -2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1e300), "a sentence", 0b101,
     )  # fmt: skip
     writer.update(**everything._asdict())
     assert page.read() == everything
