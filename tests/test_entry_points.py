@@ -32,7 +32,7 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.verifies("VA-SEC-07")
+@pytest.mark.verifies("VA-SEC-06")
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_python_without_docstrings_is_refused(command: tuple[str, ...]) -> None:
     status, said, complained = started(*command, PYTHONOPTIMIZE="2")

@@ -9,6 +9,7 @@ from icd.board_state import BoardState, ContextRow, process_start_time
 from sim_hw.nvml import xid
 from sim_hw.nvml.xid import Blow, Cure, Recommended
 from sim_hw.nvml_library import build
+from sim_hw.nvml_library.event_queue import EventQueue
 from sim_hw.nvml_library.state import (
     BANKS,
     ECC_PLACES,
@@ -31,6 +32,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.nvml = StateFile.attach(folder / "nvml.state")
+        self._events = EventQueue(self.nvml)
         self.board = BoardState.attach(folder / "board.state")
 
     def __enter__(self) -> World:
@@ -78,9 +80,9 @@ class World:
             gpu.needs_reset = self.board.devices[index].needs_reset = 1
         if code == xid.REMAP_FAILED:
             gpu.remap_failed = 1
-        self.nvml.post(index, EVENT_XID, code)
+        self._events.post(index, EVENT_XID, code)
         if effect.event:
-            self.nvml.post(index, effect.event, code)
+            self._events.post(index, effect.event, code)
         if effect.recommended > gpu.recovery_action:
             self._recommend(index, effect.recommended)
         if effect.blow is Blow.OFF_BUS:  # last: whoever waits for events must find them first
@@ -97,8 +99,8 @@ class World:
 
     def _recommend(self, index: int, action: Recommended) -> None:
         self.gpu(index).recovery_action = action
-        self.nvml.post(index, EVENT_RECOVERY, action)
-        self.nvml.post(index, EVENT_XID, xid.RECOVERY_CHANGED)
+        self._events.post(index, EVENT_RECOVERY, action)
+        self._events.post(index, EVENT_XID, xid.RECOVERY_CHANGED)
 
     def _contexts(self, index: int) -> list[ContextRow]:
         """The contexts on a GPU that have not died yet."""
@@ -148,9 +150,9 @@ class World:
         row.lost = row.needs_reset = 0
         if gpu.mig_current != gpu.mig_pending:
             gpu.mig_current = gpu.mig_pending
-            self.nvml.post(index, EVENT_MIG, gpu.mig_current)
+            self._events.post(index, EVENT_MIG, gpu.mig_current)
         if was_recommended:
-            self.nvml.post(index, EVENT_RECOVERY, Recommended.NONE)
+            self._events.post(index, EVENT_RECOVERY, Recommended.NONE)
 
     def stick(self, index: int, cure: Cure) -> None:
         """From now on nothing milder than `cure` helps this GPU."""
@@ -213,9 +215,9 @@ class World:
                 counters.volatile_count[slot] += count
                 counters.aggregate_count[slot] += count
         if corrected:
-            self.nvml.post(index, EVENT_SINGLE_BIT, corrected)
+            self._events.post(index, EVENT_SINGLE_BIT, corrected)
         if uncorrected:
-            self.nvml.post(index, EVENT_DOUBLE_BIT, uncorrected)
+            self._events.post(index, EVENT_DOUBLE_BIT, uncorrected)
             self.xid(index, xid.DOUBLE_BIT)
             if place == "dram" and not gpu.retires_pages:
                 self._remap(index, bank)

@@ -13,7 +13,6 @@ import mmap
 import os
 from collections.abc import Iterator
 from ctypes import c_char, c_double, c_int32, c_uint8, c_uint32, c_uint64
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +199,7 @@ class StateFile:
     """The mapped state file. Make one with `create` or `attach`."""
 
     def __init__(self, path: Path, descriptor: int, mapping: mmap.mmap) -> None:
-        self._path = path
+        self.path = path
         self._descriptor = descriptor
         self._mapping = mapping
         self.state: State = State.from_buffer(mapping)
@@ -271,27 +270,6 @@ class StateFile:
             yield self.state
         finally:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-
-    def post(self, gpu: int, kind: int, data: int) -> None:
-        """Append an event and wake whoever waits for one. Raises StateError."""
-        append = self._appender
-        with self.locked() as state:
-            append(ctypes.byref(state), gpu, c_uint64(kind), c_uint64(data))
-        self.wake()
-
-    @cached_property
-    def _appender(self) -> Any:
-        """The library's own way to append an event: Python cannot order its stores for others."""
-        from sim_hw.nvml_library import build  # which makes its header of this module
-
-        beside = self._path.parent / "lib" / build.NAME
-        try:
-            library = ctypes.PyDLL(str(beside if beside.exists() else build.library()))
-        except (OSError, build.BuildError) as error:
-            raise StateError(f"cannot post an event: {error}") from error
-        append = library.vanallenPostEvent
-        append.restype = None
-        return append
 
     def wake(self) -> None:
         """Let every waiter of an event set look again."""

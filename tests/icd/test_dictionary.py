@@ -153,7 +153,7 @@ def _first(plain: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.verifies("VA-SEC-07")
+@pytest.mark.verifies("VA-SEC-06")
 @pytest.mark.parametrize(
     ("alter", "says"),
     [

@@ -200,7 +200,7 @@ def test_a_folder_in_which_others_can_write_is_refused(folder: Path, what: str) 
     assert not any(folders[what].glob("*.json"))
 
 
-@pytest.mark.verifies("VA-SEC-07")
+@pytest.mark.verifies("VA-SEC-06")
 @pytest.mark.parametrize("variable", ["HOME", "XDG_CACHE_HOME"])
 def test_a_home_that_cannot_be_written_is_told_and_flown_around(
     folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str

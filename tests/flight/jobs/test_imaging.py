@@ -140,7 +140,7 @@ def test_a_ppm_is_red_green_blue_with_octets_or_pairs_of_octets(tmp_path: Path) 
     assert images.read(path, "scene").tolist() == [[[256], [2]]]
 
 
-@pytest.mark.verifies("VA-SEC-07")
+@pytest.mark.verifies("VA-SEC-06")
 @pytest.mark.parametrize("first", [10, 13, 0])
 def test_a_header_of_crlf_lines_shifts_no_pixel(tmp_path: Path, first: int) -> None:
     path = tmp_path / "a.ppm"

@@ -280,7 +280,7 @@ def test_a_text_that_was_not_staged_is_refused(make_job: MakeJob, tmp_path: Path
         run(make_job(JOB, SHORT, {"text": tmp_path / "absent.txt"}))
 
 
-@pytest.mark.verifies("VA-SEC-07")
+@pytest.mark.verifies("VA-SEC-06")
 def test_a_byte_order_mark_is_no_letter(tmp_path: Path) -> None:
     plain, marked = tmp_path / "plain.txt", tmp_path / "marked.txt"
     plain.write_text("wordy " * 100)

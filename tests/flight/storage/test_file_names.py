@@ -14,7 +14,7 @@ def test_a_plain_relative_path_is_one(path: str) -> None:
     assert file_names.file_path(path) == f"state/files/{path}"
 
 
-@pytest.mark.verifies("VA-SEC-07")
+@pytest.mark.verifies("VA-SEC-06")
 @pytest.mark.parametrize("part", [" ", "-rf", "-", " a", "a ", "--"])
 @pytest.mark.parametrize("where", ["{}", "in/{}", "{}/a"])
 def test_no_new_file_has_a_name_that_a_tool_would_take_for_an_option_or_nobody_sees(

@@ -17,6 +17,7 @@ import pynvml
 import pytest
 
 from sim_hw.nvml_library import build, state
+from sim_hw.nvml_library.event_queue import EventQueue
 from sim_hw.nvml_library.state import StateError, StateFile
 from tests.sim_hw.support.emulated import SteppedBoard
 
@@ -243,10 +244,11 @@ def test_a_cache_that_cannot_be_written_is_named_with_its_variable(
 POSTER = """
 import sys
 from pathlib import Path
+from sim_hw.nvml_library.event_queue import EventQueue
 from sim_hw.nvml_library.state import StateFile
-file = StateFile.attach(Path(sys.argv[1]))
+queue = EventQueue(StateFile.attach(Path(sys.argv[1])))
 for number in range(int(sys.argv[2]), int(sys.argv[2]) + 1500):
-    file.post(0, 8, number)
+    queue.post(0, 8, number)
 """
 WAITER = f"""
 import os, subprocess, sys
@@ -283,7 +285,7 @@ def test_an_event_that_cannot_be_posted_is_said_with_the_reason(
     file = StateFile.create(tmp_path / "nvml.state", 1)
     monkeypatch.setattr(build, "library", nothing)
     with pytest.raises(StateError, match="cannot post an event: no C compiler"):
-        file.post(0, 8, 13)
+        EventQueue(file).post(0, 8, 13)
     file.close()
 
 
