@@ -32,6 +32,7 @@ import pytest
 from flight.edac import cpu, hsiao
 from flight.edac.blocks import Octets, Region, Verdict, aligned
 from flight.edac.code import Code
+from icd import extras
 
 SIZE = int(os.environ.get("VANALLEN_EDAC_MIB", "256")) << 20
 WINDOW = 32 << 20
@@ -55,7 +56,7 @@ def compiler() -> list[str]:
             return [found]
     if importlib.util.find_spec("ziglang"):
         return [sys.executable, "-m", "ziglang", "cc"]
-    pytest.skip("no C compiler to compare with; apt install gcc, or pip install ziglang")
+    pytest.skip(f"no C compiler to compare with; apt install gcc, or {extras.install('ziglang')}")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 Ratios are medians over rounds in which all take turns, timed by events on the device. The C++ is
 `xor_reduce.cu`, compiled by NVRTC, on the grid that is fastest here. Goal: check 0.85 of it.
-Needs a GPU and vanallen[cuda].
+Needs a GPU, and the extra [cuda13] or [cuda12].
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from icd import extras
+
 ROUNDS = 30
 N = 512
 CHECKS = 11
@@ -29,7 +31,7 @@ Work = Callable[[], object]
 @pytest.fixture(scope="module")
 def compiler() -> None:
     if importlib.util.find_spec("numba_cuda") is None:
-        pytest.skip("no CUDA compiler; pip install vanallen[cuda]")
+        pytest.skip(extras.missing("numba_cuda", "a CUDA compiler"))
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +156,7 @@ def test_one_flip_in_the_memory_of_a_gpu_marks_its_block_and_no_other(cuda: Any)
     assert np.flatnonzero(is_bad.copy_to_host()).tolist() == [417]
 
 
+@pytest.mark.heavy("cuda-compile")
 @pytest.mark.usefixtures("compiler")
 def test_the_cpp_to_compare_with_compiles_without_a_gpu() -> None:
     assert compiled((9, 0)).startswith(b"\x7fELF")

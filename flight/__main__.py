@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
@@ -17,6 +18,7 @@ from flight.deployment.configuration import Configuration, ConfigurationError, f
 from flight.doctor.cli import doctor
 from flight.edac.cli import edac
 from flight.fault_tolerance.levels import Level
+from icd import extras
 from icd.options import Whole, refuse_unfit
 
 _LEVELS = click.Choice([level.name.lower() for level in Level])
@@ -67,6 +69,7 @@ def run(
             configuration = replace(configuration, link=link)
         if payload_id:
             configuration = replace(configuration, payload_id=payload_id)
+        _warn_without_cuda(configuration)
         run_dir = run_dir or Path(tempfile.mkdtemp(prefix="vanallen-"))
         plan = prepare(configuration, state or default_state_dir(), run_dir, _warn)
     except (ConfigurationError, HalError, OSError) as error:
@@ -74,6 +77,13 @@ def run(
     if configuration.link.insecure:
         _warn("insecure: anyone who reaches the link may command")
     become_supervisor(plan)
+
+
+def _warn_without_cuda(configuration: Configuration) -> None:
+    """Say what is missing for jobs on a GPU; the payload flies, for it can be told what to do."""
+    if configuration.compute == "cuda" and importlib.util.find_spec("numba_cuda") is None:
+        sentence = extras.missing("numba_cuda", "compute = 'cuda'")
+        click.echo(f"warning: {sentence}; until then every job fails", err=True)
 
 
 def _warn(sentence: str) -> None:
@@ -136,6 +146,7 @@ def show(name: str, run_dir: Path | None) -> None:
     """Print identity and readings of a board, read-only."""
     from hal import boards
     from hal.errors import HalError
+    from hal.identity_text import lines_of
 
     try:
         if run_dir is not None:
@@ -144,7 +155,15 @@ def show(name: str, run_dir: Path | None) -> None:
     except HalError as error:
         raise click.ClickException(str(error)) from None
     try:
-        click.echo(opened.identity())
+        identity = opened.identity()
+        if not identity.devices:
+            version = identity.driver_version or "of unknown version"
+            raise click.ClickException(
+                f"{name}: the driver (version {version}) shows no GPU; see what nvidia-smi and "
+                "dmesg say, and whether this container was given one"
+            )
+        for line in lines_of(identity):
+            click.echo(line)
         for reading in opened.read():
             value = "—" if reading.value is None else f"{reading.value:.6g}"
             note = "" if reading.is_valid else f"  {reading.validity.name}: {reading.reason}"

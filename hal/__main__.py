@@ -18,9 +18,9 @@ import click
 from hal import boards
 from hal.compute.device import open_device
 from hal.errors import HalError
-from hal.load import PHASES, work
 from hal.reading import tai_now
 from hal.recording import trace
+from hal.recording.load import PHASES, work
 from hal.recording.recorder import Load, Phase, record
 from icd.board_state import ENVIRONMENT
 from icd.options import Real, refuse_unfit

@@ -128,6 +128,7 @@ def _emulated_orin() -> Row:
             ("VANALLEN_BOARD_STATE", "{dir}/board.state"),
             ("VANALLEN_JETSON_ROOT", "{dir}/root"),
             ("VANALLEN_HOST_BUS_FOLDER", "{dir}/host_bus"),
+            ("VANALLEN_BOARD_BEAT", "{dir}/beat"),
         ),
     )
 

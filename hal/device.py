@@ -53,7 +53,8 @@ class Fault:
     """Something that happened to a device; `code` is its XID, or else the driver's event type."""
 
     time_ns: int
-    device: int
+    device: int | None
+    """None where the driver named no device that is known."""
     kind: FaultKind
     code: int
     text: str
@@ -133,4 +134,4 @@ class Board(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of the driver; a second call does nothing."""
+        """Close the driver; a second call does nothing."""

@@ -21,10 +21,14 @@ class Validity(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Reading:
-    """A value with unit, time and validity; `value` is None whenever nothing was measured."""
+    """A value with unit, time and validity.
+
+    `value` is None whenever nothing was measured, and an int, exact to the last bit, where it is a
+    number of things or a set of bits.
+    """
 
     name: str
-    value: float | None
+    value: float | int | None
     unit: str
     time_ns: int
     validity: Validity
@@ -43,6 +47,14 @@ _TAI_SINCE_1958_NS = (378_691_200 + 37) * 1_000_000_000
 """From Unix time to TAI since 1958: days between the epochs, 37 leap seconds (IERS Bulletin C)."""
 
 
+_BEGAN_NS = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME) + _TAI_SINCE_1958_NS
+"""When this computer started, by the date that it had when this process began."""
+
+
 def tai_now() -> int:
-    """TAI nanoseconds since 1958 by the computer's clock, where no other clock is given."""
-    return time.time_ns() + _TAI_SINCE_1958_NS
+    """TAI nanoseconds since 1958, where no other clock is given.
+
+    Right by the date that the computer had when this process began, and counted on from there: it
+    goes neither back nor ahead when somebody sets the date, so that times may be subtracted.
+    """
+    return _BEGAN_NS + time.clock_gettime_ns(time.CLOCK_BOOTTIME)

@@ -16,7 +16,8 @@ class Quantity:
     name: str
     unit: str
     low: float = 0.0
-    high: float = 2.0**64
+    high: float = 2**64 - 1
+    """Counters and sets of bits are compared as whole numbers, which no float is at this size."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Sensor:
     """One measurement and the quantities it answers, in order. `measure` raises BoardError."""
 
     quantities: tuple[Quantity, ...]
-    measure: Callable[[], tuple[float, ...]]
+    measure: Callable[[], tuple[float | int, ...]]
 
     def read(self, prefix: str, time_ns: int) -> list[Reading]:
         """Measure; trouble with the hardware is in the readings."""
@@ -48,14 +49,14 @@ class Sensor:
         ]
 
 
-def single(quantity: Quantity, measure: Callable[[], float]) -> Sensor:
+def single(quantity: Quantity, measure: Callable[[], float | int]) -> Sensor:
     """A sensor of one quantity."""
     return Sensor((quantity,), lambda: (measure(),))
 
 
-def _reading(prefix: str, time_ns: int, quantity: Quantity, value: float) -> Reading:
+def _reading(prefix: str, time_ns: int, quantity: Quantity, value: float | int) -> Reading:
     validity, reason = Validity.VALID, ""
     if not quantity.low <= value <= quantity.high:
         validity = Validity.OUT_OF_RANGE
         reason = f"outside {quantity.low:g} … {quantity.high:g} {quantity.unit}"
-    return Reading(prefix + quantity.name, float(value), quantity.unit, time_ns, validity, reason)
+    return Reading(prefix + quantity.name, value, quantity.unit, time_ns, validity, reason)

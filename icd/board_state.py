@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from icd import flips
+from icd.processes import process_start_time
 
 ENVIRONMENT = "VANALLEN_BOARD_STATE"
 """The environment variable that holds the path of the board-state file."""
@@ -165,16 +166,6 @@ class Context:
 def files_of(board_state: Path) -> list[Path]:
     """The files that whoever computes on a board writes: its state, and the flips it may have."""
     return [board_state, *(board_state.with_name(name) for name in (flips.DRAWS, flips.LOG))]
-
-
-def process_start_time(pid: int) -> int | None:
-    """Start time of a live process in kernel ticks; None when it is gone or not yet reaped."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
 class BoardState:

@@ -52,6 +52,13 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """What numbers are called where they are shown; all that may come have a name."""
+
+    names: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True)
 class FileName:
     """The text is a path in the payload's file store."""
 
@@ -186,6 +193,8 @@ def _field(name: str, hint: Any, owner: str) -> Field:
                 f"{owner}: {beyond[0]} of field '{name}' does not fit {_NAME[notes[Wire].code]}; "
                 f"give numbers {low} … {high}, or a wider type"
             )
+    elif Labels in notes:
+        labels = notes[Labels].names
     code, count, is_array = _wire(name, hint, python_type, notes, owner)
     limits = notes.get(Limits, Limits())
     return Field(

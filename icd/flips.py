@@ -33,7 +33,7 @@ class FlipKind(enum.Enum):
 
 @enum.unique
 class Moment(enum.Enum):
-    """When, within a call of the compute door."""
+    """When, within a call of the compute device."""
 
     BEFORE = "before"
     AFTER = "after"
@@ -181,7 +181,7 @@ class Letter:
 
 @dataclass(frozen=True)
 class Applied:
-    """One flip that was done: octets of an array, before or after a call of the compute door."""
+    """One flip that was done: octets of an array, before or after a call of the compute device."""
 
     id: int
     """Of the draw; a draw may flip several places."""

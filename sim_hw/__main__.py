@@ -20,7 +20,7 @@ from sim_hw.nvml.commands import inject
 from sim_hw.nvml.profiles import BOARDS
 from sim_hw.nvml.vendor_tools import install, tool
 from sim_hw.nvml_library import build
-from sim_hw.nvml_library.state import GPUS
+from sim_hw.nvml_library.layout import GPUS
 from sim_hw.orin.board import EmulatedOrin
 from sim_hw.orin.commands import inject_orin
 from sim_hw.orin.constants import ORIN, RAILS, THERMAL
@@ -77,7 +77,7 @@ def board(
         else:
             emulated = _nvml_board(folder, model, gpus, seed or 1, recovery_scale)
         stack.callback(emulated.close)
-        ticks: list[Tick] = [lambda now_ns: emulated.tick(now_ns, time.time_ns())]
+        ticks: list[Tick] = [lambda now_ns: _turn(emulated, now_ns)]
         if flown is not None:
             now_ns = time.monotonic_ns()
             beside = world.beside(emulated, flown, folder, model, now_ns)
@@ -87,6 +87,13 @@ def board(
             _write_atomically(ready, f"{os.getpid()}\n")
         while not wait(_soonest(ticks)):
             pass
+
+
+def _turn(emulated: EmulatedBoard | EmulatedOrin, now_ns: int) -> float:
+    """Advance a board, and show that somebody does."""
+    wait_s = emulated.tick(now_ns, time.time_ns())
+    emulated.beat(now_ns)
+    return wait_s
 
 
 def _soonest(ticks: list[Tick]) -> float:

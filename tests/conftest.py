@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from hal import boards
 from hal.errors import HalError
+from tests.support import heavy, listed_skips
 
 # "ci" draws the same examples every time, so that coverage can be held to a figure; "explore" draws
 # new ones: HYPOTHESIS_PROFILE=explore make test. A slow machine is no bug, hence no deadline.
@@ -26,8 +27,10 @@ EMULATED = "emulated-"
 DEFAULT_BOARD = "emulated-h100"
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Say which payload the functional suites fly."""
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Say which payload the functional suites fly, and take the options of our own plugins."""
+    for plugin in (heavy, listed_skips):
+        pluginmanager.register(plugin)
     group = parser.getgroup("van allen")
     group.addoption(
         "--target",

@@ -1,1 +1,1 @@
-"""Checks of the repository itself; nothing here is installed."""
+"""Checks of the repository itself, and builders of its data; nothing here is installed."""

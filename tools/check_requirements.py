@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 REQUIREMENT = re.compile(r"^- \*\*(VA-[A-Z]{3,4}-\d\d)\*\* +\S", re.MULTILINE)
+RETIRED = re.compile(r"^- ~~(VA-[A-Z]{3,4}-\d\d)~~ +\S", re.MULTILINE)
 IDENTIFIER = re.compile(r"VA-[A-Z]{3,4}-\d\d")
 MARKER = "verifies"
 
@@ -17,6 +18,11 @@ MARKER = "verifies"
 def requirements(document: Path) -> Counter[str]:
     """The ids that the document defines, with how often it does so."""
     return Counter(REQUIREMENT.findall(document.read_text(encoding="utf-8")))
+
+
+def retired(document: Path) -> Counter[str]:
+    """The ids that the document no longer asks for, with how often it says so."""
+    return Counter(RETIRED.findall(document.read_text(encoding="utf-8")))
 
 
 def claims(tests: Path) -> dict[str, list[str]]:
@@ -43,12 +49,15 @@ def _markers(tree: ast.AST) -> list[tuple[str, int]]:
 
 
 def gaps(document: Path, tests: Path) -> list[str]:
-    """A sentence for each requirement without a test, unknown id, and id defined twice."""
-    known = requirements(document)
+    """A sentence for each requirement without a test, unknown or retired id, and one used twice."""
+    known, old = requirements(document), retired(document)
     claimed = claims(tests)
-    found = [f"{document}: {name} is defined {n} times" for name, n in known.items() if n > 1]
+    found = [
+        f"{document}: {name} is defined {n} times" for name, n in (known + old).items() if n > 1
+    ]
     found += [
-        f"{places[0]}: names {name!r}, which {document} does not define"
+        f"{places[0]}: names {name!r}, which {document} "
+        f"{'has retired' if name in old else 'does not define'}"
         for name, places in sorted(claimed.items())
         if name not in known
     ]

@@ -38,7 +38,7 @@ class StruckDevice:
             self._arrays[name] = array
 
     def forget(self) -> None:
-        """Let go of all arrays: they rest no more."""
+        """Forget all arrays: they are struck no more between calls."""
         self._arrays.clear()
 
     def allocate(self, shape: tuple[int, ...] | int, dtype: DTypeLike) -> Any:

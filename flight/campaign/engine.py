@@ -111,7 +111,7 @@ def _json(content: dict[str, Any]) -> str:
 
 def machine() -> dict[str, Any]:
     """What the times were taken on, and what the bits depend on."""
-    from flight.jobs import blas
+    from flight.jobs import blas, compiled
 
     return {
         "processor": _processor(),
@@ -121,6 +121,7 @@ def machine() -> dict[str, Any]:
         "numpy": version("numpy"),
         "numba": version("numba"),
         "blas_core": blas.core_type(),
+        "compiled_for": list(compiled.target()),
         "vanallen": version("vanallen"),
     }
 

@@ -136,7 +136,7 @@ class _Pool:
                 worker.connection.send(worker.span)
 
     def _replaced(self, worker: _Worker, outcome: Outcome) -> _Worker:
-        """A worker is lost with its trial: note how that ended, and hire another for the rest."""
+        """A worker ended in a trial: note its outcome, and start another worker for the rest."""
         worker.process.kill()
         worker.process.join()
         worker.connection.close()
@@ -159,7 +159,7 @@ class _Pool:
 
 
 def _work(connection: Connection, campaign: Campaign) -> None:
-    """The life of a worker: it ends when its parent does."""
+    """The main loop of a worker; it ends when its parent does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     laboratory = Trials(campaign)
     connection.send((_READY, None))

@@ -137,7 +137,7 @@ class CommitSlots:
         return Published(place, record.size, seal_of(record))
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         self._slots = [None, None]
 
 

@@ -1,1 +1,1 @@
-"""The components, one folder each, with the same file names in every one."""
+"""The components, one folder each; a file name means the same in every one."""

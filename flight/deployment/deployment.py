@@ -126,6 +126,8 @@ class Surroundings:
     boot: Boot = field(default_factory=Boot)
     program: Program = field(default_factory=NoProgram)
     """The executive's own code and tables."""
+    date: Callable[[], int] = lambda: 0
+    """How far the computer's date is ahead of on-board time, in ns; a label, and for an event."""
     pid: int = 0
     """Of the executive."""
     reason: str = "first start"
@@ -183,7 +185,7 @@ class Deployment:
             self.executive.do_now(self._monitoring, lambda monitor: monitor.watchdog_reset())
 
     def unkillable(self, worker: str, pid: int) -> None:
-        """The supervisor killed a worker, and it lives on."""
+        """The supervisor killed a worker, and the process did not end."""
         self.executive.do_now(self._monitoring, lambda monitor: monitor.unkillable(worker, pid))
         self.listener.unkillable(worker, pid)
 
@@ -206,7 +208,10 @@ class Deployment:
         )
         signals = BoardNotifications()
         board = BoardParameters.of(boards.row(given.configuration.board.name).thresholds)
-        watched = plug("board", lambda port: BoardMonitor(port, given.board, signals, board), FAST)
+        heard = self.state.section("board")
+        watched = plug(
+            "board", lambda port: BoardMonitor(port, given.board, signals, board, heard), FAST
+        )
         given.board.through(watched.post)
         self.holds = JobHolds(lambda: self._hold_jobs(launched))
         launched = plug("jobs", self._job_runner, FAST)
@@ -277,7 +282,9 @@ class Deployment:
         return found if given.stroker is None else [*found, given.stroker]
 
     def _monitor(self, port: Port) -> ExecutiveMonitor:
-        monitor = ExecutiveMonitor(port, self.executive.slots, self.given.meter, self.boots)
+        given = self.given
+        slots = self.executive.slots
+        monitor = ExecutiveMonitor(port, slots, given.meter, self.boots, given.date)
         monitor.hk.boot_cause = self.cause
         self.executive.observer = monitor  # after a rebuild, the new one
         return monitor

@@ -29,6 +29,8 @@ from hal import boards
 from icd.link import KEY_SIZE
 
 KEYS = KEYS_NAME
+GPU_NUMBERS = "gpus.json"
+"""Which GPU has which number: kept by board servers, each payload begins anew."""
 LONGEST_RUN_PATH = 80
 """So that what lies in the run directory stays below the 107 octets of a socket's name."""
 
@@ -70,6 +72,7 @@ def prepare(
     _check_unused(run_dir, state_dir)
     if not configuration.link.insecure:
         make_keys(state_dir / KEYS, [int(station) for station in configuration.stations])
+    (run_dir / GPU_NUMBERS).unlink(missing_ok=True)
     cache, trouble = fallback(state_dir)
     if trouble:
         warn(f"{trouble}: compiled code is kept in {cache[CACHE_VARIABLE]}")

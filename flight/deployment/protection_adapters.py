@@ -75,7 +75,7 @@ class Adaptive:
 
 def errors_of_jobs(slot: Slot[JobRunner]) -> int:
     """Wrong results and damaged memory that jobs found since the runner began."""
-    return sum(chosen(slot.component.core.found, WRONG))
+    return sum(chosen(slot.component.core.levels.found, WRONG))
 
 
 def errors_of_board(slot: Slot[BoardMonitor]) -> int | None:

@@ -127,8 +127,14 @@ class RecoveryListener:
 
     slot: Slot[Recovery]
 
-    def fault(self, fault: Fault) -> None:
-        self.slot.tell(lambda recovery: recovery.fault(fault))
+    def fault(self, fault: Fault, taken: Callable[[], None]) -> bool:
+        def take(recovery: Recovery) -> None:
+            try:
+                recovery.fault(fault)
+            finally:
+                taken()  # one that makes it raise would do so again
+
+        return self.slot.is_stopped or self.slot.tell(take)
 
     def back(self, device: int) -> None:
         self.slot.tell(lambda recovery: recovery.back(device))
@@ -137,9 +143,9 @@ class RecoveryListener:
         self.slot.tell(lambda recovery: recovery.silent(is_silent))
 
     def unkillable(self, worker: str, pid: int) -> None:
-        """The supervisor killed a worker, and it lives on."""
+        """The supervisor killed a worker, and the process did not end."""
         self.slot.tell(lambda recovery: recovery.unkillable(worker, pid))
 
     def unkillable_job(self, job: int, pid: int) -> None:
-        """The process of a job was killed, and it lives on."""
+        """The process of a job was killed, and it did not end."""
         self.slot.tell(lambda recovery: recovery.unkillable_job(job, pid))

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flight.components.board.component import BoardMonitor
-from flight.components.board.readings import COMPUTER, Row
+from flight.components.board.places import COMPUTER
+from flight.components.board.readings import Row
 from flight.components.job_runner.component import JobRunner
 from flight.components.job_runner.protection_counts import chosen
 from flight.components.job_runner.records import WITH_PROCESS
@@ -33,7 +34,7 @@ class JobsAdapter:
         core, found = self.slot.component.core, []
         for record in core.jobs.values():
             if record.phase in WITH_PROCESS and record.pid:
-                counts = chosen(core.ledger_of(record).present, BLOCKS)
+                counts = chosen(core.levels.ledger_of(record).present, BLOCKS)
                 found.append(OwnerChecked(record.id, record.pid, *counts))
         return found
 

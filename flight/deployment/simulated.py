@@ -96,18 +96,21 @@ class SimulatedPayload:
         self.configuration = configuration or Configuration()
         self.devices = devices
         self.now = EPOCH
+        self.date_ahead = 0
+        """How far the computer's date is ahead of on-board time, in ns: step it to set the date."""
         self.packets: list[bytes] = []
         self.identities = 0
         self.boot = Boot("computer 1", "supervisor 1")
-        self._sequence = 0
+        self._sequence = self._servers = 0
         self.supervisor = SimulatedSupervisor()
         self.storage = SimulatedStorage()
+        self.board = self._board(lambda: self.now)
         self._build({}, "first start")
 
     def _build(self, saved: dict[str, Any], reason: str) -> None:
         clock: Callable[[], int] = lambda: self.now  # noqa: E731
         self.storage_worker = SimulatedWorker("storage", clock)
-        self.board = self._board(clock)
+        self.board.send("hello", {})  # it goes on while executives come and go
         self.launcher = QueuedLauncher(self.storage)
         self.scrub = SimulatedScrubber(clock, self.storage.files)
         self.supervisor.workers = {
@@ -131,6 +134,7 @@ class SimulatedPayload:
                 keys={STATION: KEY},
                 reason=reason,
                 boot=self.boot,
+                date=lambda: self.date_ahead,
             )
         )
         executive = self.deployment.executive
@@ -147,7 +151,10 @@ class SimulatedPayload:
         chosen = self.configuration
         highest = level_named(chosen.recovery.max_level)
         allowed = frozenset((*chosen.board.allow_control, *controls_up_to(highest)))
-        return SimulatedBoard(clock, int(chosen.board.period_s * SECOND), allowed, self.devices)
+        board = SimulatedBoard(clock, int(chosen.board.period_s * SECOND), allowed, self.devices)
+        self._servers += 1000  # so that no two board servers have one identity
+        board.server = self._servers
+        return board
 
     @property
     def events(self) -> Iterable[bytes]:
@@ -183,14 +190,19 @@ class SimulatedPayload:
         self._send(Kind.TELECOMMAND, packet)
 
     def receive(self, octets: bytes) -> None:
-        """Octets arrive from the station, whatever they are."""
+        """Octets arrive from the station; they need not be a valid message."""
         executive = self.deployment.executive
         executive.now = self.now
         self.deployment.link.receive(b"station", octets)
         executive.drain()
 
-    def reboot(self, saved: dict[str, Any] | None = None) -> None:
-        """The executive ends without warning; the next one starts from what was saved."""
+    def reboot(self, saved: dict[str, Any] | None = None, *, keeps_board: bool = False) -> None:
+        """The executive ends without warning; the next one starts from what was saved.
+
+        With `keeps_board` the board server lives on; otherwise there is a new one, of a new board.
+        """
+        if not keeps_board:
+            self.board = self._board(lambda: self.now)
         if saved is None:
             saved = json.loads(self.storage.files.get("state/executive.json", b"{}"))
         self._sequence += 2 * AHEAD  # as a station does that gets no answer any more

@@ -10,9 +10,17 @@ from flight.doctor.finding import Finding, error, ok, warning
 from flight.doctor.machine import Subject
 from hal import boards
 from hal.errors import HalError
+from icd import extras
 
 NVIDIA = ("/dev/nvidiactl", "/dev/nvidia[0-9]*", "/dev/nvidia-uvm")
 JETSON = ("/dev/nvmap", "/dev/nvhost-*gpu*", "/dev/nvgpu/*/*")
+TEGRA = (
+    "/sys/class/devfreq/*gpu*",
+    "/dev/nvhost-*",
+    "/dev/nvmap",
+    "/etc/nv_tegra_release",
+)
+"""What only a Jetson has, also where its device tree cannot be seen."""
 COMPILERS = ("cc", "gcc", "clang")
 
 
@@ -26,6 +34,9 @@ def driver(subject: Subject) -> Finding:
     if row.companion_template:
         return _compiler(subject, name)
     answer = subject.machine.ask_board(name)
+    is_there = "error" not in answer and bool(answer.get("devices"))
+    if not is_there and (hidden := _hidden_jetson(subject, row.opener)):
+        return hidden
     if "error" in answer:
         return error(f"{name}: {answer['error']}", _driver_advice(row.opener))
     devices = answer.get("devices") or []
@@ -64,7 +75,7 @@ def compute(subject: Subject) -> Finding:
     if subject.configuration.compute == "host":
         return ok("jobs compute on the processor (compute = 'host')")
     if importlib.util.find_spec("numba_cuda") is None:
-        return error("numba-cuda is not installed", "pip install 'vanallen[cuda]'")
+        return error("numba-cuda is not installed", extras.install("numba_cuda"))
     return ok("jobs compute on the GPU with numba-cuda")
 
 
@@ -73,7 +84,27 @@ def _compiler(subject: Subject, name: str) -> Finding:
     found = next((c for c in COMPILERS if shutil.which(c, path=search)), None)
     if found or importlib.util.find_spec("ziglang"):
         return ok(f"{name} is built with {found or 'ziglang'}")
-    return error(f"no C compiler to build {name}", "apt install gcc, or pip install ziglang")
+    return error(
+        f"no C compiler to build {name}", f"apt install gcc, or {extras.install('ziglang')}"
+    )
+
+
+def _hidden_jetson(subject: Subject, opener: str) -> Finding | None:
+    """A Jetson that cannot be seen as one, or that is asked for the GPUs of a server."""
+    machine = subject.machine
+    signs = [str(found[0]) for sign in TEGRA if (found := machine.found(sign))]
+    if not signs:
+        return None
+    text = f"this is a Jetson ({', '.join(signs)})"
+    if machine.text("/proc/device-tree/compatible") is None:
+        return error(
+            f"{text}, and its device tree is hidden: a container masks /sys/firmware",
+            "start the container with --security-opt systempaths=unconfined (podman: unmask="
+            "/sys/firmware), or run the payload beside it",
+        )
+    if "jetson" not in opener:
+        return error(f"{text}; its GPU is not on PCIe", "give --board jetson; see docs/jetson.md")
+    return None
 
 
 def _driver_advice(opener: str) -> str:

@@ -111,7 +111,7 @@ class _Files:
 
 
 def _take(lock: int) -> None:
-    """Lock a file when whoever has it is done, or has it for too long."""
+    """Wait for the lock of a file, but not longer than a bounded time."""
     for _ in range(_TRIES):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

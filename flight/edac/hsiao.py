@@ -61,14 +61,20 @@ def _check_bits(word: Any) -> Any:
 
 @kept("void(u8[::1], u1[::1])")
 def encode(words: NDArray[np.uint64], checks: NDArray[np.uint8]) -> None:
-    """Write the check octet of each word."""
+    """Write the check octet of each word.
+
+    words: n, uint64; checks: n, uint8.
+    """
     for i in range(words.size):
         checks[i] = _check_bits(words[i])
 
 
 @kept("i8(u8[::1], u1[::1])")
 def check(words: NDArray[np.uint64], checks: NDArray[np.uint8]) -> int:
-    """How many words disagree with their check octets."""
+    """How many words disagree with their check octets.
+
+    words: n, uint64; checks: n, uint8.
+    """
     wrong = 0
     for i in range(words.size):
         wrong += _check_bits(words[i]) != np.uint64(checks[i])
@@ -77,7 +83,10 @@ def check(words: NDArray[np.uint64], checks: NDArray[np.uint8]) -> int:
 
 @kept("UniTuple(i8, 3)(u8[::1], u1[::1])")
 def correct(words: NDArray[np.uint64], checks: NDArray[np.uint8]) -> tuple[int, int, int]:
-    """Set right every word with one wrong bit: (data bits, check bits, words lost)."""
+    """Set right every word with one wrong bit: (data bits, check bits, words lost).
+
+    words: n, uint64; checks: n, uint8; both are changed in place.
+    """
     in_data, in_checks, lost = 0, 0, 0
     for i in range(words.size):
         wanted = _check_bits(words[i])

@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flight.edac.code import LARGEST, SMALLEST, SYMBOL_OCTETS, Code
+from icd.processes import process_start_time
 
 if TYPE_CHECKING:
     from flight.edac.blocks import Region
@@ -173,7 +174,7 @@ class RegionFile:
         return len(damaged)
 
     def close(self) -> None:
-        """Let go of the file; the mapping goes with the last array over it."""
+        """Close the file; the mapping is freed with the last array over it."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -259,11 +260,7 @@ def discover(folder: Path) -> list[Path]:
 
 def start_time_of(pid: int) -> int:
     """When a process began, in clock ticks since boot; 0 where there is none with that pid."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return 0
-    return int(text.rpartition(")")[2].split()[19])
+    return process_start_time(pid, zombie=True) or 0
 
 
 def _describe(fd: int, name: str) -> Description:

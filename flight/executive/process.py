@@ -30,7 +30,7 @@ from flight.framework.worker_link import WorkerLink
 from flight.link.zmq_link import ZmqLink
 from flight.storage.client import StorageClient
 from flight.supervisor.link import SupervisionLink
-from icd.board_state import process_start_time
+from icd.processes import process_start_time
 
 BOOTSTRAP_NS = 3 * SECOND
 BEAT_NS = SECOND // 2
@@ -105,7 +105,7 @@ class ExecutiveProcess:
         self._poller.register(self.supervisor.link.fileno(), zmq.POLLIN)
 
     def run(self) -> int:
-        """Fly until told to end; the exit status."""
+        """Run until told to end; the exit status."""
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
@@ -141,6 +141,7 @@ class ExecutiveProcess:
             board=self.workers["board"],
             launcher=self.workers["launcher"],
             scrub=self.workers["scrub"],
+            date=lambda: self.clock.date_ahead(),
             program=ProgramMemory(),
             pid=os.getpid(),
             supervisor=self.supervisor,

@@ -124,7 +124,10 @@ class Checks:
         self._take(plan)
 
     def hold(self, c: Array) -> bool:
-        """Whether a product keeps every limit."""
+        """Whether a product keeps every limit.
+
+        c: as the `out` of `plan`, … x rows x columns, float32 or float64.
+        """
         plan = self._plan
         if c.dtype != plan.kind:
             c = _widened(c)

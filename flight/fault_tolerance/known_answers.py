@@ -77,10 +77,11 @@ class KnownAnswers:
     ) -> None:
         """`kernel(*inputs, output)` over a batch: items along the first axis of every array.
 
-        The kernel treats each item by itself. With `has_room` the last item of every array is free:
-        the item whose slot the problem takes is computed there, in the same call. Without, it comes
-        in a call of its own. Inputs change while this runs, and are put back; where they are
-        read-only, the problem runs by itself, and the items before and after its slot by
+        The kernel treats each item by itself, with the same bits in every place of a batch and in
+        a call of its own; a product by BLAS need not. With `has_room` the last item of every array
+        is free: the item whose slot the problem takes is computed there, in the same call. Without,
+        it comes in a call of its own. Inputs change while this runs, and are put back; where they
+        are read-only, the problem runs by itself, and the items before and after its slot by
         themselves: then a lane that is wrong by its place alone is not seen.
         Raises ResultError when its answers stay wrong.
         """

@@ -48,7 +48,7 @@ class Reduction:
 
 
 def total(values: Array) -> Reduction:
-    """The sum of all elements."""
+    """The sum of all elements of an array of any shape and real type, in float64."""
     flat = _flat(values)
     return Reduction(
         lambda: float(flat.sum()),
@@ -59,7 +59,7 @@ def total(values: Array) -> Reduction:
 
 
 def dot(a: Array, b: Array) -> Reduction:
-    """The sum of products of elements. Raises ValueError for unequal numbers of them."""
+    """The sum of products, in float64. Raises ValueError for unequal numbers of elements."""
     one, other = _flat(a), _flat(b)
     if one.size != other.size:
         raise ValueError(f"{one.size} and {other.size} elements have no dot product; give as many")
@@ -72,7 +72,7 @@ def dot(a: Array, b: Array) -> Reduction:
 
 
 def squares(values: Array) -> Reduction:
-    """The sum of squares; its root is the Euclidean norm."""
+    """The sum of squares, in float64; its root is the Euclidean norm."""
     return dot(values, values)
 
 

@@ -121,9 +121,9 @@ def _agreed(
 
 
 def same_bits(one: Array, other: Array) -> bool:
-    """Whether two contiguous arrays of one shape and type hold the same bits; NaN equals NaN."""
+    """Whether two arrays of one shape and type hold the same bits; NaN equals the same NaN."""
     word = np.uint64 if one.nbytes % 8 == 0 else np.uint8
-    left, right = one.reshape(-1).view(word), other.reshape(-1).view(word)
+    left, right = _words(one, word), _words(other, word)
     return all(
         np.array_equal(left[low : low + _PART], right[low : low + _PART])
         for low in range(0, left.size, _PART)
@@ -131,10 +131,18 @@ def same_bits(one: Array, other: Array) -> bool:
 
 
 def other_bits(one: Array, other: Array) -> tuple[Array, ...]:
-    """Indices of the elements of two arrays whose bits are not the same."""
+    """Indices of the elements of two arrays whose bits are not the same.
+
+    Both have one shape and type; one array of indices for each dimension, as of `np.nonzero`.
+    """
     word = np.dtype(f"u{one.itemsize}")
     left, right = (np.ascontiguousarray(array).view(word) for array in (one, other))
     return np.nonzero(left != right)
+
+
+def _words(array: Array, word: type[np.unsignedinteger[Any]]) -> Array:
+    """The bits of an array's elements row by row; a copy where they lie in another way."""
+    return np.ascontiguousarray(array).reshape(-1).view(word)
 
 
 def _fill(outputs: Sequence[Array], contents: Sequence[Array]) -> None:
@@ -157,7 +165,7 @@ def _vote(runs: Sequence[_Run]) -> _Run | None:
         return None
     voted = []
     for copies in zip(*(run.outputs for run in runs), strict=True):
-        one, two, three = (copy.reshape(-1).view(np.uint8) for copy in copies)
+        one, two, three = (_words(copy, np.uint8) for copy in copies)
         rest = np.where(one == three, one, two)
         if np.any((one != two) & (rest == two) & (two != three)):
             return None

@@ -44,7 +44,8 @@ class Wrong:
 def look(a: Array, b: Array, c: Array, columns: Array, rows: Array) -> Wrong | None:
     """Judge a batch of products by the flags (batch x columns, batch x rows) of what is above.
 
-    Returns None where rounding explains every element that was looked at.
+    a: … x rows x terms, b: … x terms x columns, c: … x rows x columns, float32 or float64; the
+    flags are bool. Returns None where rounding explains every element that was looked at.
     """
     a, b, c = (matrix.reshape(-1, *matrix.shape[-2:]) for matrix in (a, b, c))
     places: list[Array] = []
@@ -86,7 +87,10 @@ def _few(flags: Array, multiplications: int) -> int:
 
 
 def _wrong(a: Array, b: Array, c: Array) -> tuple[Array, Array, Array]:
-    """Rows, columns and true values of the elements of c = a b that rounding cannot explain."""
+    """Rows, columns and true values of the elements of c = a b that rounding cannot explain.
+
+    a: rows x terms, b: terms x columns, c: rows x columns.
+    """
     numbers = np.finfo(c.dtype)
     wide = np.float64 if c.dtype == np.float32 else np.longdouble
     terms = a.shape[1]

@@ -14,6 +14,8 @@ TAI_SINCE_1958 = (378_691_200 + 37) * SECOND
 """From Unix time to TAI since 1958: the days between the epochs, and 37 leap seconds."""
 CEILING_AHEAD = 60 * SECOND
 """How far the persisted ceiling is kept ahead of time."""
+AT_ONCE = SECOND // 100
+"""Two clocks that are read within this are read at one moment."""
 LATEST_START = cuc.LAST - 366 * 86_400 * SECOND
 """A saved time beyond this is a mistake: soon after it no time stamp could show it."""
 
@@ -41,6 +43,18 @@ class OnboardClock:
     def now(self) -> int:
         """On-board nanoseconds."""
         return self._offset + time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+    def date_ahead(self) -> int:
+        """How far the computer's date is ahead of on-board time, in ns of TAI.
+
+        Changes only when somebody sets or steers the date: both are read at one moment.
+        """
+        while True:
+            before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            date = time.time_ns()
+            after = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            if after - before < AT_ONCE:
+                return date + TAI_SINCE_1958 - before - self._offset
 
     def saved(self) -> dict[str, Any]:
         """What to persist, at least once every `CEILING_AHEAD`."""

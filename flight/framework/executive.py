@@ -99,7 +99,7 @@ class Slot(Generic[C_co]):
         return self.post(lambda: answer(key))
 
     def rebuild(self) -> None:
-        """A new instance in place of one that raised; what waited for the old one is let go."""
+        """A new instance in place of one that raised; work queued for the old one is discarded."""
         self._generation += 1
         self.inbox.clear()
         self.current = None

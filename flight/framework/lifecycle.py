@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, MutableSequence
 from dataclasses import dataclass, fields
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 from icd.fields import DeclarationError
 
@@ -36,6 +36,21 @@ class Tell:
     def name(self) -> str:
         """The event's name in the dictionary."""
         return self.event.__name__
+
+
+def told(event: Callable[Concatenate[Any, P], None], *args: P.args, **kwargs: P.kwargs) -> Tell:
+    """The instruction to send an event; its values are checked as those of a call are."""
+    if kwargs:
+        raise TypeError(f"{event.__name__}: give the values of an event by position")
+    return Tell(event, args)
+
+
+class Teller(Protocol):
+    """`Lifecycle._tell`, for the parts that a lifecycle is composed of."""
+
+    def __call__(
+        self, event: Callable[Concatenate[Any, P], None], *args: P.args, **kwargs: P.kwargs
+    ) -> None: ...
 
 
 class Lifecycle(Generic[Stimulus, Instruction]):
@@ -70,9 +85,7 @@ class Lifecycle(Generic[Stimulus, Instruction]):
         self, event: Callable[Concatenate[Any, P], None], *args: P.args, **kwargs: P.kwargs
     ) -> None:
         """Have an event sent; its arguments are checked as those of a call are."""
-        if kwargs:
-            raise TypeError(f"{event.__name__}: give the values of an event by position")
-        self._out.append(Tell(event, args))
+        self._out.append(told(event, *args, **kwargs))
 
 
 def on(

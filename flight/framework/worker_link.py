@@ -27,7 +27,7 @@ class WorkerLink:
         self._on_replaced: list[Callable[[], None]] = []
 
     def attach(self, channel: Channel, pid: int) -> None:
-        """Use this channel from now on, and greet whoever is at its other end."""
+        """Use this channel from now on, and send hello."""
         if self._channel is not None:
             self._channel.close()
             self.replaced += 1

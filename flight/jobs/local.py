@@ -128,7 +128,7 @@ class LocalJob:
         return self._memory.verify()
 
     def region(self, name: str, array: Array) -> Array:
-        """A read-only copy; nobody looks after it here."""
+        """A read-only copy; it is not scrubbed here."""
         check_region(name, array)
         copy: Array = array.copy()
         copy.flags.writeable = False

@@ -18,7 +18,7 @@ class TelecommandTaker(Protocol):
     """What the link leads to; implemented by the command handler."""
 
     def take(self, packet: bytes, station: int | None) -> None:
-        """One telecommand packet, and the station that vouches for it; None: nobody does."""
+        """One telecommand packet, and whose key it came with; None on a link in clear."""
 
     def frame_rejected(self, why: Rejection) -> None:
         """A message from the wire that was refused before it was a telecommand."""

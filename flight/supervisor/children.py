@@ -17,10 +17,11 @@ DEFAULT_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP,
 
 
 def become_subreaper() -> None:
-    """Make orphans below this process its children, so that it can reap them."""
+    """Make orphans below this process its children, so that it can reap them. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "cannot become child subreaper")
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def execute(

@@ -247,9 +247,12 @@ class Core:
         if kind == "ready":
             self._endpoint = str(body.get("endpoint", ""))
             self._publish()
+            for process in self._processes.values():
+                for pid in sorted(process.abandoned):  # its predecessor may have died of the news
+                    self._tell("unkillable", {"name": process.plan.name, "pid": pid})
 
     def _stroke(self) -> None:
-        """The executive vouches for its critical parts; whoever passes it on, for itself."""
+        """The executive's critical parts answered: pass that on to the service manager."""
         if self._executive.state == RUNNING and self._phase != STOPPING:
             self._out.append(Notify("WATCHDOG=1"))
 

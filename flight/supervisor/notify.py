@@ -40,12 +40,12 @@ class Notifier:
         return False
 
     def close(self) -> None:
-        """Let go of the socket; a second call does nothing."""
+        """Close the socket; a second call does nothing."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
 
 def without_notification(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment for children: they cannot speak for the payload."""
+    """An environment for children, without the socket: they cannot notify for the payload."""
     return {name: value for name, value in environment.items() if name not in VARIABLES}

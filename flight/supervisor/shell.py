@@ -64,11 +64,11 @@ class Supervisor:
         self._plans[EXECUTIVE] = plan.executive
 
     def run(self) -> Finish:
-        """Fly until told to stop; returns how to end. Raises RunDirectoryInUseError."""
+        """Run until told to stop; returns how to end. Raises RunDirectoryInUseError."""
         for folder in (self._run, self._plan.state_dir):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._locks = [lock(self._run), lock(self._plan.state_dir, "state")]
-        children.become_subreaper()
+        self._adopt_orphans()
         # Only this process holds the write end: its death hangs up on every worker at once.
         self._lease, self._lease_held = os.pipe()
         self._catch_signals()
@@ -79,6 +79,16 @@ class Supervisor:
         self._remove_ready_file()
         self._notifier.close()
         return self._finish
+
+    def _adopt_orphans(self) -> None:
+        """Ask to be the parent of orphans; where nobody can be (QEMU's user mode), fly without.
+
+        They end by themselves then: their lease does with this process.
+        """
+        try:
+            children.become_subreaper()
+        except OSError as error:
+            self._log(f"orphans are not collected: no child subreaper here ({error.strerror})")
 
     def _turn(self) -> None:
         for key, _ in self._selector.select(self._timeout()):

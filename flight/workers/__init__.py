@@ -1,1 +1,1 @@
-"""What runs in the other processes on board: storage, board server, job launcher and jobs."""
+"""What every worker process shares: its lifeline, warm imports, the cache of compiled kernels."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 import zmq
@@ -51,12 +50,7 @@ class Client:
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -101,7 +95,7 @@ class Client:
         return self._run(calls.command(ask, self.payload, wait, timeout_s, check, on_stage))
 
     def ping(self, timeout_s: float = 5.0) -> CommandResult:
-        """Ask the payload's executive for a sign of life."""
+        """Ping (17,1) the payload's executive."""
         return self.cmd("ping", timeout_s=timeout_s)
 
     def submit(

@@ -94,7 +94,7 @@ class AsyncClient:
         return await self._run(calls.command(ask, self.payload, wait, timeout_s, check, on_stage))
 
     async def ping(self, timeout_s: float = 5.0) -> CommandResult:
-        """Ask the payload's executive for a sign of life."""
+        """Ping (17,1) the payload's executive."""
         return await self.cmd("ping", timeout_s=timeout_s)
 
     async def submit(

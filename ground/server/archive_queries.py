@@ -22,11 +22,16 @@ _EVENT_COLUMNS = (
 
 
 def next_sequence(path: Path) -> int:
-    """A packet sequence above every one ever handed out, those lost in a crash included."""
+    """A packet sequence above every one ever handed out, those lost in a crash included.
+
+    The newest packets are not those with the latest date, where somebody set the date back: what
+    came since the newest event by sequence counts as well.
+    """
     with reading(path) as connection:
         (last,) = connection.execute(
-            "SELECT max(sequence) FROM packets WHERE received_ns >= "
-            "(SELECT max(received_ns) - 3600000000000 FROM packets)"
+            "SELECT max(sequence) FROM packets WHERE received_ns >= -3600000000000 + min("
+            "(SELECT max(received_ns) FROM packets), coalesce("
+            "(SELECT received_ns FROM events ORDER BY sequence DESC LIMIT 1), 1 << 62))"
         ).fetchone()
         (event,) = connection.execute("SELECT max(sequence) FROM events").fetchone()
     highest = max(last or 0, event or 0)

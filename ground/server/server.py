@@ -28,6 +28,8 @@ from ground.server.payload import Numbers, Payload
 from ground.server.verification import CommandRecord
 
 EXPIRE_S = 0.1
+STEP_NS = 500_000_000
+"""A date that moved by so much between two looks was set."""
 
 
 class GroundServer:
@@ -56,6 +58,8 @@ class GroundServer:
         self.api: Api | None = None
         self.methods: Methods | None = None
         self._context: zmq.Context[Any] | None = None
+        self._ahead: int | None = None
+        """How far the date is ahead of the monotonic clock, in ns, as last seen."""
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -76,7 +80,7 @@ class GroundServer:
         self.close()
 
     def close(self) -> None:
-        """Close links and API, write what waits, let go of the state folder."""
+        """Close links and API, write what waits, unlock the state folder."""
         if self._timer is not None:
             self._timer.cancel()
         if self.api is not None:
@@ -131,7 +135,11 @@ class GroundServer:
     def _expire(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(EXPIRE_S, self._expire)
         now = self.numbers.wall_ns()
+        ahead = now - round(clock.monotonic() * 1e9)
+        step, self._ahead = ahead - (self._ahead or ahead), ahead
         for payload in self.payloads.values():
+            if abs(step) >= STEP_NS:
+                payload.tracker.shift(step)
             payload.tracker.expire(now)
 
 

@@ -189,6 +189,13 @@ class Tracker:
                 )
                 self.advance(record, "timed out", now_ns)
 
+    def shift(self, step_ns: int) -> None:
+        """The date was set by so much: what is pending has waited no longer for that."""
+        for record in self._pending.values():
+            record.deadline_ns += step_ns
+            record.queued_ns += step_ns
+            record.stages = [(stage, at + step_ns) for stage, at in record.stages]
+
     def next_deadline_ns(self) -> int | None:
         """When `expire` has work next, at the earliest; None when nothing is pending."""
         return min((r.deadline_ns for r in self._pending.values()), default=None)

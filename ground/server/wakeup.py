@@ -1,4 +1,4 @@
-"""Wakes those who wait for something to have changed."""
+"""Wakes coroutines that wait for a change."""
 
 from __future__ import annotations
 

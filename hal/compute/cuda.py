@@ -1,4 +1,4 @@
-"""The CUDA driver of the compute door, over numba.cuda; imported only where it is asked for."""
+"""The CUDA driver of the compute device, over numba.cuda; imported only where it is asked for."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from hal.errors import ComputeError, DeviceLost, OutOfMemory
 from hal.kernels import Kernel
+from icd import extras
 
 _OUT_OF_MEMORY = 2
 _CONTEXT_IS_GONE = frozenset(
@@ -42,10 +43,11 @@ class CudaDevice:
         try:
             cuda = importlib.import_module("numba.cuda")
         except ImportError as error:
-            raise ComputeError(f"no CUDA support here: {error}; install vanallen[cuda]") from error
+            said = extras.missing("numba_cuda", "computing on a GPU")
+            raise ComputeError(f"{said} ({error})") from error
         self._cuda = cuda
         self._open = True
-        with _door():
+        with _our_errors():
             if not cuda.is_available():
                 raise ComputeError("no CUDA device here; check the driver with: nvidia-smi")
             count = len(cuda.gpus)
@@ -61,7 +63,7 @@ class CudaDevice:
 
     def allocate(self, shape: tuple[int, ...] | int, dtype: DTypeLike) -> Any:
         try:
-            with _door():
+            with _our_errors():
                 zeros = np.zeros(shape, dtype)
         except ValueError as error:
             raise ComputeError(f"no array of shape {shape}: {error}") from error
@@ -69,7 +71,7 @@ class CudaDevice:
 
     def copy_in(self, source: NDArray[Any], target: Any = None) -> Any:
         self._check()
-        with _door():
+        with _our_errors():
             if target is None:
                 return self._cuda.to_device(source)
             _same(source, target)
@@ -78,7 +80,7 @@ class CudaDevice:
 
     def copy_out(self, source: Any, target: NDArray[Any] | None = None) -> NDArray[Any]:
         self._check()
-        with _door():
+        with _our_errors():
             if target is not None:
                 _same(source, target)
             else:
@@ -88,7 +90,7 @@ class CudaDevice:
 
     def launch(self, function: Kernel | Callable[..., Any], *arguments: Any) -> Any:
         self._check()
-        with _door():
+        with _our_errors():
             if not isinstance(function, Kernel):
                 return function(*arguments)
             launcher = function.cuda()
@@ -98,16 +100,16 @@ class CudaDevice:
 
     def synchronise(self) -> None:
         self._check()
-        with _door():
+        with _our_errors():
             self._cuda.synchronize()
 
     def mark(self, job: int, step: int) -> None:
-        """A real device keeps no log of what strikes it."""
+        """Does nothing: flips are logged by the host driver only."""
 
     def close(self) -> None:
         if self._open:
             self._open = False
-            with contextlib.suppress(ComputeError), _door():
+            with contextlib.suppress(ComputeError), _our_errors():
                 self._cuda.close()
 
     def _check(self) -> None:
@@ -123,7 +125,7 @@ def _same(source: Any, target: Any) -> None:
 
 
 @contextlib.contextmanager
-def _door() -> Iterator[None]:
+def _our_errors() -> Iterator[None]:
     """The one place where CUDA's errors become ours."""
     try:
         yield
@@ -144,6 +146,8 @@ def translate(error: Exception) -> ComputeError | None:
         if code == _OUT_OF_MEMORY:
             return OutOfMemory(str(error))
         return (DeviceLost if code in _CONTEXT_IS_GONE else ComputeError)(str(error))
-    if name in ("CudaSupportError", "CudaDriverError", "NvvmError", "NvvmSupportError"):
+    if name == "NvvmSupportError":  # Numba's own CUDA target is there, and no compiler for it
+        return ComputeError(extras.missing("numba_cuda", "computing on a GPU"))
+    if name in ("CudaSupportError", "CudaDriverError", "NvvmError"):
         return ComputeError(str(error))
     return None

@@ -1,4 +1,4 @@
-"""The compute door: allocate, copy, launch and synchronise on whatever device the board has."""
+"""The compute device: allocate, copy, launch and synchronise on whatever device the board has."""
 
 from __future__ import annotations
 

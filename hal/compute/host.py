@@ -1,4 +1,4 @@
-"""The host driver of the compute door: this process computes, on a board's terms."""
+"""The host driver of the compute device: this process computes, on a board's terms."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def _give_back(device: weakref.ref[HostDevice], size: int) -> None:
 
 
 class _Seat:
-    """The place of one device user in the board-state file."""
+    """One device user's row in the board-state file."""
 
     def __init__(self, path: Path, device: int) -> None:
         try:

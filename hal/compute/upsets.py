@@ -1,4 +1,4 @@
-"""Bits that flip in what the host driver of the compute door holds: drawn by the world, done here.
+"""Bits that flip in what the host's compute device holds: drawn by the world, done here.
 
 The driver stands where the device's memory stands, so it is the one that can change it.
 
@@ -101,7 +101,7 @@ class Flips:
 
 
 class Struck(Flips):
-    """Flips that the board of a state file sends to one context, while its door is open."""
+    """Flips that the board of a state file sends to one context, with flips on in its scenario."""
 
     def __init__(self, board_state: Path) -> None:
         """Make it before the context is claimed, so that no draw is missed."""
@@ -117,14 +117,14 @@ class Struck(Flips):
 
     @classmethod
     def beside(cls, board_state: Path) -> Struck | None:
-        """The flips of a board; None when its door is closed."""
+        """The flips of a board; None when its scenario has flips off."""
         try:
             return cls(board_state)
         except OSError:
             return None
 
     def listen(self, row: ContextRow, slot: int) -> None:
-        """Heed the doorbell of our context, which has just been claimed."""
+        """Watch the doorbell counter of our context, which has just been claimed."""
         self._row, self._slot, self._seen = row, slot, 0
 
     def before(self, arguments: Sequence[Any]) -> None:
@@ -212,7 +212,7 @@ class Struck(Flips):
         ]
 
     def _write(self, lines: list[str]) -> bool:
-        """Into the log; what cannot be logged is not done, since nobody could do it again."""
+        """Append a flip to the log; False when it cannot be written, and then it is not done."""
         try:
             if lines:
                 flips.append(self._log, *lines)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from hal.device import (
     Board,
@@ -24,6 +25,7 @@ from hal.errors import (
     DriverFault,
     DriverMissing,
     HalError,
+    TimedOut,
     Unsupported,
     WrongRequest,
 )
@@ -33,9 +35,11 @@ from hal.jetson import power as jetson_power
 from hal.jetson import thermal as jetson_thermal
 from hal.jetson.boot_slots import BootSlots, KnownSlots
 from hal.jetson.faults import Alarms
+from hal.jetson.gpu import Gpu
 from hal.jetson.nvml_load import NvmlLoad
-from hal.jetson.power import PowerMeter, rail_sensor
+from hal.jetson.power import PowerMeter, Rail, rail_sensor
 from hal.jetson.power_modes import PowerModes
+from hal.jetson.thermal import Cooler, Zone
 from hal.linux import host_bus
 from hal.linux.edac import Edac
 from hal.linux.host_bus import HostBus, NoHostBus, open_host_bus
@@ -45,13 +49,48 @@ from hal.nvml import reset_ladder as recovery
 from hal.nvml.calls import LIBRARY
 from hal.reading import Reading, tai_now
 from hal.sensor import Quantity, Sensor, single
+from icd import heartbeat
 
 ROOT = "VANALLEN_JETSON_ROOT"
 """Environment variable: the folder that stands for `/`, where sys, proc and etc are."""
 
+T = TypeVar("T")
 _POLL_S = 0.1
 _SLOT = partial(Quantity, unit="slot", low=0.0, high=7.0)
 _PREFIX = "gpu0."
+READS_BETWEEN_LOOKS = 10
+"""While something is missing, the kernel's files are looked through again so seldom."""
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where everything is that can be read."""
+
+    gpu: Gpu
+    rails: tuple[Rail, ...]
+    zones: tuple[Zone, ...]
+    coolers: tuple[Cooler, ...]
+    others: tuple[str, ...]
+    """Files of memory bus and fan, which are looked for where they are read."""
+
+    def names(self) -> list[str]:
+        """What is there, for people."""
+        gpu = [f"GPU {self.gpu.name}"] if self.gpu.folder else []
+        rails = [f"rail {rail.label}" for rail in self.rails]
+        return [*gpu, *rails, *(f"zone {zone.name}" for zone in self.zones), *self.others]
+
+    def completed(self, found: _Places) -> _Places:
+        """With what was found besides, or elsewhere; what is not found any more is kept.
+
+        So no reading ever vanishes: what cannot be read says why.
+        """
+        return _Places(
+            found.gpu if found.gpu.folder or not self.gpu.folder else self.gpu,
+            _joined(self.rails, found.rails, lambda rail: (rail.label, rail.volts)),
+            _joined(self.zones, found.zones, lambda zone: (zone.name, zone.folder)),
+            _joined(self.coolers, found.coolers, lambda cooler: (cooler.path, cooler.path)),
+            tuple(dict.fromkeys((*self.others, *found.others))),
+        )
 
 
 def open_board(
@@ -67,7 +106,11 @@ def open_board(
     bus = open_host_bus(environment)
     own = root == Path("/") or LIBRARY in environment  # NVML tells of this computer's GPU
     load = NvmlLoad(environment).percent if own else None
-    return JetsonBoard(name, root, allow_control, clock or tai_now, wait=wait, bus=bus, load=load)
+    beat = environment.get(heartbeat.ENVIRONMENT)
+    board = JetsonBoard(name, root, allow_control, clock or tai_now, wait=wait, bus=bus, load=load)
+    if beat:
+        board.silent_for_s = lambda: heartbeat.silent_for_s(Path(beat), time.monotonic_ns())
+    return board
 
 
 class JetsonBoard:
@@ -87,10 +130,14 @@ class JetsonBoard:
         """`load` tells how busy the GPU is, in %, on a module whose kernel does not."""
         self._files = Sysfs(root)
         if not jetson_identity.is_jetson(self._files):
+            if signs := jetson_identity.signs_of_tegra(self._files):
+                raise DriverMissing(f"{jetson_identity.HIDDEN} (there is {', '.join(signs)})")
             raise DriverMissing(
                 f"no Jetson at {root}: its device tree names none; "
                 "for a GPU on PCIe open the board nvml"
             )
+        self.silent_for_s: Callable[[], float | None] = lambda: None
+        """How long whoever writes the kernel's files has been silent, when that is too long."""
         self._name = name
         self._allowed = allow_control
         self._clock = clock
@@ -102,15 +149,19 @@ class JetsonBoard:
         self._module = jetson_identity.module(self._files)
         self._run = run or runner(root)
         self._modes = PowerModes(self._files, self._run, self._module.power_w)
-        self._gpu = replace(jetson_gpu.find_gpu(self._files), told=load)
+        self._load = load
         self._boot_slots = BootSlots(self._run, allow_control=True)  # `control` asks for leave
         self._slots = KnownSlots(self._boot_slots.table)
-        self._sensors, self._alarms = self._find()
+        self._meter = PowerMeter(self._files, self._clock)
+        self._places = self._look_for()
+        self._sensors, self._alarms = self._build(self._places)
+        self._reads = 0
+        self._news: list[Fault] = []
         self._actions: dict[str, Callable[[ControlRequest], float | None]] = {
             "power_mode": lambda asked: self._modes.choose(asked.value, self._clock()),
             "power_limit_w": lambda asked: self._modes.limit(asked.value, self._clock()),
-            "locked_clock_mhz": lambda asked: self._gpu.lock(self._files, asked.value),
-            "reset_clock": lambda _: self._gpu.unlock(self._files),
+            "locked_clock_mhz": lambda asked: self._places.gpu.lock(self._files, asked.value),
+            "reset_clock": lambda _: self._places.gpu.unlock(self._files),
             "clear_ecc": self._clear_ecc,
             "kill_contexts": self._kill_contexts,
             "gpu_reset": _reset,
@@ -139,23 +190,28 @@ class JetsonBoard:
                 name=self._module.name,
                 uuid=f"{self._module.part or 'jetson'}-{number}" if number else "",
                 serial=number,
-                bus_id=self._gpu.name,
+                bus_id=self._places.gpu.name,
                 memory_bytes=jetson_gpu.total_memory(self._files),
-                max_clock_mhz=self._gpu.highest_mhz(self._files),
+                max_clock_mhz=self._places.gpu.highest_mhz(self._files),
                 max_power_w=self._module.power_w,
             )
         ]
 
     def read(self) -> list[Reading]:
         time_ns = self._clock()
-        ended = self._ended or self._lost()
+        ended = self._ended or self._lost() or self._stopped()
         if ended is not None:
             return [
                 reading
                 for sensor in self._sensors
                 for reading in sensor.failed(_PREFIX, time_ns, ended)
             ]
-        return [reading for sensor in self._sensors for reading in sensor.read(_PREFIX, time_ns)]
+        found = [reading for sensor in self._sensors for reading in sensor.read(_PREFIX, time_ns)]
+        self._reads += 1
+        is_whole = all(reading.is_valid for reading in found)
+        if not is_whole and self._reads % READS_BETWEEN_LOOKS == 0:
+            self._look_again()
+        return found
 
     def processes(self) -> list[ProcessUse]:
         try:
@@ -201,20 +257,40 @@ class JetsonBoard:
             raise WrongRequest(f"no device {request.device}; a Jetson has one, 0")
         return act(request)
 
-    def _find(self) -> tuple[list[Sensor], Alarms]:
-        """Everything that can be read, in the order it will always be told."""
+    def _look_for(self) -> _Places:
         files = self._files
-        rails = jetson_power.rails(files)
-        zones = jetson_thermal.zones(files)
-        alarms = Alarms(files, rails, zones, jetson_thermal.coolers(files), self._edac)
+        return _Places(
+            replace(jetson_gpu.find_gpu(files), told=self._load),
+            tuple(jetson_power.rails(files)),
+            tuple(jetson_thermal.zones(files)),
+            tuple(jetson_thermal.coolers(files)),
+            jetson_gpu.places_of_others(files),
+        )
+
+    def _look_again(self) -> None:
+        """A driver that was loaded late, or a folder with another number: take it from now on."""
+        found = self._places.completed(self._look_for())
+        if found == self._places:
+            return
+        before, self._places = self._places, found
+        self._sensors, self._alarms = self._build(found, self._alarms)
+        come = [name for name in found.names() if name not in before.names()]
+        text = f"now there: {', '.join(come)}" if come else "kernel files have moved"
+        self._news.append(Fault(self._clock(), 0, FaultKind.OTHER, 0, text[:160]))
+
+    def _build(self, places: _Places, earlier: Alarms | None = None) -> tuple[list[Sensor], Alarms]:
+        """Everything that can be read, in the order it is told as long as the places are these."""
+        files, rails, zones = self._files, list(places.rails), list(places.zones)
+        alarms = Alarms(files, rails, zones, list(places.coolers), self._edac, earlier)
+        self._meter.rails = jetson_power.summed(rails)
         sensors = [
-            PowerMeter(files, rails, self._clock).sensor(),
+            self._meter.sensor(),
             single(Quantity("power_limit_w", "W", 0.0, 500.0), self._budget_w),
             single(Quantity("power_mode", "mode", 0.0, 255.0), self._mode),
             *jetson_thermal.sensors(files, zones),
-            *jetson_gpu.sensors(files, self._gpu),
+            *jetson_gpu.sensors(files, places.gpu),
             *jetson_gpu.memory_sensors(files),
-            single(Quantity("throttle_reasons", "bits"), partial(alarms.throttle, self._gpu)),
+            single(Quantity("throttle_reasons", "bits"), partial(alarms.throttle, places.gpu)),
             self._edac.sensor("ecc_corrected_volatile", "ecc_uncorrected_volatile"),
             *jetson_gpu.fan_sensors(files),
             *(rail_sensor(files, rail) for rail in rails),
@@ -230,10 +306,18 @@ class JetsonBoard:
         self._slots.forget()  # whatever starts next may be another
         return BoardLost(f"the board at {self._files.root} does not answer; is its power off?")
 
+    def _stopped(self) -> TimedOut | None:
+        """What an emulator that has stopped left in its files is no value."""
+        silent_s = self.silent_for_s()
+        if silent_s is None:
+            return None
+        return TimedOut(f"the companion of this board has not moved for {silent_s:.0f} s")
+
     def _look(self) -> list[Fault]:
         lost = self._lost()
         if lost is None:
-            return self._alarms.changes(self._clock())
+            news, self._news = self._news, []
+            return news + self._alarms.changes(self._clock())
         if self._told_lost:
             return []
         self._told_lost = True
@@ -250,7 +334,7 @@ class JetsonBoard:
         return sum(self._edac.totals())
 
     def _kill_contexts(self, request: ControlRequest) -> float:
-        """End those of the given processes that compute; all of them where nobody tells who."""
+        """End those of the given processes that compute; all of them where that is not known."""
         wanted = request.processes
         try:
             computing = {pid for pid, _ in jetson_gpu.clients(self._files)}
@@ -290,6 +374,21 @@ class JetsonBoard:
     def _running_slots(self) -> tuple[float, ...]:
         table = self._slots.table(self._clock())
         return float(table.current), float(table.active)
+
+
+def _joined(
+    before: tuple[T, ...], found: tuple[T, ...], of: Callable[[T], tuple[str, str]]
+) -> tuple[T, ...]:
+    """What was there, each where it is found now, and what is new; `of` gives name and path.
+
+    The same path under another name is no new thing, but a label that broke.
+    """
+    by_name = {of(one)[0]: one for one in found}
+    names, paths = zip(*map(of, before), strict=True) if before else ((), ())
+    paths_now = {of(one)[1] for one in found}
+    kept = (one if of(one)[1] in paths_now else by_name.get(of(one)[0], one) for one in before)
+    new = (one for one in found if of(one)[0] not in names and of(one)[1] not in paths)
+    return (*kept, *new)
 
 
 def _reset(_request: ControlRequest) -> None:

@@ -10,7 +10,7 @@ from hal.errors import BoardError
 from hal.jetson.gpu import Gpu
 from hal.jetson.power import Rail, is_raised
 from hal.jetson.thermal import Cooler, Zone, gpu_zone
-from hal.linux.edac import Edac, counts_or_none, risen
+from hal.linux.edac import Edac, ErrorCount, counts_or_none, risen
 from hal.linux.sysfs import Sysfs
 
 _OVER_CURRENT_COUNTS = "sys/class/hwmon/hwmon*/oc*_event_cnt"
@@ -54,16 +54,23 @@ class Alarms:
         zones: list[Zone],
         coolers: list[Cooler],
         edac: Edac,
+        earlier: Alarms | None = None,
     ) -> None:
+        """`earlier` are those of the same module as it lay before; what they told is told."""
         self._files = files
         self._rails = rails
         self._zones = zones
         self._coolers = coolers
         self._edac = edac
         self._counters = files.find(_OVER_CURRENT_COUNTS)
-        self._raised: set[str] = set()
-        self._events = {path: self._count(path) for path in self._counters}
-        self._errors = counts_or_none(edac)
+        self._raised: set[str] = set() if earlier is None else earlier._raised
+        known: dict[str, int | None] = {} if earlier is None else earlier._events
+        self._events: dict[str, int | None] = {
+            p: known[p] if p in known else self._count(p) for p in self._counters
+        }
+        self._errors: list[ErrorCount] | None = (
+            counts_or_none(edac) if earlier is None else earlier._errors
+        )
 
     def changes(self, time_ns: int) -> list[Fault]:
         """What was raised or counted since the last call; what stays raised is told once."""
@@ -94,7 +101,7 @@ class Alarms:
     def _over_currents(self, time_ns: int) -> Iterator[Fault]:
         for rail in self._rails:
             for path, level in rail.alarms:
-                if self._is_new(path, is_raised(self._files, path)):
+                if self._is_new(f"{rail.label} {level}", is_raised(self._files, path)):
                     code = JetsonFault.OVER_CURRENT_WARNING
                     if level == "critical":
                         code = JetsonFault.OVER_CURRENT_CRITICAL
@@ -110,7 +117,7 @@ class Alarms:
     def _heat(self, time_ns: int) -> Iterator[Fault]:
         for zone in self._zones:
             for kind in _HOT:
-                if self._is_new(f"{zone.folder} {kind}", self._is_above(zone, kind)):
+                if self._is_new(f"{zone.name} {kind}", self._is_above(zone, kind)):
                     code = JetsonFault.THERMAL_HOT
                     if kind == "critical":
                         code = JetsonFault.THERMAL_CRITICAL

@@ -153,6 +153,19 @@ def memory_sensors(files: Sysfs) -> list[Sensor]:
     ]
 
 
+def places_of_others(files: Sysfs) -> tuple[str, ...]:
+    """The files of memory bus and fan that there are."""
+    bus = [files.first(*_EMC_RATES), files.first(*_EMC_LOADS)]
+    fans = [path for path in files.find("sys/class/hwmon/hwmon*/name") if _is_fan(files, path)]
+    return tuple(path for path in (*bus, *fans) if path is not None)
+
+
+def _is_fan(files: Sysfs, path: str) -> bool:
+    folder = path.rpartition("/")[0]
+    is_named = "fan" in files.text_or("", path) and files.has(f"{folder}/pwm1")
+    return is_named or any(files.has(f"{folder}/{name}") for name in ("rpm", "fan1_input"))
+
+
 def _known(files: Sysfs, path: str | None) -> str:
     if path is not None:
         return path

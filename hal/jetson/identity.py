@@ -10,6 +10,13 @@ from hal.linux.sysfs import Sysfs
 from icd.written import json_value
 
 _TREE = "proc/device-tree"
+SIGNS = ("sys/class/devfreq/*gpu*", "dev/nvhost-*", "dev/nvmap", "etc/nv_tegra_release")
+"""Files that only a Jetson has, also where its device tree cannot be seen."""
+HIDDEN = (
+    "this is a Jetson whose device tree is hidden: a container masks /sys/firmware, of which "
+    "/proc/device-tree is a link; start it with --security-opt systempaths=unconfined (podman: "
+    "--security-opt unmask=/sys/firmware), or run the payload beside it"
+)
 _PART = re.compile(r"p[0-9]{4}-[0-9]{4}")
 _RELEASE = re.compile(r"R([0-9]+)\s*\(release\),\s*REVISION:\s*([0-9.]+)")
 
@@ -77,6 +84,13 @@ def is_jetson(files: Sysfs) -> bool:
     """Whether the computer says that it is a Jetson, or at least a Tegra."""
     told = model(files) + files.text_or("", f"{_TREE}/compatible")
     return "jetson" in told.lower() or "tegra" in told.lower()
+
+
+def signs_of_tegra(files: Sysfs) -> list[str]:
+    """The files that only a Jetson has, where no device tree says that it is one."""
+    if files.text_or("", f"{_TREE}/compatible"):
+        return []
+    return [path for pattern in SIGNS for path in files.find(pattern)[:1]]
 
 
 def module(files: Sysfs) -> Module:

@@ -127,21 +127,22 @@ def summed(found: list[Rail]) -> list[Rail]:
 class PowerMeter:
     """Power of the whole module in W, and its integral in J since the driver was opened.
 
-    `clock` gives ns. Across a gap of more than 10 s nothing is counted: nobody knows.
+    `rails` are those whose powers add up. `clock` gives ns. Across a gap of more than 10 s nothing
+    is counted: nobody knows.
     """
 
-    def __init__(self, files: Sysfs, found: list[Rail], clock: Callable[[], int]) -> None:
+    def __init__(self, files: Sysfs, clock: Callable[[], int]) -> None:
         self._files = files
-        self._rails = summed(found)
+        self.rails: list[Rail] = []
         self._clock = clock
         self._energy_j = 0.0
         self._last: tuple[int, float] | None = None
 
     def measure(self) -> tuple[float, ...]:
         """Power and energy. Raises BoardError, Unsupported where no monitor is found."""
-        if not self._rails:
+        if not self.rails:
             raise Unsupported("no INA3221 power monitor below /sys/bus/i2c/devices")
-        power_w = sum(rail.measure(self._files)[0] for rail in self._rails)
+        power_w = sum(rail.measure(self._files)[0] for rail in self.rails)
         now = self._clock()
         if self._last is not None and 0 <= now - self._last[0] <= _LONGEST_GAP_NS:
             self._energy_j += (now - self._last[0]) * 1e-9 * (power_w + self._last[1]) / 2.0

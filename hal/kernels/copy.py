@@ -18,7 +18,7 @@ cuda: Any = None
 
 
 def reference(a: NDArray[Any], out: NDArray[Any]) -> None:
-    """One after the other."""
+    """One element after the other. a, out: vectors of one length and type."""
     for index in range(a.shape[0]):
         out[index] = a[index]
 

@@ -18,7 +18,7 @@ cuda: Any = None
 
 
 def reference(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None:
-    """Row by column in float64."""
+    """Row by column in float64. a: rows x terms, b: terms x columns, out: rows x columns."""
     for row in range(a.shape[0]):
         for column in range(b.shape[1]):
             products = a[row].astype(np.float64) * b[:, column].astype(np.float64)
@@ -26,7 +26,7 @@ def reference(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None:
 
 
 def host(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None:
-    """BLAS."""
+    """By NumPy's BLAS, in the type of the matrices."""
     np.matmul(a, b, out=out)
 
 

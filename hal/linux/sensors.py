@@ -79,7 +79,7 @@ class HostSensors:
 
 
 def ask(call: Callable[..., Any], *arguments: Any) -> Any:
-    """The one door to psutil: only our errors come back. Raises BoardError."""
+    """Call psutil: every call is made here. Raises BoardError, and nothing of psutil's own."""
     name = getattr(call, "__name__", "psutil")
     try:
         found = call(*arguments)

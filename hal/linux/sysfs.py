@@ -1,4 +1,4 @@
-"""The one door to kernel files below a root: read, write, find; only our errors leave."""
+"""Kernel files below a root: read, write, find; only our errors are raised."""
 
 from __future__ import annotations
 

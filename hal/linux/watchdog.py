@@ -77,7 +77,7 @@ class HardwareWatchdog:
         return True
 
     def close(self, disarm: bool = True) -> bool:
-        """Let go of it: disarmed, or else it resets the computer when its time is over.
+        """Close the device: disarmed, or else it resets the computer when its time is over.
 
         False where it could not be disarmed; one built with "nowayout" never can be.
         """

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from hal.device import (
@@ -21,14 +21,23 @@ from hal.device import (
     ProcessUse,
 )
 from hal.errors import BoardError, BoardLost, DriverMissing, HalError, Unsupported, WrongRequest
-from hal.nvml import calls
+from hal.nvml import calls, processes
 from hal.nvml import reset_ladder as recovery
 from hal.nvml.calls import ask, field
 from hal.nvml.controls import ACTIONS
 from hal.nvml.events import Events
+from hal.nvml.gpus import Gpus
+from hal.nvml.known_gpus import FILE, KnownGpus
 from hal.nvml.reset_ladder import Ladder
 from hal.nvml.sensors import RECOVERY_ACTION, SENSORS, Sensor
 from hal.reading import Reading, Validity, invalid, tai_now
+
+READS_BETWEEN_LOOKS = 10
+"""Where there is no GPU, the driver is asked anew so seldom."""
+
+
+DEAF = 3
+"""A watch that ended so often in a row is dead."""
 
 
 def open_board(
@@ -42,7 +51,9 @@ def open_board(
     """Load NVML and open every GPU it shows. Raises BoardError."""
     calls.prepare(environment)
     ladder = recovery.ladder(environment, wait)
-    return NvmlBoard(name, allow_control, clock or tai_now, wait, ladder)
+    path = environment.get(FILE)
+    known = KnownGpus(Path(path) if path else None)
+    return NvmlBoard(name, allow_control, clock or tai_now, wait, ladder, known)
 
 
 class NvmlBoard:
@@ -55,7 +66,9 @@ class NvmlBoard:
         clock: Callable[[], int],
         wait: Callable[[float], None],
         ladder: Ladder,
+        known: KnownGpus | None = None,
     ) -> None:
+        """`known` tells who had the numbers 0, 1, … before, and keeps who has them."""
         ask("nvmlInit")
         self._name = name
         self._allowed = allow_control
@@ -64,23 +77,25 @@ class NvmlBoard:
         self._ladder = ladder
         self._open = True
         self._gone: BoardError | None = None
-        self._indices: dict[int, int] = {}
-        self._events = Events(clock, lambda handle: self._indices.get(_address(handle), -1))
+        self._known = known or KnownGpus(None)
+        self._gpus = Gpus(self._known.identities)
+        self._events = Events(clock, self._number_of, wait)
+        self._looked_for = False
+        """Whether, for the faults that come now, it was looked who is there."""
+        self._reads = 0
+        self._deaf_for = 0
+        """Watches for faults that ended at once, one after another."""
         try:
-            self._count = int(ask("nvmlDeviceGetCount"))
+            self._gpus.look()
         except BoardError:
             self.close()
             raise
-        self._handles: list[Any] = [None] * self._count
-        self._devices: dict[int, Device] = {}
+        self._known.keep(self._gpus.identities)
         self._told_lost: set[int] = set()
         self._absent: set[int] = set()
         """Devices that were lost at the last reading."""
         self._has_returned = False
         """Whether one came back since, and wants to be in an event set again."""
-        for index in range(self._count):
-            with contextlib.suppress(BoardError):
-                self._handle(index)
         self._watch()
 
     def identity(self) -> BoardIdentity:
@@ -94,20 +109,26 @@ class NvmlBoard:
         )
 
     def devices(self) -> list[Device]:
-        return [self._device(index) for index in range(self._count)]
+        return [self._gpus.device(index) for index in range(len(self._gpus))]
 
     def read(self) -> list[Reading]:
-        if self._gone is not None and self._open:
+        self._reads += 1
+        has_none = not len(self._gpus) and self._reads % READS_BETWEEN_LOOKS == 0
+        if self._open and (self._gone is not None or has_none):
             self._restart()
-        return [reading for index in range(self._count) for reading in self._read(index)]
+        found = [reading for index in range(len(self._gpus)) for reading in self._read(index)]
+        self._known.keep(self._gpus.identities)
+        return found
 
     def processes(self) -> list[ProcessUse]:
-        return [use for index in range(self._count) for use in self._processes(index)]
+        return [use for index in range(len(self._gpus)) for use in self._processes(index)]
 
     def faults(self, timeout_s: float) -> list[Fault]:
         if not self._open or (not self._events.is_watching and not self._watch()):
             self._wait(timeout_s)
-            return self._lost_devices()
+            is_told = not self._open or self._gone is not None  # every reading says so
+            return self._lost_devices() + ([] if is_told else self._deaf("no event set"))
+        self._looked_for = False
         found, ended = self._events.take(timeout_s)
         if ended is not None or self._absent:
             found += self._lost_devices()
@@ -118,7 +139,32 @@ class NvmlBoard:
                 self._watch()
             elif not found:  # nothing to tell and no set to wait on: keep the caller's pace
                 self._wait(timeout_s)
-        return found
+        return found + (self._deaf(str(ended)) if ended is not None else self._hearing())
+
+    def _number_of(self, handle: Any) -> int | None:
+        """Whose handle an event names; who is there is looked for again where that is nobody."""
+        number = self._gpus.number_of(handle)
+        if number is not None or self._looked_for:
+            return number
+        self._looked_for, before = True, len(self._gpus)
+        with contextlib.suppress(BoardError):
+            self._gpus.look()
+        if len(self._gpus) > before:
+            self._has_returned = True  # a new one wants to be in the event set as well
+        return self._gpus.number_of(handle)
+
+    def _deaf(self, why: str) -> list[Fault]:
+        """The watch ended or could not begin: told once, when it has done so several times."""
+        self._deaf_for += 1
+        if self._deaf_for != DEAF:
+            return []
+        text = f"the driver does not watch for faults, so that no XID is seen: {why}"
+        return [Fault(self._clock(), None, FaultKind.OTHER, 0, text)]
+
+    def _hearing(self) -> list[Fault]:
+        was_told, self._deaf_for = self._deaf_for >= DEAF, 0
+        text = "the driver watches for faults again"
+        return [Fault(self._clock(), None, FaultKind.OTHER, 0, text)] if was_told else []
 
     def control(self, request: ControlRequest) -> ControlResult:
         known = (*ACTIONS, *RECOVERIES)
@@ -131,7 +177,9 @@ class NvmlBoard:
         try:
             if request.action in RECOVERIES:
                 return self._recover(request)
-            value = ACTIONS[request.action](self._handle(request.device), request.value)
+            self._check_device(request.device)
+            handle = self._gpus.confirmed(request.device)
+            value = ACTIONS[request.action](handle, request.value)
         except (HalError, OverflowError, ValueError) as error:
             return ControlResult(request, False, None, str(error))
         return ControlResult(request, True, value, "done")
@@ -152,13 +200,14 @@ class NvmlBoard:
 
     def _let_go(self) -> None:
         self._events.unwatch()
-        self._handles = [None] * self._count
+        self._gpus.let_go()
         with contextlib.suppress(BoardError):
             ask("nvmlShutdown")
 
     def _come_back(self) -> None:
         try:
             ask("nvmlInit")
+            self._gpus.look()
         except BoardError as error:  # asked again at the next reading
             self._gone = error
         else:
@@ -168,52 +217,28 @@ class NvmlBoard:
     def _handle(self, index: int) -> Any:
         """The handle of a device, asked for again after it was lost. Raises BoardError."""
         self._check_device(index)
-        if self._handles[index] is None:
-            handle = ask("nvmlDeviceGetHandleByIndex", index)
-            self._handles[index] = handle
-            self._indices[_address(handle)] = index
-        return self._handles[index]
+        return self._gpus.handle(index)
 
     def _check_device(self, index: int) -> None:
         if self._gone is not None and not self._open:
             raise self._gone
-        if not 0 <= index < self._count:
-            raise WrongRequest(f"no device {index}; this board has {self._count}")
-
-    def _device(self, index: int) -> Device:
-        """The description of a device, kept once it is whole."""
-        if index in self._devices:
-            return self._devices[index]
-        try:
-            handle = self._handle(index)
-        except BoardError:
-            return Device(index, "", "", "", "", None, None, None)
-        pci = _or(None, "nvmlDeviceGetPciInfo", handle)
-        memory = _or(None, "nvmlDeviceGetMemoryInfo", handle)
-        clock = _or(None, "nvmlDeviceGetMaxClockInfo", handle, 1)
-        limits = _or(None, "nvmlDeviceGetPowerManagementLimitConstraints", handle)
-        device = Device(
-            index=index,
-            name=_or("", "nvmlDeviceGetName", handle),
-            uuid=_or("", "nvmlDeviceGetUUID", handle),
-            serial=_or("", "nvmlDeviceGetSerial", handle),
-            bus_id="" if pci is None else _text(pci.busId),
-            memory_bytes=None if memory is None else int(memory.total),
-            max_clock_mhz=None if clock is None else float(clock),
-            max_power_w=None if limits is None else limits[1] / 1000.0,
-        )
-        if device.uuid:
-            self._devices[index] = device
-        return device
+        if not 0 <= index < len(self._gpus):
+            raise WrongRequest(f"no device {index}; this board has {len(self._gpus)}")
 
     def _read(self, index: int) -> Iterator[Reading]:
         time_ns = self._clock()
         ended: BoardError | None = self._gone
+        handle: Any = None
+        if ended is None:
+            try:
+                handle = self._gpus.confirmed(index)
+            except BoardError as error:
+                ended = error
         for sensor in SENSORS:
             failed = ended
             if failed is None:
                 try:
-                    yield from _measured(index, sensor, self._handle(index), time_ns)
+                    yield from _measured(index, sensor, handle, time_ns)
                     continue
                 except (BoardLost, DriverMissing) as error:
                     failed = ended = error  # every further call fails alike, and slowly
@@ -221,11 +246,11 @@ class NvmlBoard:
                     failed = error
             yield from _failed(index, sensor, time_ns, failed)
         if isinstance(ended, BoardLost):
-            self._handles[index] = None
+            self._gpus.lose(index)
             self._absent.add(index)
         elif isinstance(ended, DriverMissing):
             self._gone = ended
-        elif index in self._absent:
+        elif ended is None and index in self._absent:
             self._absent.discard(index)
             self._told_lost.discard(index)
             self._has_returned = True
@@ -237,18 +262,18 @@ class NvmlBoard:
 
     def _users(self, index: int) -> list[ProcessUse]:
         """Who computes on a device. Raises BoardError."""
-        found = ask("nvmlDeviceGetComputeRunningProcesses", self._handle(index))
-        return [ProcessUse(index, int(one.pid), one.usedGpuMemory) for one in found]
+        found = processes.running(self._handle(index))
+        return [ProcessUse(index, pid, memory) for pid, memory in found]
 
     def _watch(self) -> bool:
-        return self._events.watch(partial(self._handle, index) for index in range(self._count))
+        return self._events.watch(partial(self._handle, index) for index in range(len(self._gpus)))
 
     def _recover(self, request: ControlRequest) -> ControlResult:
         """A rung of the ladder; its value is what field 230 recommends afterwards."""
         self._check_device(request.device)
         if request.action == "kill_contexts":
             return self._kill(request)
-        device = self._device(request.device)
+        device = self._gpus.device(request.device)
         if request.action == "gpu_reset":
             text = self._away(lambda: self._ladder.gpu_reset(device.bus_id or str(device.index)))
         elif request.action == "driver_reload":
@@ -289,12 +314,11 @@ class NvmlBoard:
     def _lost_devices(self) -> list[Fault]:
         """A fault for each device that is lost and was not reported as such yet."""
         found = []
-        for index in range(self._count if self._open else 0):
+        for index in range(len(self._gpus) if self._open else 0):
             try:
-                ask("nvmlDeviceGetHandleByIndex", index)
+                self._gpus.find(index)
                 self._told_lost.discard(index)
             except BoardLost as error:
-                self._handles[index] = None
                 if index not in self._told_lost:
                     self._told_lost.add(index)
                     found.append(Fault(self._clock(), index, FaultKind.LOST, 0, str(error)))
@@ -308,11 +332,13 @@ def _measured(index: int, sensor: Sensor, handle: Any, time_ns: int) -> list[Rea
     found = []
     for quantity, value in zip(sensor.quantities, values, strict=True):
         validity, reason = Validity.VALID, ""
-        if not quantity.low <= value <= quantity.high:
+        if value is None:
+            validity, reason = Validity.UNSUPPORTED, "all ones, which stands for not available"
+        elif not quantity.low <= value <= quantity.high:
             validity = Validity.OUT_OF_RANGE
             reason = f"outside {quantity.low:g} … {quantity.high:g} {quantity.unit}"
         name = f"gpu{index}.{quantity.name}"
-        found.append(Reading(name, float(value), quantity.unit, time_ns, validity, reason))
+        found.append(Reading(name, value, quantity.unit, time_ns, validity, reason))
     return found
 
 
@@ -336,17 +362,9 @@ def _or(default: Any, call: str, *arguments: Any) -> Any:
         return default
 
 
-def _address(handle: Any) -> int:
-    return ctypes.cast(handle, ctypes.c_void_p).value or 0
-
-
 def _listed(pids: Iterable[int]) -> str:
     return ", ".join(map(str, sorted(pids))) or "none"
 
 
 def _dotted(version: int | None) -> str:
     return "" if version is None else f"{version // 1000}.{version % 1000 // 10}"
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else value

@@ -1,9 +1,9 @@
-"""The one door to NVML: every call goes through it, and only our errors come back."""
+"""Every call of NVML is made here: only our errors come back, and no sentinel is a value."""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hal.errors import (
@@ -68,7 +68,29 @@ def ask(call: str, *arguments: Any) -> Any:
         raise DriverFault(f"{call}: {type(error).__name__}: {error}", call) from error
 
 
-def field(handle: Any, number: int) -> float:
+def told(value: int, bits: int) -> int | None:
+    """A value of so many bits; None for all ones, by which NVML says that there is none."""
+    return None if value == (1 << bits) - 1 else value
+
+
+def counted(call: str, value: int, bits: int) -> int:
+    """The same; raises Unsupported where there is none."""
+    found = told(value, bits)
+    if found is None:
+        raise Unsupported(f"{call}: all ones, which stands for not available", call)
+    return found
+
+
+def text(read: Callable[[], str | bytes]) -> str:
+    """A text that a structure of the binding decodes as it is read; empty when it cannot be had."""
+    try:
+        value = read()
+    except (BoardError, UnicodeDecodeError):
+        return ""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def field(handle: Any, number: int) -> float | int:
     """One NVML field value of a device. Raises BoardError."""
     import pynvml
 
@@ -76,19 +98,20 @@ def field(handle: Any, number: int) -> float:
     found = ask("nvmlDeviceGetFieldValues", handle, [number])[0]
     if found.nvmlReturn != 0:
         raise translated(call, found.nvmlReturn)
-    members = {
-        pynvml.NVML_VALUE_TYPE_DOUBLE: "dVal",
-        pynvml.NVML_VALUE_TYPE_UNSIGNED_INT: "uiVal",
-        pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG: "ulVal",
-        pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG: "ullVal",
-        pynvml.NVML_VALUE_TYPE_SIGNED_LONG_LONG: "sllVal",
-        pynvml.NVML_VALUE_TYPE_SIGNED_INT: "siVal",
-        pynvml.NVML_VALUE_TYPE_UNSIGNED_SHORT: "usVal",
+    members: dict[int, tuple[str, int | None]] = {  # and the bits of those without a sign
+        pynvml.NVML_VALUE_TYPE_DOUBLE: ("dVal", None),
+        pynvml.NVML_VALUE_TYPE_UNSIGNED_INT: ("uiVal", 32),
+        pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG: ("ulVal", 8 * ctypes.sizeof(ctypes.c_ulong)),
+        pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG: ("ullVal", 64),
+        pynvml.NVML_VALUE_TYPE_SIGNED_LONG_LONG: ("sllVal", None),
+        pynvml.NVML_VALUE_TYPE_SIGNED_INT: ("siVal", None),
+        pynvml.NVML_VALUE_TYPE_UNSIGNED_SHORT: ("usVal", 16),
     }
-    member = members.get(found.valueType)
-    if member is None:
+    if found.valueType not in members:
         raise DriverFault(f"{call}: value type {found.valueType} is not known", call)
-    return float(getattr(found.value, member))
+    member, bits = members[found.valueType]
+    value: float | int = getattr(found.value, member)
+    return value if bits is None else counted(call, int(value), bits)
 
 
 def translated(call: str, code: int) -> BoardError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -29,14 +30,26 @@ _WANTED = sum(_KINDS) | _XID
 MOST_FAULTS = 256
 """So many are told one by one; of more, the first of each sort, and how many there were."""
 MOST_DRAINED = 4096
+EARLY_S = 0.01
+"""A wait may end so much too early."""
 
 
 class Events:
-    """An event set that is made when it can be. `clock` stamps; `index` finds a device."""
+    """An event set that is made when it can be.
 
-    def __init__(self, clock: Callable[[], int], index: Callable[[Any], int]) -> None:
+    `clock` stamps; `number` finds a device by its handle; `wait` is called with the seconds that a
+    driver should have waited and did not.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], int],
+        number: Callable[[Any], int | None],
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._clock = clock
-        self._index = index
+        self._number = number
+        self._wait = wait
         self._set: Any = None
 
     @property
@@ -61,7 +74,7 @@ class Events:
         return bool(watched)
 
     def unwatch(self) -> None:
-        """Let go of the set; a second call does nothing."""
+        """Free the event set; a second call does nothing."""
         held, self._set = self._set, None
         if held is not None:
             with contextlib.suppress(BoardError):
@@ -70,14 +83,17 @@ class Events:
     def take(self, timeout_s: float) -> tuple[list[Fault], BoardError | None]:
         """Wait for the first fault and take what else has come; and what ended the watch, if so."""
         kept: list[Fault] = []
-        seen: set[tuple[int, FaultKind, int]] = set()
-        left_out: Counter[tuple[int, str]] = Counter()
+        seen: set[tuple[int | None, FaultKind, int]] = set()
+        left_out: Counter[tuple[int | None, str]] = Counter()
         ended = None
+        began = time.monotonic()
         for taken in range(MOST_DRAINED):
             try:
                 wait_ms = 0 if taken else max(0, round(timeout_s * 1000))
                 fault = self._fault(ask("nvmlEventSetWait_v2", self._set, wait_ms))
             except TimedOut:
+                if not taken:
+                    self._make_up_for(timeout_s - (time.monotonic() - began))
                 break
             except BoardError as error:
                 ended = error
@@ -90,10 +106,15 @@ class Events:
                 left_out[fault.device, fault.text] += 1
         return kept + self._overflow(left_out), ended
 
-    def _overflow(self, left_out: Counter[tuple[int, str]]) -> list[Fault]:
+    def _make_up_for(self, left_s: float) -> None:
+        """Wait what the driver should have waited: one that answers at once turns us in circles."""
+        if left_s > EARLY_S:
+            self._wait(left_s)
+
+    def _overflow(self, left_out: Counter[tuple[int | None, str]]) -> list[Fault]:
         """One fault for each device of which some were not told one by one."""
         found = []
-        for device in sorted({device for device, _ in left_out}):
+        for device in dict.fromkeys(device for device, _ in left_out):
             sorts = [(text, n) for (of, text), n in left_out.most_common() if of == device]
             count = sum(n for _, n in sorts)
             text = f"{count} more: " + ", ".join(f"{n} x {text}" for text, n in sorts)
@@ -101,7 +122,7 @@ class Events:
         return found
 
     def _fault(self, event: Any) -> Fault:
-        index = self._index(event.device)
+        index = self._number(event.device)
         kind, code = int(event.eventType), int(event.eventData)
         if kind == _XID:
             return Fault(self._clock(), index, FaultKind.XID, code, xid.name(code))

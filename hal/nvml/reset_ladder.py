@@ -1,4 +1,4 @@
-"""What brings an NVIDIA GPU back: ending its processes, resetting it, its driver, its power.
+"""Resets of an NVIDIA GPU: end its processes, reset it, reload its driver, cycle its power.
 
 NVML has no call for any of these. They are done by programs, which take seconds: while one runs,
 `wait` is called with short times, so that whoever waits can show that it lives.
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from hal.errors import DriverFault, DriverMissing, NotPermitted, TimedOut, Unsupported
 from hal.linux import host_bus
-from icd.board_state import process_start_time
+from icd.processes import process_start_time
 
 NVIDIA_SMI = "VANALLEN_NVIDIA_SMI"
 MODPROBE = "VANALLEN_MODPROBE"
@@ -178,7 +178,7 @@ def kill(processes: Iterable[tuple[int, int]], wait: Wait) -> Killed:
 
 
 def _descriptor(pid: int, start_time: int) -> int | None:
-    """A hold on that very process; None when it is gone."""
+    """A pidfd of that very process; None when it has ended."""
     try:
         descriptor = os.pidfd_open(pid)
     except OSError:

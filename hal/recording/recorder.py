@@ -15,7 +15,7 @@ Load = Callable[[str], AbstractContextManager[object]]
 
 @dataclass(frozen=True)
 class Phase:
-    """So many seconds of one load, by its name in `hal.load.PHASES`."""
+    """So many seconds of one load, by its name in `hal.recording.load.PHASES`."""
 
     load: str
     seconds: float

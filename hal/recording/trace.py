@@ -144,7 +144,7 @@ def _sample(sensors: list[tuple[str, str]], row: dict[str, Any]) -> Sample:
     readings = []
     for place, ((name, unit), value) in enumerate(zip(sensors, row["v"], strict=True)):
         validity, reason = bad.get(str(place), (0, ""))
-        number = None if value is None else float(value)
+        number = value if type(value) in (int, float) else None
         reading = Reading(name, number, unit, 1000 * time_us, Validity(validity), reason)
         readings.append(reading)
     return Sample(

@@ -13,7 +13,8 @@ from sim_hw.model.traffic import USUAL_BYTES_S, Traffic
 from sim_hw.nvml.inject import World
 from sim_hw.nvml.profiles import BOARDS, Identity, NvmlBoard
 from sim_hw.nvml.reset_effects import Recoveries
-from sim_hw.nvml_library.state import PROCESSES, Gpu, StateError, StateFile
+from sim_hw.nvml_library.layout import PROCESSES, Gpu
+from sim_hw.nvml_library.state import StateError, StateFile
 
 BUSY_PERIOD_S = 0.05
 IDLE_PERIOD_S = 0.5
@@ -81,6 +82,10 @@ class EmulatedBoard:
             mine = [context for context in contexts if context.device == index]
             self._step_gpu(index, mine, dt_s, unix_ns)
         return BUSY_PERIOD_S if contexts or self._is_moving() else IDLE_PERIOD_S
+
+    def beat(self, now_ns: int) -> None:
+        """Show the library that the board is advanced; without it nobody asks for that."""
+        self._world.nvml.state.beat_ns = now_ns
 
     def _is_moving(self) -> bool:
         """Whether there is something to do without any context."""

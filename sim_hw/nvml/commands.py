@@ -8,6 +8,7 @@ import click
 
 from icd.board_state import BoardStateError
 from icd.options import Real, Whole
+from sim_hw.cli.command_group import CommandGroup
 from sim_hw.nvml.inject import CONTAINMENTS, PCIE_COUNTERS, World
 from sim_hw.nvml.vendor_tools import RUNGS, wait_for
 from sim_hw.nvml.xid import Cure
@@ -17,7 +18,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 _RUNG = click.Choice(sorted(RUNGS))
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 @click.option("--dir", "folder", type=_FOLDER, required=True, help="Folder of the board.")
 @click.option("--gpu", type=Whole(), default=0, show_default=True)
 @click.pass_context

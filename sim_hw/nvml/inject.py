@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 
-from icd.board_state import BoardState, ContextRow, process_start_time
+from icd.board_state import BoardState, ContextRow
+from icd.processes import process_start_time
 from sim_hw.nvml import xid
 from sim_hw.nvml.xid import Blow, Cure, Recommended
 from sim_hw.nvml_library import build
-from sim_hw.nvml_library.event_queue import EventQueue
-from sim_hw.nvml_library.state import (
-    BANKS,
-    ECC_PLACES,
-    PAGES,
-    PCIE_ERRORS,
-    SPARE_ROWS,
-    Gpu,
-    StateFile,
-)
+from sim_hw.nvml_library.layout import BANKS, ECC_PLACES, PAGES, PCIE_ERRORS, SPARE_ROWS, Gpu
+from sim_hw.nvml_library.state import StateFile
 
 EVENT_SINGLE_BIT, EVENT_DOUBLE_BIT, EVENT_XID, EVENT_MIG = 0x1, 0x2, 0x8, 0x100
 EVENT_RECOVERY = 0x8000
@@ -32,22 +24,16 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.nvml = StateFile.attach(folder / "nvml.state")
-        self._events = EventQueue(self.nvml)
         self.board = BoardState.attach(folder / "board.state")
 
     def __enter__(self) -> World:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Let go of the files; what was injected stays."""
+        """Close the files; what was injected stays."""
         self.board.close()
         self.nvml.close()
 
@@ -80,9 +66,9 @@ class World:
             gpu.needs_reset = self.board.devices[index].needs_reset = 1
         if code == xid.REMAP_FAILED:
             gpu.remap_failed = 1
-        self._events.post(index, EVENT_XID, code)
+        self.nvml.post(index, EVENT_XID, code)
         if effect.event:
-            self._events.post(index, effect.event, code)
+            self.nvml.post(index, effect.event, code)
         if effect.recommended > gpu.recovery_action:
             self._recommend(index, effect.recommended)
         if effect.blow is Blow.OFF_BUS:  # last: whoever waits for events must find them first
@@ -99,8 +85,8 @@ class World:
 
     def _recommend(self, index: int, action: Recommended) -> None:
         self.gpu(index).recovery_action = action
-        self._events.post(index, EVENT_RECOVERY, action)
-        self._events.post(index, EVENT_XID, xid.RECOVERY_CHANGED)
+        self.nvml.post(index, EVENT_RECOVERY, action)
+        self.nvml.post(index, EVENT_XID, xid.RECOVERY_CHANGED)
 
     def _contexts(self, index: int) -> list[ContextRow]:
         """The contexts on a GPU that have not died yet."""
@@ -127,7 +113,7 @@ class World:
     # --- recovery ---
 
     def take_away(self, index: int) -> None:
-        """The GPU answers nobody any more, and all that computed on it is gone."""
+        """Take the GPU off the bus: every call fails, and every context on it is lost."""
         self.gpu(index).lost = self.board.devices[index].lost = 1
         self.nvml.wake()
 
@@ -150,9 +136,9 @@ class World:
         row.lost = row.needs_reset = 0
         if gpu.mig_current != gpu.mig_pending:
             gpu.mig_current = gpu.mig_pending
-            self._events.post(index, EVENT_MIG, gpu.mig_current)
+            self.nvml.post(index, EVENT_MIG, gpu.mig_current)
         if was_recommended:
-            self._events.post(index, EVENT_RECOVERY, Recommended.NONE)
+            self.nvml.post(index, EVENT_RECOVERY, Recommended.NONE)
 
     def stick(self, index: int, cure: Cure) -> None:
         """From now on nothing milder than `cure` helps this GPU."""
@@ -215,9 +201,9 @@ class World:
                 counters.volatile_count[slot] += count
                 counters.aggregate_count[slot] += count
         if corrected:
-            self._events.post(index, EVENT_SINGLE_BIT, corrected)
+            self.nvml.post(index, EVENT_SINGLE_BIT, corrected)
         if uncorrected:
-            self._events.post(index, EVENT_DOUBLE_BIT, uncorrected)
+            self.nvml.post(index, EVENT_DOUBLE_BIT, uncorrected)
             self.xid(index, xid.DOUBLE_BIT)
             if place == "dram" and not gpu.retires_pages:
                 self._remap(index, bank)

@@ -13,7 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sim_hw.nvml_library import state
+from icd import extras
+from sim_hw.nvml_library import layout
 
 NAME = "libnvidia-ml.so.1"
 SOURCES = (
@@ -41,8 +42,8 @@ def calls() -> list[str]:
     found = [
         name for source in SOURCES for name in _DEFINED.findall((_FOLDER / source).read_text())
     ]
-    if len(found) > state.CALLS:
-        raise BuildError(f"{len(found)} calls but room for {state.CALLS}; raise state.CALLS")
+    if len(found) > layout.CALLS:
+        raise BuildError(f"{len(found)} calls but room for {layout.CALLS}; raise layout.CALLS")
     return found
 
 
@@ -61,7 +62,7 @@ def generated() -> dict[str, str]:
     names = "".join(f"    CALL_{name},\n" for name in calls())
     stubs = "".join(f"STUB({name})\n" for name in unsupported())
     return {
-        "state.h": state.header(),
+        "state.h": layout.header(),
         "calls.h": f"enum {{\n{names}}};\n",
         "stubs.c": '#define STUB(name) __attribute__((visibility("default"))) '
         f"int name(void) {{ return 3; }}\n{stubs}",
@@ -104,15 +105,15 @@ def _digest(made: dict[str, str]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _compiler() -> list[str]:
+def compiler() -> list[str]:
+    """The C compiler that there is, as words of a command. Raises BuildError."""
     for name in ("cc", "gcc", "clang"):
         if found := shutil.which(name):
             return [found]
     if importlib.util.find_spec("ziglang"):
         return [sys.executable, "-m", "ziglang", "cc"]
-    raise BuildError(
-        "no C compiler for the emulated board; apt install gcc, or pip install ziglang"
-    )
+    how = extras.install("ziglang")
+    raise BuildError(f"no C compiler for the emulated board; apt install gcc, or {how}")
 
 
 def _build(made: dict[str, str], target: Path) -> None:
@@ -124,7 +125,7 @@ def _build(made: dict[str, str], target: Path) -> None:
             (folder / file).write_text(text)
         sources = [*(str(_FOLDER / source) for source in SOURCES), str(folder / "stubs.c")]
         output = folder / NAME
-        command = [*_compiler(), *FLAGS, f"-I{folder}", f"-I{_FOLDER}", "-o", str(output), *sources]
+        command = [*compiler(), *FLAGS, f"-I{folder}", f"-I{_FOLDER}", "-o", str(output), *sources]
         zig = {"ZIG_GLOBAL_CACHE_DIR": str(folder), "ZIG_LOCAL_CACHE_DIR": str(folder)}
         ended = subprocess.run(
             command, capture_output=True, text=True, check=False, env={**os.environ, **zig}

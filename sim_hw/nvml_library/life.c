@@ -24,12 +24,22 @@ void wait_on(uint32_t *word, uint32_t value, unsigned timeout_ms) {
     syscall(SYS_futex, word, FUTEX_WAIT, value, &timeout, NULL, 0);
 }
 
+/* Values that nobody computes any more are none. */
+static int is_companion_silent(const State *state) {
+    u64 beat_ns = __atomic_load_n(&state->beat_ns, __ATOMIC_RELAXED);
+    struct timespec now;
+    if (!beat_ns || clock_gettime(CLOCK_MONOTONIC, &now)) return 0;
+    u64 now_ns = (u64)now.tv_sec * 1000000000u + (u64)now.tv_nsec;
+    return now_ns > beat_ns + STATE_SILENCE_S * 1000000000ull;
+}
+
 nvmlReturn_t enter(unsigned call) {
     State *state = state_of_board();
     if (!state || __atomic_load_n(&users, __ATOMIC_RELAXED) <= 0) return UNINITIALIZED;
     while (__atomic_load_n(&state->hang, __ATOMIC_ACQUIRE)) wait_on(&state->hang, 1, 1000);
     if (__atomic_load_n(&state->magic, __ATOMIC_RELAXED) != STATE_MAGIC) return DRIVER_NOT_LOADED;
     if (!__atomic_load_n(&state->driver_loaded, __ATOMIC_RELAXED)) return DRIVER_NOT_LOADED;
+    if (is_companion_silent(state)) return TIMEOUT;
     return (nvmlReturn_t)__atomic_load_n(&state->errors[call], __ATOMIC_RELAXED);
 }
 
@@ -105,7 +115,7 @@ CALL(nvmlInitWithFlags, unsigned flags) {
 
 CALL(nvmlShutdown, void) {
     nvmlReturn_t result = enter(CALL_nvmlShutdown);
-    if (result != OK && result != DRIVER_NOT_LOADED) return result;
+    if (result != OK && result != DRIVER_NOT_LOADED && result != TIMEOUT) return result;
     __atomic_sub_fetch(&users, 1, __ATOMIC_RELAXED);
     return OK;
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from icd import host_bus
 from icd.board_state import BoardState, BoardStateError, Context
+from icd.heartbeat import write_beat
 from icd.host_bus import Answer, Request
 from sim_hw.model import gpu as model
 from sim_hw.model.gpu import GpuInputs, Reason
@@ -22,6 +23,8 @@ from sim_hw.orin.sysfs_tree import SysfsTree
 BUSY_PERIOD_S = 0.05
 IDLE_PERIOD_S = 0.5
 PUBLISH_S = 0.1
+BEAT, BEAT_S = "beat", 1.0
+"""File of the board by which it shows that it runs, and how often."""
 _SWEEP_S = 1.0
 _LONGEST_STEP_S = 5.0
 _USE_AVERAGE_S = 0.2
@@ -61,6 +64,7 @@ class EmulatedOrin:
         self._last_ns: int | None = None
         self._swept_ns = self._published_ns = 0
         self._is_dead = False
+        self._beat_ns = 0
         self._publish(self._injected.look(), [])  # whole before anybody opens it
 
     def close(self) -> None:
@@ -68,7 +72,7 @@ class EmulatedOrin:
         self._board.close()
         self._tree.copy_out(orin_tree.FLASH, self._folder / _FLASH)
         self._tree.remove()
-        for name in ("board.state", FILE):
+        for name in ("board.state", FILE, BEAT):
             (self._folder / name).unlink(missing_ok=True)
 
     def tick(self, now_ns: int, unix_ns: int) -> float:  # noqa: ARG002  (as every board's)
@@ -90,6 +94,12 @@ class EmulatedOrin:
             self._publish(injections, live)
         is_moving = bool(contexts) or self._cycle is not None
         return BUSY_PERIOD_S if is_moving or self._is_throttled() else IDLE_PERIOD_S
+
+    def beat(self, now_ns: int) -> None:
+        """Show the driver that the board is advanced; without it nobody asks for that."""
+        if now_ns - self._beat_ns >= BEAT_S * 1e9:
+            self._beat_ns = now_ns
+            write_beat(self._folder / BEAT, now_ns)
 
     def _is_throttled(self) -> bool:
         return self._state.ceiling_mhz < ORIN.max_clock_mhz

@@ -8,13 +8,14 @@ import click
 
 from icd.board_state import BoardStateError
 from icd.options import Real, Whole
+from sim_hw.cli.command_group import CommandGroup
 from sim_hw.orin.inject import LEVELS, OrinWorld
 from sim_hw.orin.kernel_files import RAILS, ZONES
 
 _NEGATIVE = {"ignore_unknown_options": True}
 
 
-@click.group("inject-orin")
+@click.group("inject-orin", cls=CommandGroup)
 @click.option("--dir", "folder", type=click.Path(path_type=Path), required=True)
 @click.pass_context
 def inject_orin(context: click.Context, folder: Path) -> None:

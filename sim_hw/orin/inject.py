@@ -103,7 +103,7 @@ class OrinWorld:
             injections.files[plain] = text
 
     def mend(self, path: str) -> None:
-        """Let a file be what it was."""
+        """Give a file its value from before the fault."""
         with self._change() as injections:
             injections.files.pop(path.lstrip("/"), None)
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from icd.board_state import BoardState, ContextRow, process_start_time
+from icd.board_state import BoardState, ContextRow
+from icd.processes import process_start_time
 from sim_hw.nvml import inject
 from sim_hw.nvml.profiles import BOARDS
 from sim_hw.orin import inject as orin_inject
@@ -33,7 +34,7 @@ class BoardAdapter(Protocol):
         """Set what the radiator sees."""
 
     def rail(self, on: bool) -> None:
-        """Feed the board, or not: then it answers nobody and forgets its memory."""
+        """Switch the board's rail; while it is off, every call fails, and its memory is lost."""
 
     def limit(self, power_w: float) -> None:
         """Set the power limit, as an operator does before launch."""
@@ -42,7 +43,7 @@ class BoardAdapter(Protocol):
         """Do a fault to the board; what is left for its host."""
 
     def close(self) -> None:
-        """Let go of the board's files."""
+        """Close the board's files."""
 
 
 class NvmlAdapter:
@@ -140,7 +141,7 @@ class Host:
         return pid
 
     def close(self) -> None:
-        """Let go of the board's file."""
+        """Close the board's file."""
         self._board.close()
 
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from icd import written
+from icd import extras, written
 from icd.options import Real, Whole
+from sim_hw.world import shipped
 
 if TYPE_CHECKING:
     from sim_hw.world.coupling import Meter
@@ -97,10 +98,10 @@ def said() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        if (error.name or "").partition(".")[0] != "sgp4":
+        sentence = extras.explained(error)
+        if sentence is None:
             raise
-        message = "the world needs sgp4; pip install 'vanallen[sim]'"
-        raise click.ClickException(message) from error
+        raise click.ClickException(sentence) from error
     except (SettingsError, TruthLogError, PlotError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -199,11 +200,8 @@ def forecast(
 @click.command("scenarios")
 def list_scenarios() -> None:
     """List the shipped scenarios."""
-    with said():
-        from sim_hw.world import scenario as scenarios
-
-        for path in sorted(scenarios.FOLDER.glob("*.toml")):
-            click.echo(f"{path.stem:20} {scenarios.load(path).description}")
+    for name in shipped.names():
+        click.echo(f"{name:20} {shipped.description(name)}")
 
 
 def _log_of(path: Path) -> Path:

@@ -140,7 +140,7 @@ class Coupling:
         return math.inf if world.is_over else max(0.0, world.elapsed_s + STEP_S - elapsed_s)
 
     def close(self) -> None:
-        """Complete the log, and let go of the board."""
+        """Complete the log, and close the board."""
         if self._world.done:
             self._write(self._log.summary())
         self._file.close()
@@ -172,7 +172,7 @@ class Coupling:
         return load, power_w
 
     def _meet(self, step: Step) -> None:
-        """Do to the board what the world did in a step; without power, nothing strikes it."""
+        """Apply a step to the board: sink temperature, faults, and whether it has power."""
         self._board.sink(round(step.sink_c, 2))
         if self._is_on:
             self._meet_faults(step.faults, step.elapsed_s)

@@ -1,8 +1,10 @@
 """Sends flips that were drawn to the compute context whose memory they strike.
 
-door "job"      always a context that computes, whatever it holds
-door "memory"   the device's memory end to end: what the system holds, each context, what is free;
-                most draws fall where nobody computes
+`[flips] door` of the scenario says which:
+
+"job"      always a context that computes, whatever it holds
+"memory"   the device's memory end to end: what the system holds, each context, what is free;
+           most draws fall where nobody computes
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ class FlipDelivery:
         row.flips_sent += 1  # last: whoever sees it finds the line
 
     def close(self) -> None:
-        """Let go of the board's file."""
+        """Close the board-state file."""
         self._board.close()
 
     def _live(self) -> list[int]:
@@ -63,7 +65,7 @@ class FlipDelivery:
         return bool(row.pid and here and not row.killed_by)
 
     def _address(self, draw: FlipDraw, slots: list[int]) -> tuple[int, FlipDraw] | None:
-        """Whom it strikes, and where in what that one holds; None where nobody does."""
+        """The context that a draw hits, and the draw within its memory; None: it hits none."""
         contexts = self._board.contexts
         if draw.kind is FlipKind.LOGIC:
             slots = [slot for slot in slots if contexts[slot].running_since_ns] or slots

@@ -57,11 +57,9 @@ def orbit(records: Records, number: int) -> Span:
 
 
 def draw(records: Records, path: Path, span: Span | None = None) -> None:
-    """Draw a log, or a part of it, into a PNG."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise PlotError("drawing needs matplotlib; pip install 'vanallen[plot]'") from error
+    """Draw a log, or a part of it, into a PNG. Raises PlotError; needs the extra [plot]."""
+    from matplotlib.figure import Figure
+
     span = span or whole(records)
     picture = _Picture(records, span)
     figure = Figure(figsize=(11.0, 9.2), dpi=130, facecolor="white")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_hw.world import settings
+from sim_hw.world import settings, shipped
 from sim_hw.world.devices import DEVICES, CrossSections, Device, Upset
 from sim_hw.world.faults import Scripted
 from sim_hw.world.faults import sections as upset_sections
@@ -26,7 +26,6 @@ from sim_hw.world.settings import TABLE, Misfit, choice, lines_of_text, number, 
 
 Array = NDArray[np.float64]
 
-FOLDER = Path(__file__).parents[1] / "scenarios"
 _LONGEST_S = 366 * 86400.0
 _MOST_FAULTS_HZ = 200.0
 _UPSETS = tuple(upset.value for upset in Upset)
@@ -157,7 +156,7 @@ class FaultSettings:
 
 @dataclass(frozen=True)
 class FlipSettings:
-    """`[flips]`: the door through which bits flip for real."""
+    """`[flips]`: whether bits flip for real, and in which memory."""
 
     door: str = choice("closed", "memory", "job", default="closed")
     """"memory": anywhere in the device's memory. "job": always in memory of the job that runs."""
@@ -261,7 +260,7 @@ class Scenario:
             )
 
     def _check_acceleration(self) -> None:
-        """That a run does not drown in faults."""
+        """Refuse an acceleration at which more faults would come than a run can hold."""
         sections = sum(upset_sections(self.device.cross_sections).values())
         most = _MOST_FAULTS_HZ / (sections * self.radiation.bound)
         if self.acceleration > max(1.0, most):
@@ -344,10 +343,9 @@ class Scenario:
 def load(source: str | Path) -> Scenario:
     """Read a scenario: a file, or the name of one that comes with the emulator."""
     path = Path(source)
-    shipped = FOLDER / f"{source}.toml"
     if not path.suffix and not path.exists():
-        if not shipped.is_file():
-            names = ", ".join(sorted(one.stem for one in FOLDER.glob("*.toml")))
+        path = shipped.FOLDER / f"{source}.toml"
+        if not path.is_file():
+            names = ", ".join(shipped.names())
             raise settings.SettingsError(f'"{source}" is no scenario; known are {names}')
-        path = shipped
     return settings.load(Scenario, path)

@@ -179,13 +179,14 @@ def test_every_file_to_install_is_in_the_instructions_and_the_other_way_round() 
     assert not gone
 
 
-def test_systemd_finds_nothing_wrong_with_the_units_or_they_are_at_least_well_formed(
-    tmp_path: Path,
-) -> None:
+def test_the_units_are_well_formed() -> None:
     assert all(settings(path) for path in (PAYLOAD, GROUND, *DROP_INS))
+
+
+def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
-        return  # what was parsed above is what can be said here
+        pytest.skip("systemd-analyze is not installed")
     programs = {**dict.fromkeys(PROGRAMS, sys.executable), "/usr/bin/nvidia-modprobe": "/bin/true"}
     beside = tmp_path / f"{PAYLOAD.name}.d"
     beside.mkdir()

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from hal import boards
+from hal.device import BoardIdentity, Device
 from hal.errors import DriverMissing, UnknownBoard
+from hal.identity_text import lines_of
+
+pytestmark = pytest.mark.portable
 
 
 def test_an_unknown_board_is_answered_with_the_known_ones_and_the_nearest() -> None:
@@ -73,3 +77,15 @@ def test_allowing_a_control_that_no_board_has_is_refused() -> None:
 
 def test_every_row_describes_itself() -> None:
     assert all(boards.row(name).description for name in boards.names())
+
+
+def test_a_board_says_in_lines_what_it_is_and_leaves_out_what_nobody_told() -> None:
+    known = Device(0, "NVIDIA H100", "GPU-1", "16", "00:01:00.0", 80 << 30, 1755.0, 350.0)
+    bare = Device(1, "", "", "", "", None, None, None)
+    identity = BoardIdentity("nvml", "nvml", "580.1", "13.1", "13.0", (known, bare))
+    assert lines_of(identity) == [
+        "board nvml: driver nvml 580.1, library 13.1, CUDA 13.0",
+        "gpu0: NVIDIA H100, GPU-1, serial 16, at 00:01:00.0, 80 GiB, 1755 MHz, 350 W",
+        "gpu1: a GPU that does not tell its name",
+    ]
+    assert lines_of(BoardIdentity("x", "nvml", "", "", "", ())) == ["board x: driver nvml"]

@@ -9,7 +9,7 @@ import pytest
 from hal.device import CONTROLS, Board, ControlRequest
 from hal.reading import Reading, Validity, tai_now
 
-pytestmark = pytest.mark.verifies("VA-BRD-03")
+pytestmark = [pytest.mark.portable, pytest.mark.verifies("VA-BRD-03")]
 
 
 def by_name(readings: list[Reading]) -> dict[str, Reading]:

@@ -18,8 +18,10 @@ from icd.board_state import (
     BoardStateError,
     mark_idle,
     mark_running,
-    process_start_time,
 )
+from icd.processes import process_start_time
+
+pytestmark = pytest.mark.portable
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from icd.codec import Codec, FieldError, FieldFault, saturate
 from icd.fields import Field
 
+pytestmark = pytest.mark.portable
+
 MIXED = (
     Field("on", "?"),
     Field("steps", "h", 2, is_array=True),

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from icd import cuc
 
+pytestmark = pytest.mark.portable
+
 SECOND = 1_000_000_000
 
 

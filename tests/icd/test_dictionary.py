@@ -22,6 +22,8 @@ from icd.dictionary import (
 )
 from icd.fields import Field
 
+pytestmark = pytest.mark.portable
+
 GOLDEN = Path(__file__).parents[1] / "golden" / "dictionary.json"
 SPEED = Field("speed", "f", description="how fast", unit="m/s", low=0.0, high=9.0)
 MODE = Field("mode", "B", labels=((0, "OFF"), (1, "ON")))

@@ -28,6 +28,8 @@ from icd.fields import (
     python_types_of,
 )
 
+pytestmark = pytest.mark.portable
+
 
 class Colour(enum.IntEnum):
     RED = 1

@@ -14,6 +14,8 @@ from icd import flips
 from icd.flips import Applied, FlipDraw, FlipKind, FlipLogError, Letter, Target
 from sim_hw.world.flips import draw as drawn
 
+pytestmark = pytest.mark.portable
+
 KINDS = st.sampled_from(list(FlipKind))
 
 

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from icd import link
 from icd.link import Kind, LinkError, LinkFault, LinkMessage
 
+pytestmark = pytest.mark.portable
+
 KEY = bytes(range(32))
 
 

@@ -14,6 +14,8 @@ from icd.identity import Identity
 from icd.space_packet import PacketError, PacketFault
 from icd.telecommand import Ack
 
+pytestmark = pytest.mark.portable
+
 SECOND = 1_000_000_000
 
 

@@ -10,6 +10,8 @@ from icd import failures, reports
 from icd.failures import FailureCode
 from icd.reports import Stage
 
+pytestmark = pytest.mark.portable
+
 REQUEST = bytes.fromhex("1801c005")
 
 

@@ -86,7 +86,7 @@ def test_ground_lists_and_explains_commands(ground: Ground) -> None:
 
 
 def test_ground_watch_shows_values_with_units(ground: Ground, payload: Client) -> None:
-    payload.wait_value("board.power_w", lambda watts: watts > 0, timeout_s=20)
+    payload.wait_value("board.power_w", lambda watts: watts > 0, timeout_s=90)
     line = next(
         line for line in ground("watch", "--once", "board").stdout.splitlines() if "power_w" in line
     )
@@ -123,7 +123,7 @@ def test_ground_events_follow_shows_an_event_as_it_comes(
         lines = iter(follower.stdout.readline, "")
         assert any("commands.armed" in line and "10" in line for line in lines)
         follower.send_signal(signal.SIGINT)
-        assert follower.wait(10) in (0, 1, 130)
+        assert follower.wait(60) in (0, 1, 130)
 
 
 @pytest.mark.verifies("VA-GND-04")

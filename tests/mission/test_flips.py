@@ -73,7 +73,7 @@ class Story:
 
 @pytest.fixture(scope="module", params=["emulated-h100", "emulated-orin"])
 def struck(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Story:
-    """A story with the door open."""
+    """A story with flips on."""
     return Story(request.param, "job", tmp_path_factory.mktemp("struck"))
 
 

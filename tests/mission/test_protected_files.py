@@ -74,7 +74,7 @@ def test_a_job_goes_on_from_a_stored_commit_that_was_hit_to_the_same_product(
         hit(path, 10, 300)
     flown.send("jobs.resume", {"job": job})
     await_done(flown, job)
-    repaired = flown.expect_event("files.file_repaired", after=cursor, timeout_s=10)
+    repaired = flown.expect_event("files.file_repaired", after=cursor, timeout_s=90)
     assert repaired.arguments["path"].startswith(f"state/jobs/{job}/commit.")
     begun = [event for event in flown.events(after=cursor) if event.name == "jobs.job_started"]
     assert begun[-1].arguments["step"] > 5
@@ -107,7 +107,7 @@ def test_a_product_that_was_hit_comes_down_right_and_an_event_tells(
     found = flown.send("files.verify", {"path": remote}).result
     assert (found["protected"], found["corrected"], found["repaired"]) == (True, 1, False)
     assert fetched(flown, remote, tmp_path) == sound == stored.read_bytes()
-    repaired = flown.expect_event("files.file_repaired", after=cursor, timeout_s=10)
+    repaired = flown.expect_event("files.file_repaired", after=cursor, timeout_s=90)
     assert repaired.arguments == {"path": remote, "blocks": 1, "bits": found["bits"]}
     hit(stored, 64)
     assert flown.send("files.repair", {"path": remote}).result["repaired"] is True
@@ -132,11 +132,11 @@ def test_a_file_beyond_repair_is_refused_to_ground_and_to_jobs(
     cursor = flown.cursor()
     with pytest.raises(TransferFailed, match="cannot be corrected"):
         flown.get("in/text.txt", tmp_path / "got")
-    damaged = flown.expect_event("files.file_damaged", after=cursor, timeout_s=10)
+    damaged = flown.expect_event("files.file_damaged", after=cursor, timeout_s=90)
     assert damaged.arguments["path"] == "in/text.txt"
     assert damaged.arguments["lost"] > 0
     job = flown.submit("nanogpt", {"text": "in/text.txt", "configuration": "TINY"}).result["job"]
-    failed = flown.expect_event("jobs.job_failed", where={"job": job}, after=cursor, timeout_s=30)
+    failed = flown.expect_event("jobs.job_failed", where={"job": job}, after=cursor, timeout_s=90)
     assert "'in/text.txt' is damaged beyond repair; put it there again" in failed.text
     flown.put(text, "in/text.txt")
     assert fetched(flown, "in/text.txt", tmp_path) == text.read_bytes()

@@ -82,7 +82,7 @@ def test_a_pass_that_begins_now_raises_a_running_job_and_a_restart_keeps_it(
     since = time.monotonic()
     session.ready(after_pid=session.kill_executive())
     command_again(client, since)
-    client.expect_event("jobs.job_readopted", after=cursor, where={"job": job}, timeout_s=20)
+    client.expect_event("jobs.job_readopted", after=cursor, where={"job": job}, timeout_s=90)
     until(lambda: values(client)["forecast"] == "VALID", 10, "the forecast after a restart")
     again = await_job(client, job, lambda row: row["level"] == "DMR")
     assert again["pid"] == row["pid"]

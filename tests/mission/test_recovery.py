@@ -42,16 +42,14 @@ def flown(own: Session) -> Iterator[Client]:
     """Its client, once the board is read."""
     with own.start_ground() as client:
         client.send("jobs.set", {"back_off_s": 0.1})
-        client.wait_value("board.power_w", lambda watts: watts > 0, timeout_s=20)
+        client.wait_value("board.power_w", lambda watts: watts > 0, timeout_s=90)
         yield client
 
 
 @pytest.mark.verifies("VA-RCV-01", "VA-RCV-02")
-@pytest.mark.parametrize(
-    ("code", "level", "limit_s"), [(31, 1, 15), (62, 3, 30), (143, 4, 45), (79, 5, 75)]
-)
+@pytest.mark.parametrize(("code", "level"), [(31, 1), (62, 3), (143, 4), (79, 5)])
 def test_an_xid_leads_to_its_action_and_the_job_goes_on(
-    own: Session, flown: Client, measured: Measured, code: int, level: int, limit_s: float
+    own: Session, flown: Client, measured: Measured, code: int, level: int
 ) -> None:
     job = flown.submit("matmul", {"size": 96, "repeats": 1_000_000}).result["job"]
     row = await_job(flown, job, lambda row: row["phase"] == "RUNNING" and row["step"] > 0)
@@ -59,10 +57,8 @@ def test_an_xid_leads_to_its_action_and_the_job_goes_on(
         cursor, since = flown.cursor(), time.monotonic()
         inject(own.run, "xid", str(code))
         name = "recovery.heavy_action_started" if level >= 3 else "recovery.action_started"
-        flown.expect_event(name, where={"level": level}, after=cursor, timeout_s=15)
-        flown.expect_event(
-            "recovery.recovered", where={"level": level}, after=cursor, timeout_s=limit_s
-        )
+        flown.expect_event(name, where={"level": level}, after=cursor, timeout_s=90)
+        flown.expect_event("recovery.recovered", where={"level": level}, after=cursor, timeout_s=90)
         measured(f"XID {code}, until the GPU is recovered by L{level}", time.monotonic() - since)
         await_job(
             flown,
@@ -105,7 +101,7 @@ def test_every_xid_of_the_table_is_met_by_its_action_on_the_emulated_board(
             met[code] = "L1"  # or its job went on by itself before the wait was over
         elif row.level > Level.LOG:
             # What comes along with it, such as the memory error behind XID 94, may be noted first.
-            flown.expect_event("recovery.recovered", after=cursor, timeout_s=75)
+            flown.expect_event("recovery.recovered", after=cursor, timeout_s=90)
             acted = [event for event in flown.events(cursor) if event.name in ANSWERS - {NOTED}]
             met[code] = f"L{acted[0].arguments['level']}"
         _await_idle(flown)
@@ -133,7 +129,7 @@ def test_on_a_jetson_rail_power_is_asked_of_the_host_bus(measured: Measured) -> 
         configuration.write_text(RECOVERY + STATIONS)
         session.start_payload("--config", str(configuration))
         with session.start_ground() as client:
-            client.wait_value("board.power_w", lambda watts: watts > 0, timeout_s=20)
+            client.wait_value("board.power_w", lambda watts: watts > 0, timeout_s=90)
             cursor, since = client.cursor(), time.monotonic()
             client.send("commands.arm", {"apid": 8, "opcode": 3})
             client.send("recovery.act", {"level": 5, "device": 0})
@@ -151,7 +147,7 @@ def orin() -> Iterator[tuple[Session, Client]]:
         with session.start_ground() as client:
             client.send("jobs.set", {"back_off_s": 0.1, "retries": 100})
             client.send("recovery.set", {"most_actions": 1000, "most_heavy": 1000})
-            client.wait_value("board.power_w", lambda watts: watts > 0, timeout_s=20)
+            client.wait_value("board.power_w", lambda watts: watts > 0, timeout_s=90)
             yield session, client
 
 
@@ -202,13 +198,13 @@ def test_every_fault_of_a_jetson_is_met_by_its_action_on_the_emulated_orin(
         if row.level > Level.LOG:
             level = int(row.level)
             if level == Level.RAIL_POWER_CYCLE:
-                client.expect_event(HEAVY, where={"level": level}, after=cursor, timeout_s=15)
+                client.expect_event(HEAVY, where={"level": level}, after=cursor, timeout_s=90)
                 trouble(session, "file", GPU_ZONE, "--mend")  # it cools down without power
             client.expect_event(
-                "recovery.recovered", where={"level": level}, after=cursor, timeout_s=60
+                "recovery.recovered", where={"level": level}, after=cursor, timeout_s=90
             )
         else:
-            client.expect_event(NOTED, after=cursor, timeout_s=15)
+            client.expect_event(NOTED, after=cursor, timeout_s=90)
         _await_idle(client)
         events = client.events(cursor)
         started = [event.arguments["level"] for event in events if event.name in STARTED]
@@ -232,16 +228,16 @@ def test_the_other_slot_of_the_emulated_orin_is_booted_and_confirmed_or_left(
     session, client = orin
     since = time.monotonic()
     cursor = boot_other_slot(session, client)
-    client.expect_event("recovery.recovered", where={"level": 6}, after=cursor, timeout_s=60)
+    client.expect_event("recovery.recovered", where={"level": 6}, after=cursor, timeout_s=90)
     measured("other slot of an Orin, until it was found to be well", time.monotonic() - since)
-    client.expect_event("recovery.slot_confirmed", after=cursor, timeout_s=10)
+    client.expect_event("recovery.slot_confirmed", after=cursor, timeout_s=90)
     assert reading(client, "boot_slot") == 1.0
     assert boot_cause(client) == "COMMANDED"
     trouble(session, "slot", "0", "broken")
     cursor = boot_other_slot(session, client)
-    client.expect_event("recovery.resumed", after=cursor, timeout_s=60)
+    client.expect_event("recovery.resumed", after=cursor, timeout_s=90)
     failed = client.expect_event(
-        "recovery.action_failed", where={"level": 6}, after=cursor, timeout_s=60
+        "recovery.action_failed", where={"level": 6}, after=cursor, timeout_s=90
     )
     assert "slot 1 runs" in failed.arguments["reason"]
     assert reading(client, "boot_slot") == 1.0
@@ -256,7 +252,7 @@ def boot_other_slot(session: Session, client: Client) -> int:
     client.send("recovery.act", {"level": 6, "device": 0}, wait="started")
     client.expect_event(HEAVY, where={"level": 6}, after=cursor)
     session.ready(after_pid=before)
-    command_again(client, time.monotonic(), timeout_s=30)
+    command_again(client, time.monotonic(), timeout_s=90)
     return cursor
 
 

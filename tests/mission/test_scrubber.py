@@ -38,7 +38,7 @@ def flown(own: Session) -> Iterator[Client]:
     original.write_bytes(os.urandom(LENGTH))
     with own.start_ground() as client:
         client.send("watchdog.set", {"silence_s": 1.5, "period_s": 0.5})
-        client.put(original, "nets/weights.bin", timeout_s=60)
+        client.put(original, "nets/weights.bin", timeout_s=90)
         client.send("scrubber.register", {"file": "nets/weights.bin", "name": "weights"})
         yield client
 
@@ -68,7 +68,7 @@ def test_a_bit_that_flips_in_memory_is_set_right_counted_and_told(
     cursor, since = flown.cursor(), time.monotonic()
     flip(own.run / "regions" / "weights", 7 * BLOCK + 123)
     told = flown.expect_event(
-        "scrubber.block_corrected", where={"region": "weights"}, after=cursor, timeout_s=30
+        "scrubber.block_corrected", where={"region": "weights"}, after=cursor, timeout_s=90
     )
     measured(f"flipped bit to its correction told, {own.board}", time.monotonic() - since)
     assert (told.arguments["block"], told.arguments["bits"]) == (7, 1)
@@ -82,9 +82,9 @@ def test_a_lost_block_is_told_and_read_from_its_golden_copy(own: Session, flown:
     cursor = flown.cursor()
     flip(own.run / "regions" / "weights", 3 * BLOCK, 3 * BLOCK + 64)
     scrub(flown)
-    lost = flown.expect_event("scrubber.block_lost", after=cursor, timeout_s=20)
+    lost = flown.expect_event("scrubber.block_lost", after=cursor, timeout_s=90)
     assert (lost.arguments["region"], lost.arguments["block"]) == ("weights", 3)
-    flown.expect_event("scrubber.reloaded", after=cursor, timeout_s=20)
+    flown.expect_event("scrubber.reloaded", after=cursor, timeout_s=90)
     assert content(own) == (own.root / "weights.bin").read_bytes()
 
 
@@ -114,10 +114,10 @@ def test_lost_memory_of_a_running_job_sends_it_back_to_its_commit(
         region = region_file.create(path, "planted", 4 * BLOCK)
         region.seal()
         flip(path, BLOCK, BLOCK + 64)
-        rolled = flown.expect_event("scrubber.job_rolled_back", after=cursor, timeout_s=30)
+        rolled = flown.expect_event("scrubber.job_rolled_back", after=cursor, timeout_s=90)
         assert rolled.arguments["job"] == job
         again = flown.expect_event(
-            "jobs.job_started", where={"job": job}, after=cursor, timeout_s=20
+            "jobs.job_started", where={"job": job}, after=cursor, timeout_s=90
         )
         assert again.arguments["attempt"] == 2
         assert again.arguments["step"] > 0
@@ -149,21 +149,21 @@ def test_a_worker_that_is_killed_or_stopped_is_replaced_and_memory_kept_right(
     else:
         os.kill(first, number)
         flown.expect_event(
-            "watchdog.worker_silent", where={"worker": "scrub"}, after=cursor, timeout_s=15
+            "watchdog.worker_silent", where={"worker": "scrub"}, after=cursor, timeout_s=90
         )
         await_end(first, 15.0)
     worker(own, other_than=first)
     flip(own.run / "regions" / "weights", 11 * BLOCK)
     found = {"region": "weights", "block": 11}
-    flown.expect_event("scrubber.block_corrected", where=found, after=cursor, timeout_s=40)
+    flown.expect_event("scrubber.block_corrected", where=found, after=cursor, timeout_s=90)
 
 
 @pytest.mark.verifies("VA-SCR-05")
 def test_a_region_that_is_cut_short_is_told_and_made_anew(own: Session, flown: Client) -> None:
     cursor = flown.cursor()
     os.truncate(own.run / "regions" / "weights", 8192)
-    flown.expect_event("scrubber.region_unusable", after=cursor, timeout_s=40)
-    flown.expect_event("scrubber.reloaded", after=cursor, timeout_s=40)
+    flown.expect_event("scrubber.region_unusable", after=cursor, timeout_s=90)
+    flown.expect_event("scrubber.reloaded", after=cursor, timeout_s=90)
     until(
         lambda: content(own) == (own.root / "weights.bin").read_bytes(), 10.0, "the content again"
     )

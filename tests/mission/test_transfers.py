@@ -53,7 +53,7 @@ def _broken_transfer(
     other = threading.Thread(target=restart)
     other.start()
     try:
-        getattr(client, name)(*way, progress, timeout_s=60)
+        getattr(client, name)(*way, progress, timeout_s=90)
     finally:
         middle.set()
         other.join()
@@ -73,10 +73,10 @@ def test_a_put_and_a_get_go_on_when_the_executive_is_killed_in_the_middle(
         if not killed and done > total // 3:
             killed.append(session.kill_executive())
 
-    payload.put(original, "big.bin", kill_once, timeout_s=60)
+    payload.put(original, "big.bin", kill_once, timeout_s=90)
     assert killed
     command_again(payload, time.monotonic())
     killed.clear()
-    payload.get("big.bin", back, kill_once, timeout_s=60)
+    payload.get("big.bin", back, kill_once, timeout_s=90)
     assert killed
     assert back.read_bytes() == original.read_bytes()

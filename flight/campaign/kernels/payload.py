@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from flight.campaign.address import Address
 from flight.campaign.fault_models import Model, Outcome, Shield, Site
 from flight.campaign.kernels.common import CommonSettings
-from flight.campaign.kernels.station import HEARTBEAT_S, Station
+from flight.campaign.kernels.station import Station
 from flight.campaign.outcomes import Ended
 from flight.campaign.patterns import Pattern
 from flight.campaign.random_draws import RandomDraws
@@ -21,6 +21,7 @@ from flight.components.job_runner.simulated import Behaviour
 from flight.components.recovery.fault_table import XIDS, Level
 from flight.deployment.configuration import Configuration, RecoverySettings
 from flight.deployment.simulated import SimulatedPayload
+from flight.deployment.simulated_station import HEARTBEAT_S
 from flight.fault_tolerance.levels import Protection
 from flight.framework.time_units import SECOND
 from flight.jobs.registry import by_name
@@ -105,7 +106,7 @@ class _Flight:
         self._sends = 0
 
     def ended(self) -> Ended:
-        """Fly until the station knows how the job ended, or time is over; judge."""
+        """Run until the station knows how the job ended, or time is over; its outcome."""
         due = sorted((f for f in self._faults if f.site is not Site.LINK), key=lambda f: f.call)
         request = self._submit()
         is_running = False
@@ -220,9 +221,7 @@ class _Flight:
         noticed = {
             "frames rejected": hk.get("commands", {}).get("frames_rejected", 0),
             "retried": hk.get("jobs", {}).get("retried", 0),
-            "recovery": sum(
-                n for name, n in station.events.items() if name.startswith("recovery.")
-            ),
+            "recovery": sum(event.name.startswith("recovery.") for event in station.events),
             "malformed telemetry": station.malformed,
             "missing telemetry": station.missing,
             "telemetry twice": station.twice,

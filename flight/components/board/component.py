@@ -6,9 +6,9 @@ it told.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 from flight.components.board import stimuli as s
@@ -17,14 +17,14 @@ from flight.components.board.dictionary import (
     BoardEvents,
     BoardHousekeeping,
     BoardParameters,
-    Device,
     PowerLimit,
     Readings,
 )
+from flight.components.board.fault_marks import FaultMarks
 from flight.components.board.lifecycle import BoardLifecycle
 from flight.components.board.notifications import BoardNotifications, DevicePicture
+from flight.components.board.places import MOST_DEVICES, Device
 from flight.components.board.readings import (
-    MOST_DEVICES,
     MOST_ROWS,
     Fault,
     Row,
@@ -36,13 +36,16 @@ from flight.components.board.readings import (
 )
 from flight.framework.component import Component, FailureCode, Pending, Port, Refused, command
 from flight.framework.lifecycle import Stepper
-from flight.framework.ports import Worker, WorkerMessage
+from flight.framework.ports import Section, Worker, WorkerMessage
+from flight.framework.time_units import SECOND
 from hal.device import FaultKind
 from icd.fields import F32, Limits, Unit
 
 MOST_PENDING = 8
 LOG_LENGTH = 256
 """Stimuli kept for replay: a message of readings may hold a thousand rows."""
+RETRY_NS = SECOND // 10
+"""A fault that nobody took is passed on again so soon."""
 UNCHANGED = s.Readings()
 
 
@@ -55,7 +58,9 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters], BoardEvents):
         board: Worker,
         signals: BoardNotifications | None = None,
         parameters: BoardParameters | None = None,
+        saved: Section | None = None,
     ) -> None:
+        """`saved` keeps over restarts of the executive which faults were heard."""
         super().__init__(port)
         self.parameters = parameters or self.parameters
         self._board = board
@@ -63,8 +68,13 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters], BoardEvents):
         self.log: deque[tuple[int, s.Stimulus]] = deque(maxlen=LOG_LENGTH)
         self.core = BoardLifecycle(s.Bounds.of(self.parameters), self.log)
         self._stepper: Stepper[s.Stimulus, s.Instruction] = Stepper(self, self.core, self._do)
-        self._stamp = -1
-        self._pid = 0
+        self._saved = saved
+        self._marks = FaultMarks({} if saved is None else saved.load())
+        self._kept = (self._marks.origin, self._marks.heard)
+        self._untaken: deque[Fault] = deque()
+        """Faults that are to be passed on again."""
+        self._sender: tuple[int, int] = (-1, -1)
+        """The board server that sent readings last, and the number of its message."""
         self._rows: Sequence[Any] = ()
         """Those of the last message, as they came."""
         self._shown = -1
@@ -127,10 +137,13 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters], BoardEvents):
 
     def run(self, now: int) -> int | None:
         """Notice readings that stay away. On-board ns in, next due time out."""
+        self._pass_on()
         due = self.core.next_due()
         if due is not None and now >= due:
             self._stepper.step(s.Tick())
-            return None
+            due = None
+        if self._untaken:
+            due = min(due or now + RETRY_NS, now + RETRY_NS)
         return due
 
     def control(
@@ -193,14 +206,15 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters], BoardEvents):
         take(message.body)
 
     def _take_readings(self, body: Mapping[str, Any]) -> None:
-        stamp, rows = body.get("time"), body.get("rows")
-        if self._board.pid != self._pid:
-            self._pid, self._stamp = self._board.pid, -1
+        server, sequence, rows = body.get("server"), body.get("sequence"), body.get("rows")
         is_list = isinstance(rows, list | tuple) and len(rows) <= MOST_ROWS
-        if not isinstance(stamp, int) or stamp < self._stamp or rows is None or not is_list:
+        if type(server) is not int or type(sequence) is not int or rows is None or not is_list:
             self.hk.malformed += 1
             return
-        self._stamp = stamp
+        if server == self._sender[0] and sequence <= self._sender[1]:
+            self.hk.malformed += 1  # what is older than what is known changes nothing
+            return
+        self._sender = server, sequence
         readings = UNCHANGED if rows == self._rows else self._decoded(rows)
         self.hk.messages += 1
         self._stepper.step(readings)
@@ -219,33 +233,77 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters], BoardEvents):
         if not isinstance(devices, list | tuple) or len(devices) > MOST_DEVICES:
             self.hk.malformed += 1
             return
-        first = devices[0] if devices else {}
-        name = decode_text(first, "name") if isinstance(first, Mapping) else ""
+        rows = [device for device in devices if isinstance(device, Mapping)]
+        gpus = tuple(
+            tuple(decode_text(row, key) for key in ("name", "uuid", "bus_id")) for row in rows
+        )
         board, driver = decode_text(body, "board"), decode_text(body, "driver")
         version = decode_text(body, "driver_version")
-        self._stepper.step(s.Identified(board, driver, version, len(devices), name))
+        self._stepper.step(s.Identified(board, driver, version, gpus))
 
     def _take_unavailable(self, body: Mapping[str, Any]) -> None:
         self._stepper.step(s.Unavailable(decode_text(body, "text")))
 
     def _take_faults(self, body: Mapping[str, Any]) -> None:
-        rows = body.get("faults")
-        if not isinstance(rows, list | tuple):
+        """Faults by number: each is told once, whoever sends it again."""
+        server, first, rows = body.get("server"), body.get("first"), body.get("faults")
+        is_list = isinstance(rows, list | tuple)
+        if type(server) is not int or type(first) is not int or rows is None or not is_list:
             self.hk.malformed += 1
             return
-        lost = body.get("lost")
-        self.hk.faults_lost = lost if isinstance(lost, int) else self.hk.faults_lost
-        alike: Counter[Fault] = Counter()
-        for plain in rows[:MOST_ROWS]:
-            found = decode_fault(plain)
-            if found is None:
-                self.hk.malformed += 1
+        is_known = server == self._marks.origin
+        self._marks.meet(server)
+        for number, plain in enumerate(rows[:MOST_ROWS], first):
+            missed = self._marks.begin(number)
+            if missed is None:
                 continue
+            if missed and (is_known or number > first):
+                self.hk.faults_lost += missed
+                self.faults_missed(missed)
+            is_known = True
+            self._take_fault(decode_fault(plain, server, number), number)
+        self._keep_marks()
+
+    def _take_fault(self, found: Fault | None, number: int) -> None:
+        instructions: Sequence[object] = ()
+        if found is None:
+            self.hk.malformed += 1
+        else:
             self.hk.faults += 1
             if found.kind is FaultKind.XID:
                 self.hk.last_xid = max(0, found.code)
-            alike[found] += 1
-            self._stepper.step(s.Reported(replace(found, sequence=alike[found] - 1)))
+            instructions = self._stepper.step(s.Reported(found))
+        if not any(isinstance(told, s.NotifyFault) for told in instructions):
+            self._marks.end(self._marks.origin or 0, number)  # it concerns nobody
+
+    def _pass_on(self) -> None:
+        """Tell others of faults, in order; what they do not take waits."""
+        while self._untaken:
+            fault = self._untaken[0]
+            taken = partial(self.port.post_answer, partial(self._taken, fault))
+            if not self._signals.fault(fault, taken):
+                self.port.wake()
+                return
+            self._untaken.popleft()
+
+    def _taken(self, fault: Fault) -> None:
+        self._marks.end(fault.origin, fault.sequence)
+        self._keep_marks()
+
+    def _keep_marks(self) -> None:
+        """What was heard is acknowledged once a successor would know of it as well."""
+        heard = (self._marks.origin, self._marks.heard)
+        if heard == self._kept:
+            return
+        self._kept = heard
+
+        def acknowledge() -> None:
+            self._board.send("heard", {"server": heard[0], "upto": heard[1]})
+
+        if self._saved is None:
+            acknowledge()
+        else:
+            self._saved.keep(self._marks.content(), acknowledge)
 
     def _take_done(self, body: Mapping[str, Any]) -> None:
         if not self._controls.take(body):
@@ -256,7 +314,8 @@ class BoardMonitor(Component[BoardHousekeeping, BoardParameters], BoardEvents):
     def _do(self, instruction: s.Instruction) -> None:
         match instruction:
             case s.NotifyFault():
-                self._signals.fault(instruction.fault)
+                self._untaken.append(instruction.fault)
+                self._pass_on()
             case s.NotifyBack():
                 self._signals.back(instruction.device)
             case s.NotifySilent():

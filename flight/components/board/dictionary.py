@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from flight.components.board.places import Place
 from flight.framework.component import Port, Severity, event, report
 from hal.boards import Thresholds
 from hal.reading import Validity
@@ -24,8 +25,6 @@ from icd.fields import (
     Unit,
     Wire,
 )
-
-Device = Annotated[U8, "number of the GPU, from 0"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class BoardHousekeeping:
     malformed: Annotated[U32, "messages or rows refused"] = 0
     stale_answers: Annotated[U32, "answers to nothing that was asked, or too late"] = 0
     faults: Annotated[U32, "faults reported by the driver"] = 0
-    faults_lost: Annotated[U32, "faults that the board server could not keep"] = 0
+    faults_lost: Annotated[U32, "faults that the board server could not keep, since boot"] = 0
     last_xid: Annotated[U32, "code of the last XID; 0 before the first"] = 0
 
 
@@ -135,65 +134,93 @@ class BoardEvents:
         """Readings of the board come again."""
 
     @event(4, Severity.LOW)
-    def throttled(self, device: Device, reasons: U64, labels: Text64) -> None:
-        """GPU {device} is slowed down: {labels} ({reasons:#x})."""
+    def throttled(self, device: Place, reasons: U64, labels: Text64) -> None:
+        """{device} is slowed down: {labels} ({reasons:#x})."""
 
     @event(5, Severity.INFO)
-    def throttle_cleared(self, device: Device) -> None:
-        """GPU {device} runs at full speed again."""
+    def throttle_cleared(self, device: Place) -> None:
+        """{device} runs at full speed again."""
 
     @event(6, Severity.HIGH)
-    def device_lost(self, device: Device, reason: Text64) -> None:
-        """GPU {device} is lost: {reason}."""
+    def device_lost(self, device: Place, reason: Text64) -> None:
+        """{device} is lost: {reason}."""
 
     @event(7, Severity.INFO)
-    def device_back(self, device: Device) -> None:
-        """GPU {device} answers again."""
+    def device_back(self, device: Place) -> None:
+        """{device} answers again."""
 
     @event(8, Severity.LOW)
-    def xid_minor(self, device: Device, code: U32, text: Text64) -> None:
-        """GPU {device}: XID {code}, for the record: {text}."""
+    def xid_minor(self, device: Place, code: U32, text: Text64) -> None:
+        """{device}: XID {code}, for the record: {text}."""
 
     @event(9, Severity.MEDIUM)
-    def xid(self, device: Device, code: U32, text: Text64) -> None:
-        """GPU {device}: XID {code}, a job was hit: {text}."""
+    def xid(self, device: Place, code: U32, text: Text64) -> None:
+        """{device}: XID {code}, a job was hit: {text}."""
 
     @event(10, Severity.HIGH)
-    def xid_fatal(self, device: Device, code: U32, text: Text64) -> None:
-        """GPU {device}: XID {code}, it needs a reset or more: {text}."""
+    def xid_fatal(self, device: Place, code: U32, text: Text64) -> None:
+        """{device}: XID {code}, it needs a reset or more: {text}."""
 
     @event(11, Severity.MEDIUM)
-    def fault(self, device: Device, code: U32, text: Text64) -> None:
-        """GPU {device}: {text} (driver event {code:#x})."""
+    def fault(self, device: Place, code: U32, text: Text64) -> None:
+        """{device}: {text} (driver event {code:#x})."""
 
     @event(12, Severity.MEDIUM)
-    def temperature_warning(self, device: Device, temperature: Annotated[F32, Unit("°C")]) -> None:
-        """GPU {device} is at {temperature:.1f} °C, above its warning limit."""
+    def temperature_warning(self, device: Place, temperature: Annotated[F32, Unit("°C")]) -> None:
+        """{device} is at {temperature:.1f} °C, above its warning limit."""
 
     @event(15, Severity.HIGH)
-    def temperature_critical(self, device: Device, temperature: Annotated[F32, Unit("°C")]) -> None:
-        """GPU {device} is at {temperature:.1f} °C, above its critical limit."""
+    def temperature_critical(self, device: Place, temperature: Annotated[F32, Unit("°C")]) -> None:
+        """{device} is at {temperature:.1f} °C, above its critical limit."""
 
     @event(16, Severity.LOW)
-    def power_warning(self, device: Device, power: Annotated[F32, Unit("W")]) -> None:
-        """GPU {device} draws {power:.0f} W, more than its warning limit."""
+    def power_warning(self, device: Place, power: Annotated[F32, Unit("W")]) -> None:
+        """{device} draws {power:.0f} W, more than its warning limit."""
 
     @event(17, Severity.INFO)
-    def power_normal(self, device: Device, power: Annotated[F32, Unit("W")]) -> None:
-        """GPU {device} draws {power:.0f} W again."""
+    def power_normal(self, device: Place, power: Annotated[F32, Unit("W")]) -> None:
+        """{device} draws {power:.0f} W again."""
 
     @event(13, Severity.INFO)
-    def temperature_normal(self, device: Device, temperature: Annotated[F32, Unit("°C")]) -> None:
-        """GPU {device} is back at {temperature:.1f} °C."""
+    def temperature_normal(self, device: Place, temperature: Annotated[F32, Unit("°C")]) -> None:
+        """{device} is back at {temperature:.1f} °C."""
 
     @event(14, Severity.MEDIUM)
     def board_unavailable(self, reason: Text128) -> None:
         """The board cannot be opened: {reason}."""
 
+    @event(18, Severity.INFO)
+    def gpu_identified(self, device: Place, name: Text64, uuid: Text64, bus_id: Text32) -> None:
+        """{device} is {name}, {uuid}, at {bus_id}."""
+
+    @event(19, Severity.HIGH)
+    def faults_missed(self, count: U32) -> None:
+        """{count} faults are lost: more came than the board server keeps."""
+
+    @event(20, Severity.MEDIUM)
+    def device_mute(self, device: Place, reason: Text64) -> None:
+        """{device} answers nothing that can be believed: {reason}."""
+
+    @event(21, Severity.INFO)
+    def device_answers(self, device: Place) -> None:
+        """{device} gives values again."""
+
+    @event(22, Severity.MEDIUM)
+    def standing_still(self, device: Place, seconds: Annotated[F32, Unit("s")]) -> None:
+        """{device} computes, but its readings have not moved at all for {seconds:.0f} s."""
+
+    @event(23, Severity.INFO)
+    def moving_again(self, device: Place) -> None:
+        """{device}: readings move again."""
+
+    @event(24, Severity.LOW)
+    def counters_back(self, device: Place, names: Text128) -> None:
+        """{device}: counters went back, rates begin anew: {names}."""
+
     @report(1)
     def reading(  # type: ignore[empty-body]
         self,
-        device: Annotated[U8, "number of the GPU, from 0; 254: the computer itself"],
+        device: Place,
         name: Text32,
         value: Annotated[F64, "0 where nothing was ever measured: see validity"],
         validity: Validity,

@@ -6,6 +6,8 @@ hot              temperature_warning    below the limit less the hysteresis: tem
 critical         temperature_critical   below that limit less the hysteresis
 greedy           power_warning          at 95 % of the limit or less: power_normal
 throttled        throttled              without a reason for `calm_ns`: throttle_cleared
+mute             device_mute            a reading is VALID: device_answers
+still            standing_still         power, energy, heat or use change: moving_again
 
 state of the board
 stale            readings_stale         readings come: readings_back
@@ -20,8 +22,8 @@ from flight.components.board import stimuli as s
 from flight.components.board.dictionary import BoardEvents
 from flight.components.board.gpu import Gpu, keep
 from flight.components.board.notifications import DevicePicture
+from flight.components.board.places import COMPUTER, UNKNOWN
 from flight.components.board.readings import (
-    COMPUTER,
     THROTTLING,
     Fault,
     Row,
@@ -33,6 +35,9 @@ from flight.framework.time_units import SECOND
 from hal.device import FaultKind
 from icd.dictionary import Severity
 
+STILL = 60 * SECOND
+"""A GPU that computes, and whose noisy readings are the same to the last bit for so long, is
+measured by nobody."""
 WELL_BELOW = 0.95
 """Share of its limit at which power is normal again."""
 XID_EVENTS = {
@@ -61,6 +66,8 @@ class BoardLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
         self.revision = 0
         """Rises when a reading changes, or how far readings can be believed."""
         self._are_readings_wanted = False
+        self._identities: dict[int, tuple[str, ...]] = {}
+        """Name, UUID and bus id of each GPU, as they were told."""
 
     # ------------------------------------------------------------ what it knows
 
@@ -92,8 +99,8 @@ class BoardLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
                 self._take_readings(stimulus.rows)
             case s.Reported():
                 self._take_fault(stimulus.fault)
-            case s.Identified(board, driver, version, devices, first):
-                self._tell(BoardEvents.board_identified, board, driver, version, devices, first)
+            case s.Identified():
+                self._identify(stimulus)
             case s.Unavailable():
                 self._tell(BoardEvents.board_unavailable, stimulus.reason)
             case s.ReadingsWanted():
@@ -102,6 +109,17 @@ class BoardLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
                 self.bounds = stimulus.bounds
             case s.Tick():
                 self._tick()
+
+    def _identify(self, told: s.Identified) -> None:
+        """Say what the board is, and of each GPU which one it is, where that is new."""
+        first = told.gpus[0][0] if told.gpus else ""
+        board = (told.board, told.driver, told.version, len(told.gpus), first)
+        self._tell(BoardEvents.board_identified, *board)
+        for number, identity in enumerate(told.gpus):
+            if any(identity[1:]) and identity != self._identities.get(number):
+                self._identities[number] = identity
+                name, uuid, bus_id = identity
+                self._tell(BoardEvents.gpu_identified, number, name, uuid, bus_id)
 
     def _tick(self) -> None:
         due = self.next_due()
@@ -113,9 +131,9 @@ class BoardLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
         self._out.append(s.NotifySilent(True))
 
     def _take_fault(self, fault: Fault) -> None:
-        device, code, text = max(0, fault.device), max(0, fault.code), fault.text
-        if fault.kind is FaultKind.LOST:
-            self._lose(self._gpu(device), text)
+        device, code, text = fault.device, max(0, fault.code), fault.text
+        if fault.kind is FaultKind.LOST and device != UNKNOWN:
+            self._lose(self._gpu(device), fault)
             return  # it is passed on as it is told: once
         if fault.kind is FaultKind.XID:
             self._tell(XID_EVENTS[xid_severity(code)], device, code, text)
@@ -136,30 +154,40 @@ class BoardLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
             self._are_readings_wanted = False
             self._out.append(s.AnswerReaders())
         for gpu in self.gpus.values():
-            self._look_at(gpu)
+            self._look_at(gpu, is_new=bool(rows))
 
     def _gpu(self, device: int) -> Gpu:
         return self.gpus.get(device) or self.gpus.setdefault(device, Gpu(device))
 
     # ------------------------------------------------------------ one GPU
 
-    def _lose(self, gpu: Gpu, reason: str) -> None:
+    def _lose(self, gpu: Gpu, fault: Fault) -> None:
         if gpu.is_lost:
             return
         gpu.is_lost = True
-        self._tell(BoardEvents.device_lost, gpu.device, reason)
-        self._out.append(s.NotifyFault(Fault(gpu.device, FaultKind.LOST, 0, reason, self._now)))
+        self._tell(BoardEvents.device_lost, gpu.device, fault.text)
+        self._out.append(s.NotifyFault(fault))
 
-    def _look_at(self, gpu: Gpu) -> None:
-        """Readings have come: tell what they changed."""
+    def _look_at(self, gpu: Gpu, *, is_new: bool) -> None:
+        """Readings have come: tell what they changed, where they did."""
         reason = gpu.why_lost()
         if reason is not None:
-            self._lose(gpu, reason)
+            self._lose(gpu, Fault(gpu.device, FaultKind.LOST, 0, reason, self._now))
             return
         if gpu.is_lost:
             gpu.is_lost = False
             self._tell(BoardEvents.device_back, gpu.device)
             self._out.append(s.NotifyBack(gpu.device))
+        if is_new:
+            gpu.look(self._now)
+            if fallen := gpu.fallen():
+                self._tell(BoardEvents.counters_back, gpu.device, ", ".join(fallen))
+        if gpu.is_mute or gpu.mute_reason is not None or gpu.mute_since is not None:
+            self._look_if_mute(gpu)
+        if gpu.is_still or gpu.is_busy:
+            self._look_if_still(gpu)
+        else:
+            gpu.moved = self._now  # it has no need to move
         temperature, power = gpu.value("temperature_c"), gpu.value("power_w")
         reasons = gpu.value("throttle_reasons")
         if temperature is not None:
@@ -168,6 +196,32 @@ class BoardLifecycle(Lifecycle[s.Stimulus, s.Instruction]):
             self._look_at_power(gpu, power)
         if reasons is not None:
             self._look_at_throttle(gpu, int(reasons))
+
+    def _look_if_mute(self, gpu: Gpu) -> None:
+        """Tell when all its readings have failed for a while, and when they are back."""
+        why = gpu.mute_reason
+        if why is None:
+            gpu.mute_since = None
+            if gpu.is_mute:
+                gpu.is_mute = False
+                self._tell(BoardEvents.device_answers, gpu.device)
+            return
+        if gpu.mute_since is None:
+            gpu.mute_since = self._now
+        if not gpu.is_mute and self._now - gpu.mute_since >= self.bounds.stale_ns:
+            gpu.is_mute = True
+            self._tell(BoardEvents.device_mute, gpu.device, why)
+
+    def _look_if_still(self, gpu: Gpu) -> None:
+        """Tell when nothing about a GPU that computes moves: who measures it may be dead."""
+        if gpu.moved == self._now or not gpu.is_busy:
+            if gpu.is_still:
+                gpu.is_still = False
+                self._tell(BoardEvents.moving_again, gpu.device)
+        elif not gpu.is_still and self._now - gpu.moved >= STILL:
+            gpu.is_still = True
+            still_s = (self._now - gpu.moved) / SECOND
+            self._tell(BoardEvents.standing_still, gpu.device, still_s)
 
     def _look_at_temperature(self, gpu: Gpu, temperature: float) -> None:
         """Tell when it warns and when it is well again. °C in."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,8 +39,12 @@ class DevicePicture:
 class BoardListener(Protocol):
     """Whoever acts on what happens to the board."""
 
-    def fault(self, fault: Fault) -> None:
-        """The driver reported a fault, or a device turned out to be lost."""
+    def fault(self, fault: Fault, taken: Callable[[], None]) -> bool:
+        """The driver reported a fault, or a device turned out to be lost.
+
+        `taken` is called once it is acted upon, or about to be. False: nothing is taken now, and
+        the fault is to be told again.
+        """
         ...
 
     def back(self, device: int) -> None:
@@ -52,26 +57,28 @@ class BoardListener(Protocol):
 
 
 class BoardNotifications:
-    """Passes what the board monitor finds on to its listeners; outlives the monitor's restarts."""
+    """Passes what the board monitor finds on to one listener; outlives the monitor's restarts."""
 
     def __init__(self) -> None:
-        self._listeners: list[BoardListener] = []
+        self._listener: BoardListener | None = None
 
     def listen(self, listener: BoardListener) -> None:
-        """Be told from now on."""
-        self._listeners.append(listener)
+        """Be told from now on, instead of whoever was before."""
+        self._listener = listener
 
-    def fault(self, fault: Fault) -> None:
-        """Tell of a fault."""
-        for listener in self._listeners:
-            listener.fault(fault)
+    def fault(self, fault: Fault, taken: Callable[[], None]) -> bool:
+        """Tell of a fault; False when it is to be told again."""
+        if self._listener is not None:
+            return self._listener.fault(fault, taken)
+        taken()
+        return True
 
     def back(self, device: int) -> None:
         """Tell that a device answers again."""
-        for listener in self._listeners:
-            listener.back(device)
+        if self._listener is not None:
+            self._listener.back(device)
 
     def silent(self, is_silent: bool) -> None:
         """Tell that readings stay away, or are back."""
-        for listener in self._listeners:
-            listener.silent(is_silent)
+        if self._listener is not None:
+            self._listener.silent(is_silent)

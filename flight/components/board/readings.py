@@ -10,18 +10,16 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from flight.components.board.dictionary import BoardHousekeeping
+from flight.components.board.places import COMPUTER, MOST_DEVICES, UNKNOWN
 from hal.device import FaultKind
 from hal.reading import Validity
 from icd.dictionary import Severity
 
 MOST_ROWS = 1024
-MOST_DEVICES = 64
 _LARGEST = 2.0**70
 _VALIDITIES = {int(member): member for member in Validity}
 _GPU = re.compile(r"gpu(\d{1,2})\.([a-z][a-z0-9_]{0,40})")
 _OF_COMPUTER = re.compile(r"(?:host|edac)\.[a-z][a-z0-9_]{0,40}")
-COMPUTER = 254
-"""Stands for the computer itself where a device is asked for: readings host.… and edac.…"""
 
 
 class Row(NamedTuple):
@@ -31,7 +29,7 @@ class Row(NamedTuple):
     """Number of the GPU, or COMPUTER."""
     quantity: str
     """Without its device; with it (host.…, edac.…) for the computer."""
-    value: float | None
+    value: float | int | None
     validity: Validity
     reason: str
     unit: str
@@ -42,12 +40,14 @@ class Fault:
     """One fault as it came."""
 
     device: int
+    """Number of the GPU, or UNKNOWN."""
     kind: FaultKind
     code: int
     text: str
-    time_ns: int = 0
-    """When the driver told of it; with `sequence` it tells two alike from one told twice."""
+    origin: int = 0
+    """Who counts: the board server's identity; of what the monitor found itself, the time."""
     sequence: int = 0
+    """Its number there: together they tell two alike from one told twice."""
 
 
 class Wanted(NamedTuple):
@@ -129,7 +129,7 @@ def decode_row(row: Any) -> Row | None:
         return None
     if value is None and validity is Validity.VALID:
         return None
-    return Row(*place, None if value is None else float(value), validity, reason, unit)
+    return Row(*place, value, validity, reason, unit)
 
 
 @lru_cache(maxsize=MOST_ROWS)
@@ -143,16 +143,20 @@ def _place(name: str) -> tuple[int, str] | None:
     return int(found[1]), found[2]
 
 
-def decode_fault(row: Any) -> Fault | None:
-    """Check one fault [time, device, kind, code, text]; None when it is not one."""
+def decode_fault(row: Any, origin: int = 0, sequence: int = 0) -> Fault | None:
+    """Check one fault [wall time, device, kind, code, text]; None when it is not one.
+
+    A device that is None, or no number that a GPU can have, is an unknown GPU.
+    """
     if not isinstance(row, list | tuple) or len(row) != 5:
         return None
-    time_ns, device, kind, code, text = row
-    if not _is_whole(device) or not -1 <= device < MOST_DEVICES:
+    _, device, kind, code, text = row
+    if not (device is None or _is_whole(device)) or not _is_whole(code):
         return None
-    if not _is_member(kind, FaultKind) or not _is_whole(code) or not isinstance(text, str):
+    if not _is_member(kind, FaultKind) or not isinstance(text, str):
         return None
-    return Fault(device, FaultKind(kind), code, text, time_ns if _is_whole(time_ns) else 0)
+    place = UNKNOWN if device is None or not 0 <= device < MOST_DEVICES else device
+    return Fault(place, FaultKind(kind), code, text, origin, sequence)
 
 
 def decode_text(body: Mapping[str, Any], key: str) -> str:
@@ -192,6 +196,6 @@ def _set(
     rows = [known[quantity] for quantity in wanted.quantities if quantity in known]
     if len(rows) < len(wanted.quantities):
         return Validity.UNSUPPORTED
-    value = sum(row.value or 0.0 for row in rows) * wanted.scale
-    setattr(hk, wanted.field, int(value) if wanted.is_whole else value)
+    total = sum(row.value or 0 for row in rows)  # whole numbers stay exact: they may be bits
+    setattr(hk, wanted.field, int(total) if wanted.is_whole else total * wanted.scale)
     return max(validity_of(row, is_stale) for row in rows)

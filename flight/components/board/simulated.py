@@ -88,6 +88,12 @@ class SimulatedBoard(SimulatedWorker):
         self._picture: Any = None
         self._rows: list[list[Any]] = []
         self._is_identified = False
+        self.server = 1
+        """Identity of this board server; another one is another number."""
+        self._messages = 0
+        self._told = 0
+        self.kept: list[tuple[int, list[Any]]] = []
+        """Faults that no executive has acknowledged, by their numbers."""
 
     def on_work(self, wake: Callable[[], None]) -> None:
         """Call `wake` whenever a message is taken, so that whoever steps this knows."""
@@ -115,6 +121,10 @@ class SimulatedBoard(SimulatedWorker):
                 self.say("done", {"id": body["id"], **self._control(body)})
             elif kind == "read":
                 self._due = now
+            elif kind == "hello":
+                self._send_faults(self.kept)
+            elif kind == "heard" and body["server"] == self.server:
+                self.kept = [one for one in self.kept if one[0] > body["upto"]]
         self.sent.clear()
         self._end_recoveries(now)
         if not self._is_identified:
@@ -123,7 +133,9 @@ class SimulatedBoard(SimulatedWorker):
         if now >= self._due:
             self._due = now + self.period_ns
             if not self._under_way:  # a driver that is busy with a recovery reads nothing
-                self.say("readings", {"time": now, "rows": self.rows()})
+                self._messages += 1
+                head = {"server": self.server, "sequence": self._messages}
+                self.say("readings", {**head, "rows": self.rows()})
         return min([self._due, *(ends for ends, _ in self._under_way)])
 
     def identity(self) -> dict[str, Any]:
@@ -155,9 +167,21 @@ class SimulatedBoard(SimulatedWorker):
             of_gpus.append(self._row(0, "boot_slot", self.slot, "slot"))
         return of_gpus + [[name, value, 0, "", unit] for name, (value, unit) in COMPUTER.items()]
 
-    def fault(self, kind: FaultKind, code: int, text: str = "", device: int = 0) -> None:
-        """Let the driver report a fault."""
-        self.say("faults", {"faults": [[self._clock(), device, int(kind), code, text]], "lost": 0})
+    def fault(self, kind: FaultKind, code: int, text: str = "", device: int | None = 0) -> None:
+        """Let the driver report a fault; the device None is one that it does not name."""
+        self.report([self._clock(), device, int(kind), code, text])
+
+    def report(self, *rows: Any) -> None:
+        """Send faults as they would lie in a message, and keep them until acknowledged."""
+        new = list(enumerate(rows, self._told + 1))
+        self._told += len(rows)
+        self.kept += new
+        self._send_faults(new)
+
+    def _send_faults(self, numbered: list[tuple[int, Any]]) -> None:
+        if numbered:
+            rows = [row for _, row in numbered]
+            self.say("faults", {"server": self.server, "first": numbered[0][0], "faults": rows})
 
     def break_down(self, level: int, device: int = 0, *, lost: str = "") -> None:
         """Let a device need a recovery of that level; with `lost` it answers nobody till then."""
@@ -200,6 +224,9 @@ class SimulatedBoard(SimulatedWorker):
         super().replaced()
         self._under_way.clear()
         self._is_identified, self._due = False, 0
+        self.server += 1
+        self._messages = self._told = 0
+        self.kept.clear()
 
     def _row(self, device: int, quantity: str, value: float, unit: str) -> list[Any]:
         validity, reason = self.validity.get((device, quantity), (Validity.VALID, ""))

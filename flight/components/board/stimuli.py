@@ -41,13 +41,13 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Identified:
-    """A board server opened the board; `first` is the name of its first device."""
+    """A board server opened the board."""
 
     board: str
     driver: str
     version: str
-    devices: int
-    first: str
+    gpus: tuple[tuple[str, ...], ...] = ()
+    """Name, UUID and bus id of each; empty is what is not known."""
 
 
 @dataclass(frozen=True)

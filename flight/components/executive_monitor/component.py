@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Protocol
 
@@ -10,7 +10,10 @@ from flight.components.executive_monitor.reset_cause import BootCause
 from flight.framework.component import Component, Port, Severity, event
 from flight.framework.time_units import SECOND
 from flight.framework.work_queue import WorkQueue
-from icd.fields import F32, U8, U16, U32, Limits, Text32, Text128, Unit
+from icd.fields import F32, F64, U8, U16, U32, Limits, Text32, Text128, Unit
+
+STEP_NS = SECOND // 2
+"""A date that moved by so much between two looks was set; less is a clock that is steered."""
 
 
 class Target(Protocol):
@@ -62,15 +65,37 @@ class ExecutiveParameters:
 class ExecutiveMonitor(Component[ExecutiveHousekeeping, ExecutiveParameters]):
     """Keeps the account of contained errors, cycle slips and full queues."""
 
-    def __init__(self, port: Port, targets: Mapping[int, Target], meter: Meter, boots: int) -> None:
+    def __init__(
+        self,
+        port: Port,
+        targets: Mapping[int, Target],
+        meter: Meter,
+        boots: int,
+        date: Callable[[], int] | None = None,
+    ) -> None:
+        """`date` tells how far the computer's date is ahead of on-board time, in ns."""
         super().__init__(port)
+        self._date = date or (lambda: 0)
+        self._ahead: int | None = None
         self._targets = targets
         self._meter = meter
         self._dropped: dict[str, int] = {}
         self.hk.boots = boots
 
     def run(self, now: int) -> int | None:
-        """Look at queues and at the process itself, once in five seconds."""
+        """Look at the date, at queues and at the process itself, once in five seconds."""
+        self._look_at_date()
+        self._look_at_process()
+        return now + 5 * SECOND
+
+    def _look_at_date(self) -> None:
+        """Nothing on board goes by the date; that somebody set it is worth knowing on ground."""
+        ahead, before = self._date(), self._ahead
+        self._ahead = ahead
+        if before is not None and abs(ahead - before) >= STEP_NS:
+            self.clock_stepped((ahead - before) / SECOND)
+
+    def _look_at_process(self) -> None:
         drops = 0
         for target in self._targets.values():
             dropped = target.inbox.dropped
@@ -81,7 +106,6 @@ class ExecutiveMonitor(Component[ExecutiveHousekeeping, ExecutiveParameters]):
             self.hk.fullest = max(self.hk.fullest, target.inbox.high_water)
         self.hk.queue_drops = drops
         self.hk.rss, self.hk.cpu = self._meter.rss_mib(), self._meter.cpu_percent()
-        return now + 5 * SECOND
 
     def contained(self, name: str, error: BaseException, restarts: int) -> None:
         """A component raised and is rebuilt."""
@@ -139,3 +163,7 @@ class ExecutiveMonitor(Component[ExecutiveHousekeeping, ExecutiveParameters]):
     @event(9, Severity.MEDIUM)
     def watchdog_reset(self) -> None:
         """The hardware watchdog reset this computer: nobody had stroked it in time."""
+
+    @event(10, Severity.LOW)
+    def clock_stepped(self, step: Annotated[F64, Unit("s")]) -> None:
+        """The computer's clock was set by {step:+.1f} s; on-board time goes on as before."""

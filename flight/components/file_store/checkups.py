@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from flight.components.file_store.instructions import Announce, Instructions, is_count
+from flight.components.file_store.dictionary import Checkup, FileStoreEvents
+from flight.components.file_store.storage_answers import is_count
+from flight.framework.lifecycle import Teller
 from flight.framework.ports import Storage, StorageResult
 from flight.storage.file_names import ROOT
-from icd.fields import U32, U64, Flag
 
 Found = Callable[[str, StorageResult], object]
-
-
-@dataclass(frozen=True)
-class Checkup:
-    """What a look at every octet of a file found."""
-
-    protected: Annotated[Flag, "there is a sidecar to check it by"]
-    blocks: Annotated[U32, "blocks looked at"]
-    corrected: Annotated[U32, "blocks with wrong content that can be, or was, corrected"]
-    rechecked: Annotated[U32, "blocks of which only check symbols or hashes were wrong"]
-    bits: Annotated[U64, "wrong bits in these blocks"]
-    lost: Annotated[U32, "blocks that cannot be corrected"]
-    first_lost: Annotated[U32, "number of the first of them"]
-    repaired: Annotated[Flag, "the file was written anew, all of it right"]
 
 
 class WatchedStorage:
@@ -74,15 +60,14 @@ def lost_of(result: StorageResult) -> str:
     return f"it cannot be corrected: {text}"
 
 
-def announcements(path: str, result: StorageResult) -> Instructions:
-    """The events for what was found in a file, by its storage path."""
+def tell_damage(tell: Teller, path: str, result: StorageResult) -> None:
+    """Tell ground what was wrong with a file, by its storage path; a sound one is not told."""
     found = checkup_of(result)
     if found is None:
-        return []
+        return
     name = path.removeprefix(f"{ROOT}/")
     if lost := lost_of(result):
-        return [Announce("file_damaged", (name, found.lost, found.first_lost, lost))]
-    if found.repaired:
+        tell(FileStoreEvents.file_damaged, name, found.lost, found.first_lost, lost)
+    elif found.repaired:
         blocks = found.corrected + found.rechecked
-        return [Announce("file_repaired", (name, blocks, found.bits))]
-    return []
+        tell(FileStoreEvents.file_repaired, name, blocks, found.bits)

@@ -1,50 +1,42 @@
-"""The file store: files up in segments of any order, files down at the pace of the link."""
+"""The file store: files up in segments of any order, files down at the pace of the link.
+
+What follows from a telecommand or an answer of storage is decided in `lifecycle`; here it is done.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Concatenate, ParamSpec
 
-from flight.components.file_store.checkups import Checkup, announcements, checkup_of
+from flight.components.file_store import stimuli as s
 from flight.components.file_store.dictionary import (
+    COUNTERS,
+    Checkup,
     Digest,
     FileStoreEvents,
     FileStoreHousekeeping,
     FileStoreParameters,
     Free,
+    GetBegun,
+    Listed,
     Offset,
     Path,
+    PutStatus,
     Transaction,
 )
-from flight.components.file_store.gets import GetBegun, Gets
-from flight.components.file_store.instructions import (
-    BUSY,
-    Announce,
-    Answer,
-    Instruction,
-    Instructions,
-    Refuse,
-    Submit,
-    digest_of,
-    is_count,
-    refuse,
-)
-from flight.components.file_store.listing import Listed, Listing
-from flight.components.file_store.puts import Puts, PutStatus
-from flight.components.file_store.resume import Resume
-from flight.framework.component import Component, Pending, Port, Refused, command
+from flight.components.file_store.lifecycle import FileStoreLifecycle
+from flight.components.file_store.listing import TIMEOUT_S
+from flight.components.file_store.storage_answers import BUSY
+from flight.framework.component import Component, Pending, Port, command
+from flight.framework.lifecycle import Stepper
 from flight.framework.ports import Storage, StorageResult
-from flight.framework.time_units import SECOND
-from flight.storage import file_names
 from icd.fields import U32, U64, FileName, Segment, Text128, Unit
 
-LIST_TIMEOUT_S = 30.0
-MOST_LISTINGS = 4
-MOST_PARKED = 64
-POLL_NS = 10_000_000
-SLOWEST_POLL_NS = 500_000_000
+LOG_LENGTH = 64
+"""Stimuli kept; some hold 24 KiB of a file."""
+P = ParamSpec("P")
 
 
 class FileStore(Component[FileStoreHousekeeping, FileStoreParameters], FileStoreEvents):
@@ -53,14 +45,13 @@ class FileStore(Component[FileStoreHousekeeping, FileStoreParameters], FileStore
     def __init__(self, port: Port, storage: Storage) -> None:
         super().__init__(port)
         self._storage = storage
-        self._uplinks = Puts()
-        self._downlinks = Gets()
-        self._loader = Resume(self._uplinks)
-        self._listings: deque[Listing] = deque()
-        self._parked: deque[Callable[[], None]] = deque()
-        self._poll_ns = POLL_NS
+        self._asked = 0
+        self._pending: dict[int, Pending[Any]] = {}
+        """The telecommands that wait for an answer, by the number of their asker."""
+        self.core = FileStoreLifecycle(self.parameters.policy(), deque(maxlen=LOG_LENGTH))
+        self._stepper = Stepper(self, self.core, self._do, COUNTERS)
 
-    # -- telecommands: up
+    # ------------------------------------------------------------ telecommands: up
 
     @command(1, timeout_s=30.0)
     def put_begin(
@@ -71,42 +62,34 @@ class FileStore(Component[FileStoreHousekeeping, FileStoreParameters], FileStore
         crc32: Annotated[U32, "CRC-32 of the whole file"],
     ) -> Pending[None]:
         """Open a transfer for a file, or go on with it when the same one is open already."""
-        return self._ask(
-            lambda asker, now: self._uplinks.begin(asker, now, transaction, path, size, crc32)
-        )
+        return self._ask(s.PutBegin, transaction, path, size, crc32)
 
     @command(2)
     def put_segment(self, transaction: Transaction, offset: Offset, data: Segment) -> Pending[None]:
         """Take some octets of the file; completed once they are durable."""
-        return self._ask(
-            lambda asker, now: self._uplinks.segment(asker, now, transaction, offset, data)
-        )
+        return self._ask(s.PutSegment, transaction, offset, data)
 
     @command(3, timeout_s=30.0)
     def put_status(self, transaction: Transaction) -> Pending[PutStatus]:
         """Tell how far a transfer is, and the first part that is missing."""
-        return self._ask(lambda asker, now: self._uplinks.status(asker, now, transaction))
+        return self._ask(s.PutStatus, transaction)
 
     @command(4, timeout_s=120.0)
     def put_end(self, transaction: Transaction) -> Pending[None]:
         """Check size and CRC-32 of the file, then put it in its place in one step."""
-        return self._ask(lambda asker, now: self._uplinks.end(asker, now, transaction))
+        return self._ask(s.PutEnd, transaction)
 
     @command(5)
     def put_abort(self, transaction: Transaction) -> Pending[None]:
         """Forget a transfer and what came of it."""
-        return self._ask(lambda asker, _now: self._uplinks.abort(asker, transaction))
+        return self._ask(s.PutAbort, transaction)
 
-    # -- telecommands: down
+    # ------------------------------------------------------------ telecommands: down
 
     @command(6, timeout_s=120.0)
     def get_begin(self, transaction: Transaction, path: Path, offset: Offset) -> Pending[GetBegun]:
         """Send a file, from an offset on, to the station that asks: reports named segment."""
-
-        def begin(asker: Pending[Any], now: int) -> Instructions:
-            return self._downlinks.begin(asker, asker.source, now, transaction, path, offset)
-
-        return self._ask(begin)
+        return self._ask(s.GetBegin, transaction, path, offset)
 
     @command(7)
     def get_more(
@@ -116,238 +99,143 @@ class FileStore(Component[FileStoreHousekeeping, FileStoreParameters], FileStore
         length: Annotated[U64, "octets to send", Unit("B")],
     ) -> Pending[None]:
         """Send a part of the file again."""
-
-        def more(asker: Pending[Any], now: int) -> Instructions:
-            self._downlinks.more(asker.source, now, transaction, offset, length)
-            return [Answer(asker)]
-
-        return self._ask(more)
+        return self._ask(s.GetMore, transaction, offset, length)
 
     @command(8)
     def get_end(self, transaction: Transaction) -> Pending[None]:
         """Stop sending a file: it has come, or is no longer wanted."""
+        return self._ask(s.GetEnd, transaction)
 
-        def end(asker: Pending[Any], _now: int) -> Instructions:
-            self._downlinks.end(asker.source, transaction)
-            return [Answer(asker)]
+    # ------------------------------------------------------------ telecommands: the store
 
-        return self._ask(end)
-
-    # -- telecommands: the store
-
-    @command(9, timeout_s=LIST_TIMEOUT_S)
+    @command(9, timeout_s=TIMEOUT_S)
     def list(
         self, path: Annotated[Text128, "folder; empty: the whole store", FileName()]
     ) -> Pending[Listed]:
         """Report every entry of a folder to the station that asks: reports named entry."""
-
-        def begin(asker: Pending[Any], now: int) -> Instructions:
-            file_names.folder_path(path)
-            if len(self._listings) >= MOST_LISTINGS:
-                raise Refused(f"{MOST_LISTINGS} folders are being listed; send it again")
-            until = now + int(LIST_TIMEOUT_S * SECOND)
-            self._listings.append(Listing(asker, asker.source, path, until))
-            return []
-
-        return self._ask(begin)
+        return self._ask(s.List, path)
 
     @command(10, critical=True)
     def delete(self, path: Path) -> Pending[None]:
         """Delete one file for good."""
-        return self._ask(partial(self._remove, "remove", path))
+        return self._ask(s.Delete, path)
 
     @command(11, timeout_s=120.0)
     def digest(self, path: Path) -> Pending[Digest]:
         """Tell the size and the CRC-32 of a file."""
-
-        def look(asker: Pending[Any], _now: int) -> Instructions:
-            def answer(result: StorageResult) -> Instructions:
-                found = digest_of(result)
-                return [Answer(asker, Digest(*found)) if found else refuse(asker, result)]
-
-            return [Submit("digest", {"path": file_names.file_path(path)}, answer)]
-
-        return self._ask(look)
+        return self._ask(s.Digest, path)
 
     @command(12)
     def free(self) -> Pending[Free]:
         """Tell how much room there is for files."""
-
-        def look(asker: Pending[Any], _now: int) -> Instructions:
-            def answer(result: StorageResult) -> Instructions:
-                known = result.ok and is_count(result.value)
-                return [Answer(asker, Free(result.value)) if known else refuse(asker, result)]
-
-            return [Submit("free", {"path": file_names.ROOT}, answer)]
-
-        return self._ask(look)
+        return self._ask(s.Free)
 
     @command(13, timeout_s=60.0, critical=True)
     def delete_folder(self, path: Path) -> Pending[None]:
         """Delete a folder and everything in it for good."""
-        return self._ask(partial(self._remove, "remove_tree", path))
+        return self._ask(s.DeleteFolder, path)
 
     @command(14, timeout_s=120.0)
     def verify(self, path: Path) -> Pending[Checkup]:
         """Look at every octet of a file and of its sidecar, changing nothing."""
-        return self._ask(partial(self._check, path, {"deep": True, "dry": True}))
+        return self._ask(s.Verify, path)
 
     @command(15, timeout_s=120.0)
     def repair(self, path: Path) -> Pending[Checkup]:
         """Look at every octet of a file, and write it anew if that makes it right."""
-        return self._ask(partial(self._check, path, {"deep": True}))
+        return self._ask(s.Repair, path)
 
-    # -- stepping
+    # ------------------------------------------------------------ stepping
 
-    def start(self, now: int) -> None:
+    def start(self, now: int) -> None:  # noqa: ARG002
         """Look for the transfers that a restart interrupted."""
         self.parameters_changed()
-        self._obey(self._loader.start(now))
+        self._stepper.step(s.Start())
 
     def parameters_changed(self) -> None:
-        """Take over what the pure half needs to know."""
-        self._uplinks.save_every = self.parameters.save_every
+        """Decide by the new parameters from now on."""
+        self._stepper.step(s.SetPolicy(self.parameters.policy()))
 
-    def run(self, now: int) -> int | None:
+    def run(self, now: int) -> int | None:  # noqa: ARG002
         """Send what can be sent, let go of what is idle. On-board ns in, next due time out."""
-        idle_ns = self.parameters.idle_s * SECOND
-        if self._loader.retry_at is not None and now >= self._loader.retry_at:
-            self._obey(self._loader.start(now))
-        self._obey(self._uplinks.tick(now, idle_ns))
-        self._obey(self._downlinks.expire(now, idle_ns))
-        poll = self._send(now)
-        dues = (
-            poll,
-            self._loader.retry_at,
-            self._uplinks.next_due(idle_ns),
-            self._downlinks.next_due(idle_ns),
-        )
-        return min((due for due in dues if due is not None), default=None)
+        self._stepper.step(s.Tick())
+        self._serve()
+        return self.core.next_due()
 
-    def _send(self, now: int) -> int | None:
-        """Move files and listings on; when to try again, if the link or storage had no room."""
-        if not self._downlinks.gets and not self._listings:
-            return None
-        before = self.hk.segments_sent
-        is_held = self._send_listings(now)
-        for get in self._downlinks.gets.values():
-            while get.ready and self._has_room(get.station):
-                offset, data = get.ready[0]
-                if not self.segment(get.transaction, offset, data, station=get.station):  # type: ignore[call-arg]
-                    break
-                get.ready.popleft()
-                get.active_ns = now
-                self.hk.segments_sent += 1
-                self.hk.octets_sent += len(data)
-        self._obey(self._downlinks.read_ahead(self.parameters.read_ahead))
-        for get in self._downlinks.gets.values():
-            is_held |= bool(get.ready) or (bool(get.wanted) and not get.reading)
-        is_moving = self.hk.segments_sent != before
-        self._poll_ns = POLL_NS if is_moving else min(2 * self._poll_ns, SLOWEST_POLL_NS)
-        return now + self._poll_ns if is_held else None
-
-    def _send_listings(self, now: int) -> bool:
-        for listing in tuple(self._listings):
-            while listing.rows and self._has_room(listing.station):
-                if not self.entry(*listing.rows[0], station=listing.station):  # type: ignore[call-arg]
-                    break
-                listing.rows.popleft()
-            self._obey(listing.more())
-            if listing.is_over or now >= listing.until:
-                self._listings.remove(listing)
-        return any(listing.rows for listing in self._listings)
-
-    def _has_room(self, station: int) -> bool:
-        return self.port.telemetry.bulk_room(station) > 0
-
-    # -- between telecommands, the pure half and storage
-
-    def _ask(self, stimulus: Callable[[Pending[Any], int], Instructions]) -> Pending[Any]:
-        """Carry a telecommand out, once the table of transfers is known."""
-        pending = self.defer()
-        work = partial(self._carry_out, pending, stimulus)
-        if self._loader.is_done:
-            work()
-        elif len(self._parked) < MOST_PARKED:
-            self._parked.append(work)
-        else:
-            self.hk.refused += 1
-            pending.fail("the table of transfers is still being read; send it again")
-        return pending
-
-    def _carry_out(
-        self, pending: Pending[Any], stimulus: Callable[[Pending[Any], int], Instructions]
-    ) -> None:
-        try:
-            instructions = stimulus(pending, self.port.clock())
-        except Refused as refused:
-            instructions = [Refuse(pending, refused.reason, refused.code)]
-        self._obey(instructions)
-        self.port.wake()
-
-    def _obey(self, instructions: Iterable[Instruction]) -> None:
-        todo = deque(instructions)
-        while todo:
-            match todo.popleft():
-                case Submit() as submit:
-                    if not self._submit(submit):
-                        todo.extend(submit.then(BUSY))
-                case Answer(asker, result):
-                    asker.complete(result)
-                case Refuse(asker, reason, code):
-                    self.hk.refused += 1
-                    asker.fail(reason, code)
-                case Announce(name, arguments):
-                    getattr(self, name)(*arguments)
-        self._count()
-
-    def _submit(self, submit: Submit) -> bool:
-        def answered(result: StorageResult) -> None:
-            if not result.ok and result.error != submit.tolerates:
-                self.hk.storage_failures += 1
-            self._obey(submit.then(result))
-            while self._parked and self._loader.is_done:
-                self._parked.popleft()()
-            self._send(self.port.clock())
-            self.port.wake()
-
-        taken = self._storage.submit(submit.operation, answered, **submit.arguments)
-        if not taken:
-            self.hk.storage_failures += 1
-        return taken
+    def housekeeping(self) -> bytes:
+        """The fields, packed."""
+        hk, core = self.hk, self.core
+        hk.open_puts, hk.open_gets = len(core.puts.puts), len(core.gets.gets)
+        hk.segments_received, hk.octets_received = core.puts.segments, core.puts.octets
+        hk.segments_sent, hk.octets_sent = core.gets.segments, core.gets.octets
+        hk.segments_repeated, hk.storage_failures = core.puts.repeated, core.storage_failures
+        return super().housekeeping()
 
     def looked_at(self, path: str, result: StorageResult) -> None:
         """Storage looked at a file, for whomever: tell ground of damage."""
-        self.port.post_answer(lambda: self._obey(announcements(path, result)))
+        self.port.post_answer(partial(self._stepper.step, s.Looked(path, result)))
 
-    def _check(
-        self, path: str, how: Mapping[str, Any], asker: Pending[Any], _now: int
-    ) -> Instructions:
-        def answer(result: StorageResult) -> Instructions:
-            found = checkup_of(result)
-            return [Answer(asker, found) if found else refuse(asker, result)]
+    # ------------------------------------------------------------ telling the lifecycle
 
-        return [Submit("mend", {"path": file_names.file_path(path), **how}, answer)]
+    def _ask(
+        self,
+        telecommand: Callable[Concatenate[int, int, P], s.Telecommand],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Pending[Any]:
+        """Have the telecommand in hand carried out; it is answered now or later."""
+        pending = self.defer()
+        self._asked += 1
+        self._pending[self._asked] = pending
+        self._stepper.step(telecommand(self._asked, pending.source, *args, **kwargs))
+        self.port.wake()
+        return pending
 
-    def _remove(self, operation: str, path: str, asker: Pending[Any], _now: int) -> Instructions:
-        target = file_names.file_path(path)
+    def _stored(self, number: int, result: StorageResult) -> None:
+        self._stepper.step(s.Stored(number, result))
+        self._serve()
+        self.port.wake()
 
-        def answer(result: StorageResult) -> Instructions:
-            if not result.ok:
-                return [refuse(asker, result)]
-            return [Answer(asker), Announce("deleted", (path,))]
+    def _serve(self) -> None:
+        """Say how much the link takes, if anything is on its way down."""
+        if self.core.is_sending:
+            room = self.port.telemetry.bulk_room
+            self._stepper.step(s.Room({station: room(station) for station in self.core.stations()}))
 
-        def bare(_: StorageResult) -> Instructions:
-            return [Submit(operation, {"path": target}, answer)]
+    # ------------------------------------------------------------ doing what it says
 
-        if operation != "remove":
-            return bare(BUSY)
-        # The sidecar first: one without its file would be seen by nobody.
-        return [Submit("remove", {"path": file_names.sidecar(target)}, bare, "ENOENT")]
+    def _do(self, instruction: s.Instruction) -> None:
+        match instruction:
+            case s.Submit():
+                answered = partial(self._stored, instruction.number)
+                if not self._storage.submit(
+                    instruction.operation, answered, **instruction.arguments
+                ):
+                    self._stepper.step(s.Stored(instruction.number, BUSY))
+            case s.Answer():
+                self._pending.pop(instruction.asker).complete(instruction.result)
+            case s.Refuse():
+                self.hk.refused += 1
+                self._pending.pop(instruction.asker).fail(instruction.reason, instruction.code)
+            case s.Forget():
+                del self._pending[instruction.asker]
+            case s.SendSegments():
+                self._send_segments(instruction)
+            case s.SendEntries():
+                self._send_entries(instruction)
 
-    def _count(self) -> None:
-        hk, up = self.hk, self._uplinks
-        hk.open_puts, hk.open_gets = len(up.puts), len(self._downlinks.gets)
-        hk.files_received, hk.segments_received = up.files, up.segments
-        hk.segments_repeated, hk.octets_received = up.repeated, up.octets
-        hk.mismatches, hk.expired = up.mismatches, up.expired
+    def _send_segments(self, send: s.SendSegments) -> None:
+        count = 0
+        for offset, data in send.segments:
+            if not self.segment(send.transaction, offset, data, station=send.station):  # type: ignore[call-arg]
+                break
+            count += 1
+        self._stepper.step(s.SegmentsSent(send.station, send.transaction, count))
+
+    def _send_entries(self, send: s.SendEntries) -> None:
+        count = 0
+        for entry in send.entries:
+            if not self.entry(*entry, station=send.station):  # type: ignore[call-arg]
+                break
+            count += 1
+        self._stepper.step(s.EntriesSent(send.asker, count))

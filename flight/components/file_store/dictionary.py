@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from flight.components.file_store.stimuli import Policy
 from flight.framework.component import Port, Severity, event, report
+from flight.framework.lifecycle import Counters
+from flight.framework.time_units import SECOND
 from icd.fields import U8, U16, U32, U64, FileName, Flag, Limits, Segment, Text64, Text128, Unit
 
 Transaction = Annotated[U32, "number of the transfer, chosen by whoever begins it"]
@@ -26,6 +29,46 @@ class Free:
     """What room there is."""
 
     free: Annotated[U64, "octets free for files", Unit("B")]
+
+
+@dataclass(frozen=True)
+class PutStatus:
+    """How far a transfer is."""
+
+    received: Annotated[U64, "octets there from the start on without a gap", Unit("B")]
+    missing_first: Annotated[U64, "offset of the first octet that is missing", Unit("B")]
+    missing_length: Annotated[U64, "octets missing from there on", Unit("B")]
+    complete: Annotated[Flag, "every octet is there"]
+
+
+@dataclass(frozen=True)
+class GetBegun:
+    """What file is now being sent."""
+
+    size: Annotated[U64, "octets in the file", Unit("B")]
+    crc32: Annotated[U32, "CRC-32 of the whole file"]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """How much a folder holds."""
+
+    entries: Annotated[U32, "entries sent"]
+    left_out: Annotated[U32, "entries whose path is too long to be named"]
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """What a look at every octet of a file found."""
+
+    protected: Annotated[Flag, "there is a sidecar to check it by"]
+    blocks: Annotated[U32, "blocks looked at"]
+    corrected: Annotated[U32, "blocks with wrong content that can be, or was, corrected"]
+    rechecked: Annotated[U32, "blocks of which only check symbols or hashes were wrong"]
+    bits: Annotated[U64, "wrong bits in these blocks"]
+    lost: Annotated[U32, "blocks that cannot be corrected"]
+    first_lost: Annotated[U32, "number of the first of them"]
+    repaired: Annotated[Flag, "the file was written anew, all of it right"]
 
 
 @dataclass
@@ -51,6 +94,10 @@ class FileStoreParameters:
     )
     save_every: Annotated[U16, "segments between two records of progress", Limits(1, 4096)] = 64
     read_ahead: Annotated[U8, "reads of 24 KiB under way for each file", Limits(1, 8)] = 3
+
+    def policy(self) -> Policy:
+        """The same, for the lifecycle."""
+        return Policy(self.idle_s * SECOND, self.save_every, self.read_ahead)
 
 
 class FileStoreEvents:
@@ -115,3 +162,13 @@ class FileStoreEvents:
     @report(2)
     def entry(self, path: Text128, size: U64, is_folder: Flag) -> bool:  # type: ignore[empty-body]
         """One entry of a folder that is being listed."""
+
+
+COUNTERS = Counters(
+    FileStoreHousekeeping,
+    {
+        FileStoreEvents.file_received: "files_received",
+        FileStoreEvents.checksum_mismatch: "mismatches",
+        FileStoreEvents.transfer_expired: "expired",
+    },
+)

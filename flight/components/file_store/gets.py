@@ -1,28 +1,22 @@
-"""Decides how files go down: which octets to read next, and which are ready to be sent."""
+"""Decides how files go down: which octets to read next, and which to send."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, Any
+from itertools import islice
 
+from flight.components.file_store import stimuli as s
 from flight.components.file_store.checkups import lost_of
-from flight.components.file_store.instructions import (
-    Announce,
-    Answer,
-    Instructions,
-    Refuse,
-    Submit,
-    digest_of,
-    refuse,
-)
+from flight.components.file_store.dictionary import FileStoreEvents, GetBegun
+from flight.components.file_store.outbox import Outbox
 from flight.components.file_store.ranges import Ranges
+from flight.components.file_store.storage_answers import digest_of
 from flight.framework.ports import Refused, StorageResult
 from flight.storage import file_names
 from icd.failures import FailureCode
-from icd.fields import U32, U64, Unit
 
 MOST_OPEN = 16
 MOST_RANGES = 64
@@ -31,14 +25,6 @@ READ = 8 * SEGMENT
 
 Key = tuple[int, int]
 """Station and transaction: two stations may use the same number."""
-
-
-@dataclass(frozen=True)
-class GetBegun:
-    """What file is now being sent."""
-
-    size: Annotated[U64, "octets in the file", Unit("B")]
-    crc32: Annotated[U32, "CRC-32 of the whole file"]
 
 
 @dataclass(eq=False)
@@ -53,140 +39,186 @@ class Get:
     """None until storage has looked at the file."""
     wanted: Ranges = field(default_factory=Ranges)
     reading: int = 0
-    ready: deque[tuple[int, bytes]] = field(default_factory=deque)
+    ready: deque[s.Segment] = field(default_factory=deque)
 
     @property
     def ready_reads(self) -> int:
         """How many reads' worth of segments wait to be sent."""
         return -(-len(self.ready) * SEGMENT // READ)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it waits for room in the link, or in the queue of storage."""
+        return bool(self.ready) or (bool(self.wanted) and not self.reading)
+
 
 class Gets:
-    """The table of files being sent; every method is one stimulus."""
+    """The files being sent, by station and transaction."""
 
-    def __init__(self) -> None:
+    def __init__(self, outbox: Outbox) -> None:
         self.gets: dict[Key, Get] = {}
+        self.segments = 0
+        """Taken by the link since the start, as are the octets."""
+        self.octets = 0
+        self._outbox = outbox
 
-    def begin(
-        self, asker: Any, station: int, now: int, transaction: int, path: str, offset: int
-    ) -> Instructions:
-        """Send a file from `offset` on, anew if it was being sent already; raises Refused."""
-        source = file_names.file_path(path)
-        known = self.gets.get((station, transaction))
-        if known is None and len(self.gets) >= MOST_OPEN:
+    @property
+    def is_held(self) -> bool:
+        """Whether a file waits for room in the link, or in the queue of storage."""
+        return any(get.is_held for get in self.gets.values())
+
+    def stations(self) -> Collection[int]:
+        """The stations that segments wait to be sent to."""
+        return {get.station for get in self.gets.values() if get.ready}
+
+    def next_due(self, idle: int) -> int | None:
+        """On-board time at which `expire` may have something to do; `idle` in ns."""
+        times = [get.active_ns for get in self.gets.values()]
+        return min(times) + idle if times else None
+
+    # ------------------------------------------------------------ telecommands
+
+    def begin(self, asked: s.GetBegin) -> None:
+        """Send a file from an offset on, anew if it was being sent already; raises Refused."""
+        source = file_names.file_path(asked.path)
+        key = asked.station, asked.transaction
+        if key not in self.gets and len(self.gets) >= MOST_OPEN:
             raise Refused(f"{MOST_OPEN} files are being sent; get_end one first")
-        get = Get(station, transaction, path, now)
-        self.gets[station, transaction] = get
+        get = self.gets[key] = Get(*key, asked.path, self._outbox.now)
         operation = "digest" if source.endswith(file_names.SIDECAR) else "mend"
-        return [Submit(operation, {"path": source}, partial(self._looked, get, asker, offset))]
+        then = partial(self._looked, get, asked.asker, asked.offset)
+        self._outbox.submit(operation, then, path=source)
 
-    def _looked(self, get: Get, asker: Any, offset: int, result: StorageResult) -> Instructions:
-        if not self._is_current(get):
-            return [Refuse(asker, f"transfer {get.transaction} was begun again, or ended")]
-        found = digest_of(result)
-        if found is None:
-            self.end(get.station, get.transaction)
-            return [refuse(asker, result)]
-        if lost := lost_of(result):
-            self.end(get.station, get.transaction)
-            sidecar = file_names.sidecar(get.path)
-            reason = f"{lost}; put it again, or delete {sidecar} to have it as it is"
-            return [Refuse(asker, reason, FailureCode.CHECKSUM_MISMATCH)]
-        size, crc32 = found
-        if offset > size:
-            self.end(get.station, get.transaction)
-            reason = f"the file has {size} octets; give an offset of at most that"
-            return [Refuse(asker, reason, FailureCode.ARGUMENT_RANGE)]
-        get.size = size
-        get.wanted.add(offset, size)
-        return [Answer(asker, GetBegun(size, crc32))]
-
-    def more(self, station: int, now: int, transaction: int, offset: int, length: int) -> None:
+    def more(self, asked: s.GetMore) -> None:
         """Send a part again, or earlier; raises Refused."""
-        get = self._open(station, transaction)
+        get = self._open(asked)
         if get.size is None:
-            raise Refused(f"transfer {transaction} is being opened; wait for its answer")
-        if length == 0 or offset + length > get.size:
+            raise Refused(f"transfer {get.transaction} is being opened; wait for its answer")
+        start, end = asked.offset, asked.offset + asked.length
+        if asked.length == 0 or end > get.size:
             raise Refused(
-                f"{length} octets at {offset} of a file of {get.size}; "
+                f"{asked.length} octets at {start} of a file of {get.size}; "
                 "give at least one, and none beyond its end",
                 FailureCode.ARGUMENT_RANGE,
             )
-        get.active_ns = now
-        end = offset + length
-        if len(get.wanted) >= MOST_RANGES and not get.wanted.touches(offset, end):
+        get.active_ns = self._outbox.now
+        if len(get.wanted) >= MOST_RANGES and not get.wanted.touches(start, end):
             raise Refused(f"{MOST_RANGES} parts wait to be sent; ask again when some have come")
-        get.wanted.add(offset, end)
+        get.wanted.add(start, end)
+        self._outbox.answer(asked.asker)
 
-    def end(self, station: int, transaction: int) -> None:
+    def end(self, asked: s.GetEnd) -> None:
         """Stop sending a file; raises Refused when it is not being sent."""
-        get = self._open(station, transaction)
-        del self.gets[get.station, get.transaction]
+        self._drop(self._open(asked))
+        self._outbox.answer(asked.asker)
 
-    def expire(self, now: int, idle_ns: int) -> Instructions:
-        """Forget the files that no station has taken or asked anything of for so long.
+    # ------------------------------------------------------------ time, and room in the link
+
+    def expire(self, idle: int) -> None:
+        """Forget the files that no station has taken or asked anything of for `idle` ns.
 
         One that was sent to its end only lacked its get_end, and goes without a word.
         """
-        idle = [get for get in self.gets.values() if now - get.active_ns >= idle_ns]
-        for get in idle:
-            del self.gets[get.station, get.transaction]
-        return [
-            Announce("get_failed", (get.transaction, get.path, "no station takes it"))
-            for get in idle
-            if get.ready or get.wanted or get.reading
-        ]
+        for get in tuple(self.gets.values()):
+            if self._outbox.now - get.active_ns >= idle:
+                self._drop(get)
+                if get.ready or get.wanted or get.reading:
+                    self._tell_failed(get, "no station takes it")
 
-    def next_due(self, idle_ns: int) -> int | None:
-        """On-board time at which `expire` may have something to do."""
-        return (
-            min((get.active_ns for get in self.gets.values()), default=-idle_ns) + idle_ns or None
-        )
+    def serve(self, room: dict[int, int], depth: int) -> None:
+        """Send what `room` (reports by station, which it is taken from) allows, and read ahead.
 
-    def read_ahead(self, depth: int) -> Instructions:
-        """The reads that keep `depth` of them under way or waiting for each file."""
-        return [submit for get in self.gets.values() for submit in self._reads(get, depth)]
+        `depth` reads are under way, or wait to be sent, for each file.
+        """
+        for get in self.gets.values():
+            count = min(len(get.ready), room.get(get.station, 0))
+            if count > 0:
+                room[get.station] -= count
+                segments = tuple(islice(get.ready, count))
+                self._outbox.out.append(s.SendSegments(get.station, get.transaction, segments))
+        for get in self.gets.values():
+            self._read_ahead(get, depth)
 
-    def _reads(self, get: Get, depth: int) -> Iterator[Submit]:
+    def sent(self, sent: s.SegmentsSent, depth: int) -> None:
+        """The link took the first segments of those it was given."""
+        get = self.gets.get((sent.station, sent.transaction))
+        if get is None:
+            return
+        taken = [get.ready.popleft() for _ in range(min(sent.count, len(get.ready)))]
+        if taken:
+            get.active_ns = self._outbox.now
+            self.segments += len(taken)
+            self.octets += sum(len(data) for _, data in taken)
+        self._read_ahead(get, depth)
+
+    # ------------------------------------------------------------ storage
+
+    def _looked(self, get: Get, asker: int, offset: int, result: StorageResult) -> None:
+        if not self._is_current(get):
+            self._outbox.refuse(asker, f"transfer {get.transaction} was begun again, or ended")
+            return
+        found, lost = digest_of(result), lost_of(result)
+        if found is None:
+            self._drop(get)
+            self._outbox.fail(asker, result)
+            return
+        size, crc32 = found
+        if lost:
+            self._drop(get)
+            sidecar = file_names.sidecar(get.path)
+            reason = f"{lost}; put it again, or delete {sidecar} to have it as it is"
+            self._outbox.refuse(asker, reason, FailureCode.CHECKSUM_MISMATCH)
+        elif offset > size:
+            self._drop(get)
+            reason = f"the file has {size} octets; give an offset of at most that"
+            self._outbox.refuse(asker, reason, FailureCode.ARGUMENT_RANGE)
+        else:
+            get.size = size
+            get.wanted.add(offset, size)
+            self._outbox.answer(asker, GetBegun(size, crc32))
+
+    def _read_ahead(self, get: Get, depth: int) -> None:
         while get.reading + get.ready_reads < depth:
             span = get.wanted.take(READ)
             if span is None:
                 return
             get.reading += 1
             start, end = span
-            arguments = {
-                "path": file_names.file_path(get.path),
-                "offset": start,
-                "length": end - start,
-            }
-            yield Submit("read", arguments, partial(self._read, get, start, end))
+            path = file_names.file_path(get.path)
+            then = partial(self._was_read, get, start, end)
+            self._outbox.submit("read", then, path=path, offset=start, length=end - start)
 
-    def _read(self, get: Get, start: int, end: int, result: StorageResult) -> Instructions:
+    def _was_read(self, get: Get, start: int, end: int, result: StorageResult) -> None:
         get.reading -= 1
         if not self._is_current(get):
-            return []
+            return
         if result.error in ("BUSY", "TIMEOUT", "RESTARTED"):
             get.wanted.add(start, end)
-            return []
+            return
         data = result.value
         if not result.ok or not isinstance(data, bytes) or len(data) != end - start:
-            del self.gets[get.station, get.transaction]
-            reason = result.error or "it became shorter"
-            return [Announce("get_failed", (get.transaction, get.path, reason))]
+            self._drop(get)
+            self._tell_failed(get, result.error or "it became shorter")
+            return
         get.ready.extend(
             (start + at, data[at : at + SEGMENT]) for at in range(0, len(data), SEGMENT)
         )
-        return []
+
+    def _tell_failed(self, get: Get, reason: str) -> None:
+        self._outbox.tell(FileStoreEvents.get_failed, get.transaction, get.path, reason)
+
+    def _drop(self, get: Get) -> None:
+        del self.gets[get.station, get.transaction]
 
     def _is_current(self, get: Get) -> bool:
         return self.gets.get((get.station, get.transaction)) is get
 
-    def _open(self, station: int, transaction: int) -> Get:
+    def _open(self, asked: s.GetMore | s.GetEnd) -> Get:
         try:
-            return self.gets[station, transaction]
+            return self.gets[asked.station, asked.transaction]
         except KeyError:
             raise Refused(
-                f"transfer {transaction} is not being sent to you; "
+                f"transfer {asked.transaction} is not being sent to you; "
                 "send get_begin with the offset to go on from",
                 FailureCode.NOT_FOUND,
             ) from None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import enum
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
-from typing import Any
 
-from flight.components.file_store.instructions import MAX_NUMBER
 from flight.components.file_store.ranges import Ranges
+from flight.components.file_store.storage_answers import MAX_NUMBER
 from flight.framework.ports import Refused
 from flight.storage import file_names
 
@@ -42,9 +42,10 @@ class Put:
     is_space_told: bool = False
     is_bare: bool = False
     """No sidecar could be made for it."""
-    askers: list[Any] = field(default_factory=list)
+    askers: list[int] = field(default_factory=list)
+    """Who waits for the end of the chain that is under way."""
 
-    @property
+    @cached_property
     def part(self) -> str:
         """Where its octets are kept until they are all there and right."""
         return f"{file_names.INCOMING}/{self.transaction}.part"
@@ -56,7 +57,7 @@ class Put:
 
     @property
     def is_whole(self) -> bool:
-        return self.received.covers(0, self.size)
+        return self.received.contiguous >= self.size
 
     def is_same(self, path: str, size: int, crc32: int) -> bool:
         return (self.path, self.size, self.crc32) == (path, size, crc32)

@@ -43,6 +43,9 @@ class Ranges:
         """Add the octets from `start` up to, not including, `end`."""
         if start >= end:
             return
+        if self._ranges and self._ranges[-1][1] == start:  # in order, as most come
+            self._ranges[-1] = self._ranges[-1][0], end
+            return
         first, last = self._touching(start, end)
         if first < last:
             start = min(start, self._ranges[first][0])
@@ -53,8 +56,8 @@ class Ranges:
         """Whether every octet from `start` up to, not including, `end` is there."""
         if start >= end:
             return True
-        first, last = self._touching(start, end)
-        return any(a <= start and end <= b for a, b in self._ranges[first:last])
+        holding = bisect_right(self._ranges, start, key=_start) - 1
+        return holding >= 0 and end <= self._ranges[holding][1]
 
     def touches(self, start: int, end: int) -> bool:
         """Whether adding this range would lengthen one rather than begin another."""

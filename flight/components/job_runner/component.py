@@ -1,6 +1,6 @@
 """Runs jobs: takes them from ground, starts and watches their processes, publishes their products.
 
-What is to be done is decided in `job_runner_lifecycle`; this file does it.
+What is to be done is decided in `lifecycle.py`; this file and `effects.py` do it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated
 from flight.components.job_runner import launcher_messages as messages
 from flight.components.job_runner import stimuli as s
 from flight.components.job_runner.dictionary import (
-    COUNTER_OF,
+    COUNTERS,
     JobEvents,
     JobId,
     JobsHousekeeping,
@@ -21,17 +21,17 @@ from flight.components.job_runner.dictionary import (
     Listed,
     Priority,
     Submitted,
-    show_found,
 )
 from flight.components.job_runner.effects import Effects
 from flight.components.job_runner.lifecycle import JobLifecycle
 from flight.components.job_runner.ports import JobSettings, StatusPages
 from flight.components.job_runner.records import WITH_PROCESS
-from flight.components.job_runner.status_reports import StatusReports, count_jobs
+from flight.components.job_runner.status_reports import StatusReports, count_found, count_jobs
 from flight.components.job_runner.submission import checked
-from flight.components.job_runner.table_file import Table, TableKeeper, encode, read_table
+from flight.components.job_runner.table_file import Table, TableFile, encode, read_table
 from flight.fault_tolerance.levels import Level, Protection
 from flight.framework.component import Component, Pending, Port, Refused, command
+from flight.framework.lifecycle import Stepper
 from flight.framework.ports import Storage, Worker, WorkerMessage
 from flight.framework.time_units import SECOND
 from flight.jobs.declaration import JobDeclaration
@@ -66,19 +66,21 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
         self._declarations = jobs
         self._files = files
         self._most_jobs = settings.most_jobs
-        self.core = JobLifecycle(self.parameters.policy(self._most_jobs), deque(maxlen=LOG_LENGTH))
-        self._hands = Effects(
-            storage, launcher, pages, jobs, files, settings, self.core.jobs, self._step
+        self.log: deque[tuple[int, s.Stimulus]] = deque(maxlen=LOG_LENGTH)
+        """The newest stimuli with their times (on-board ns), for `replay`."""
+        self.core = JobLifecycle(self.parameters.policy(self._most_jobs), self.log)
+        self._stepper = Stepper(self, self.core, self._do, COUNTERS)
+        step = self._stepper.step
+        self._effects = Effects(
+            storage, launcher, pages, jobs, files, settings, self.core.jobs, step
         )
-        self._keeper = TableKeeper(
+        self._table_file = TableFile(
             storage,
-            lambda: encode(self.core.jobs.values(), self.core.next_id),
+            lambda: encode(self.core.jobs.values(), self.core.table.next_id),
             self._storage_failed,
             port.clock,
         )
-        self._display = StatusReports(self.core, self.status, port.clock)
-        self._stimuli: deque[s.Stimulus] = deque()
-        self._is_stepping = False
+        self._reports = StatusReports(self.core.table, self.core.levels, self.status, port.clock)
         self.on_unkillable: Callable[[int, int], None] = lambda _job, _pid: None
         """Called with a job and the pid of its process, which was killed and lives on."""
         self._early: deque[s.Stimulus | None] = deque(maxlen=EARLY)
@@ -106,7 +108,7 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
             raise
         job = self._order(asked)
         pending = self.defer()
-        self._keeper.when_durable(
+        self._table_file.when_durable(
             lambda: self._stored(job, pending),
             lambda failure: self._not_stored(job, pending, failure),
         )
@@ -131,7 +133,7 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
     def list(self) -> Listed:
         """Report the status of every job in the table."""
         self.port.wake()
-        return Listed(self._display.all())
+        return Listed(self._reports.all())
 
     @command(6)
     def set_priority(self, job: JobId, priority: Priority) -> None:
@@ -162,46 +164,46 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
     def run(self, now: int) -> int | None:
         """Look at every running job; decide what time brings. Next due: sooner while jobs run."""
         self._read(now)
-        self._keeper.run(now)
+        self._table_file.run(now)
         running = [r for r in self.core.jobs.values() if r.phase in WITH_PROCESS]
         for record in running:
-            if record.pid and (status := self._hands.look(record)):
-                self._step(s.Seen(record.id, status))
-                self._display.changed(record.id, status)
-        self._step(s.Tick())
-        is_behind = self._display.go_on()
+            if record.pid and (status := self._effects.look(record)):
+                self._stepper.step(s.Seen(record.id, status))
+                self._reports.changed(record.id, status)
+        self._stepper.step(s.Tick())
+        is_behind = self._reports.go_on()
         self._count()
         return self._next_due(now, is_behind)
 
     def parameters_changed(self) -> None:
         """Decide by the new parameters from now on."""
-        self._step(s.SetPolicy(self.parameters.policy(self._most_jobs)))
+        self._stepper.step(s.SetPolicy(self.parameters.policy(self._most_jobs)))
 
     def hold(self, reason: str) -> None:
         """Let no job run, for a reason that ground will see; running ones pause."""
-        self._step(s.HoldAll(reason))
+        self._stepper.step(s.HoldAll(reason))
         self.port.wake()
 
     def release(self) -> None:
         """Let jobs run again."""
-        self._step(s.ReleaseAll())
+        self._stepper.step(s.ReleaseAll())
         self.port.wake()
 
     def recall(self, reason: str, begun_by: int, only: int = 0) -> None:
         """End processes begun by then (on-board ns), of one job or of all (0); each goes on from
         its last commit."""
-        self._step(s.RecallAll(reason, begun_by, only))
+        self._stepper.step(s.RecallAll(reason, begun_by, only))
         self.port.wake()
 
     def adapt(self, level: Level) -> None:
         """Protect the results of adaptive jobs at this level from now on."""
-        self._step(s.Adapt(level))
+        self._stepper.step(s.Adapt(level))
         self.port.wake()
 
     def _next_due(self, now: int, is_behind: bool) -> int | None:
         if is_behind or any(r.phase in WITH_PROCESS for r in self.core.jobs.values()):
             return now + POLL_NS
-        times = [self._read_at, self._keeper.retry_at, self.core.next_due()]
+        times = [self._read_at, self._table_file.retry_at, self.core.next_due()]
         return min((max(time, now + 1) for time in times if time is not None), default=None)
 
     # ------------------------------------------------------------ the job table
@@ -213,9 +215,9 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
         perform(self._storage, read_table(), self._table_read, self._table_not_read)
 
     def _table_read(self, table: Table) -> None:
-        self._step(s.Restore(table.records, table.next_id))
+        self._stepper.step(s.Restore(table.records, table.next_id))
         if table.damage:
-            self.table_damaged(len(table.records), self.core.next_id, table.damage)
+            self.table_damaged(len(table.records), self.core.table.next_id, table.damage)
         while self._early:
             self._heed(self._early.popleft())
         self.port.wake()
@@ -226,16 +228,17 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
 
     def _stored(self, job: int, pending: Pending[Submitted]) -> None:
         pending.complete(Submitted(job))
-        self._step(s.Stored(job))
+        self._stepper.step(s.Stored(job))
         self.port.wake()
 
     def _not_stored(self, job: int, pending: Pending[Submitted], failure: StorageFailed) -> None:
         code = FailureCode.NO_SPACE if failure.error == "ENOSPC" else FailureCode.STORAGE_FAILED
         pending.fail(f"the job could not be stored: {failure.reason}", code)
-        self._step(s.NotStored(job))
+        self._stepper.step(s.NotStored(job))
 
     def _storage_failed(self, failure: StorageFailed) -> None:
-        self._tell(s.Tell("storage_refused", (0, failure.reason)))
+        self.storage_refused(0, failure.reason)
+        COUNTERS.count(self.hk, JobEvents.storage_refused)
         self.port.wake()
 
     # ------------------------------------------------------------ the launcher
@@ -247,7 +250,7 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
             self.hk.messages_refused += 1
             self.message_refused(message.kind, str(error))
             return
-        if self.core.is_restored:
+        if self.core.table.is_restored:
             self._heed(stimulus)
         else:
             self.hk.messages_refused += len(self._early) == EARLY
@@ -256,19 +259,19 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
 
     def _heed(self, stimulus: s.Stimulus | None) -> None:
         if isinstance(stimulus, s.LauncherTable):
-            exited = tuple(map(self._hands.with_page, stimulus.exited))
-            self._step(replace(stimulus, exited=exited, pages=self._hands.look_at_all()))
+            exited = tuple(map(self._effects.with_page, stimulus.exited))
+            self._stepper.step(replace(stimulus, exited=exited, pages=self._effects.look_at_all()))
         elif isinstance(stimulus, s.Exited):
-            self._step(self._hands.with_page(stimulus))
+            self._stepper.step(self._effects.with_page(stimulus))
         elif stimulus is not None:
-            self._step(stimulus)
+            self._stepper.step(stimulus)
 
     # ------------------------------------------------------------ deciding and doing
 
     def _order(self, stimulus: s.Stimulus) -> int:
         """Step a telecommand; the id of an accepted job, or 0. Raises Refused."""
         accepted = 0
-        for instruction in self._step(stimulus):
+        for instruction in self._stepper.step(stimulus):
             if isinstance(instruction, s.Refusal):
                 self.hk.refused += 1
                 raise Refused(instruction.reason, instruction.code)
@@ -277,49 +280,24 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
         self.port.wake()
         return accepted
 
-    def _step(self, stimulus: s.Stimulus) -> tuple[s.Instruction, ...]:
-        """Give the core a stimulus and do what it says; what that brings at once comes next."""
-        self._stimuli.append(stimulus)
-        if self._is_stepping:
-            return ()
-        self._is_stepping = True
-        first: tuple[s.Instruction, ...] = ()
-        try:
-            while self._stimuli:
-                out = self.core.step(self.port.clock(), self._stimuli.popleft())
-                first = first or out
-                for instruction in out:
-                    self._do(instruction)
-        finally:
-            self._is_stepping = False
-        return first
-
     def _do(self, instruction: s.Instruction) -> None:
         match instruction:
             case s.Save():
-                self._keeper.request()
-            case s.Tell():
-                self._tell(instruction)
+                self._table_file.request()
             case s.Show():
-                self._display.show(instruction.job)
+                self._reports.show(instruction.job)
+            case s.Escalate():
+                self.on_unkillable(instruction.job, instruction.pid)
             case s.Accepted() | s.Refusal():
                 pass  # the telecommand's own answer
             case _:
-                self._hands.do(instruction)
-
-    def _tell(self, told: s.Tell) -> None:
-        getattr(self, told.event)(*told.values)
-        if told.event == "job_unkillable":
-            self.on_unkillable(*map(int, told.values))
-        counter = COUNTER_OF.get(told.event)
-        if counter:
-            setattr(self.hk, counter, getattr(self.hk, counter) + 1)
+                self._effects.do(instruction)
 
     def _count(self) -> None:
-        hk, core = self.hk, self.core
-        count_jobs(hk, core.jobs.values())
-        hk.commits_kept, hk.commits_not_kept = self._hands.kept, self._hands.not_kept
-        hk.stale, hk.level = core.stale, core.adaptive
-        show_found(hk, core.found)
-        hk.is_ready = core.is_restored and core.is_synced
-        hk.is_held = bool(core.held)
+        hk, table, levels = self.hk, self.core.table, self.core.levels
+        count_jobs(hk, table.jobs.values())
+        hk.commits_kept, hk.commits_not_kept = self._effects.kept, self._effects.not_kept
+        hk.stale, hk.level = table.stale, levels.adaptive
+        count_found(hk, levels.found)
+        hk.is_ready = table.is_restored and table.is_synced
+        hk.is_held = bool(table.held)

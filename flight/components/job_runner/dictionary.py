@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from flight.components.job_runner.protection_counts import Counts, chosen
 from flight.components.job_runner.records import JobPhase, Policy
 from flight.fault_tolerance.levels import Level, Protection
 from flight.framework.component import Port, Severity, event, report
+from flight.framework.lifecycle import Counters
 from flight.framework.time_units import SECOND
 from icd.fields import F32, U8, U16, U32, U64, Count, Flag, Limits, Text64, Text160, Unit, Wire
 
@@ -90,36 +90,6 @@ class JobsParameters:
             disk_interval=_ns(self.disk_interval_s),
             most_jobs=most_jobs,
         )
-
-
-COUNTER_OF = {
-    "job_done": "done",
-    "job_failed": "failed",
-    "job_expired": "failed",
-    "job_cancelled": "cancelled",
-    "job_retried": "retried",
-    "page_refused": "messages_refused",
-    "tally_refused": "messages_refused",
-    "storage_refused": "storage_failures",
-}
-"""Event → the housekeeping field that counts it."""
-
-FOUND = (
-    "wrong",
-    "corrected",
-    "recomputed",
-    "outvoted",
-    "known_wrong",
-    "blocks_corrected",
-    "blocks_lost",
-)
-"""The counts of protection that are housekeeping fields, too."""
-
-
-def show_found(hk: JobsHousekeeping, found: Counts) -> None:
-    """Fill in what protection found."""
-    for name, count in zip(FOUND, chosen(found, FOUND), strict=True):
-        setattr(hk, name, count)
 
 
 def _ns(seconds: float) -> int:
@@ -272,3 +242,18 @@ class JobEvents:
         reason: Annotated[Text64, "why it is in its phase, or what it last said"],
     ) -> bool:
         """How a job stands."""
+
+
+COUNTERS = Counters(
+    JobsHousekeeping,
+    {
+        JobEvents.job_done: "done",
+        JobEvents.job_failed: "failed",
+        JobEvents.job_expired: "failed",
+        JobEvents.job_cancelled: "cancelled",
+        JobEvents.job_retried: "retried",
+        JobEvents.page_refused: "messages_refused",
+        JobEvents.tally_refused: "messages_refused",
+        JobEvents.storage_refused: "storage_failures",
+    },
+)

@@ -114,10 +114,8 @@ def publish(
             if name not in written:
                 continue
             path = f"{target}/{name}"
-            yield from tolerate("remove", "ENOENT", path=path + SIDECAR)
-            copied = yield from must("copy", source=f"{source}/{name}", path=path)
-            found = yield from must("digest", path=path)
-            if (found["size"], found["crc32"]) != (copied["size"], copied["crc32"]):
+            found = yield from _copy_output(f"{source}/{name}", path)
+            if found is None:
                 return s.NotPublished(job, f"{name} reads back differently", False)
             files[name] = vars(_digest(found))
             if not (yield from _protect(path, found)):
@@ -138,6 +136,15 @@ def publish(
     except StorageFailed as failure:
         return s.NotPublished(job, failure.reason, False)
     return s.Published(job, len(files), sum(file["size"] for file in files.values()))
+
+
+def _copy_output(source: str, path: str) -> Script[Mapping[str, Any] | None]:
+    """Copy one output; its digest as read back, None when that is of other octets."""
+    yield from tolerate("remove", "ENOENT", path=path + SIDECAR)
+    copied = yield from must("copy", source=source, path=path)
+    found: Mapping[str, Any] = yield from must("digest", path=path)
+    is_same = (found["size"], found["crc32"]) == (copied["size"], copied["crc32"])
+    return found if is_same else None
 
 
 def _protect(path: str, wanted: Mapping[str, Any] | None = None) -> Script[bool]:

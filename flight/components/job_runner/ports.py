@@ -13,7 +13,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+from flight.fault_tolerance.levels import TALLIES, Level
 
 MOST_METRICS = 8
 
@@ -40,67 +42,34 @@ class Control(enum.IntEnum):
     CANCEL = 2
 
 
-class JobStatus(Protocol):
-    """A consistent picture of a status page; whatever wrote it is not trusted."""
+class JobStatus(NamedTuple):
+    """A consistent picture of a status page; the job that wrote it is not trusted."""
 
-    @property
-    def job_id(self) -> int: ...
-    @property
-    def pid(self) -> int: ...
-    @property
-    def start_time(self) -> int: ...
-    @property
-    def phase(self) -> int: ...
-    @property
-    def is_unconfined(self) -> bool:
-        """The kernel could not shut it into its folder."""
-        ...
-
-    @property
-    def heartbeat(self) -> int:
-        """Any number that changes while the job is alive."""
-        ...
-
-    @property
-    def step(self) -> int: ...
-    @property
-    def total(self) -> int: ...
-    @property
-    def commit_step(self) -> int: ...
-    @property
-    def commit_slot(self) -> int:
-        """Which of commit.0 and commit.1 in the job's folder is the newest."""
-        ...
-
-    @property
-    def commit_count(self) -> int:
-        """Commits since the process started; 0: none yet."""
-        ...
-
-    @property
-    def commit_bytes(self) -> int:
-        """Octets of the whole commit file."""
-        ...
-
-    @property
-    def commit_crc(self) -> int:
-        """CRC-32 of the whole commit file."""
-        ...
-
-    @property
-    def level(self) -> int:
-        """The `Level` its results are protected at."""
-        ...
-
-    @property
-    def tally(self) -> tuple[int, ...]:
-        """What protection did since the process started: the counts of a `Tally`."""
-        ...
-
-    @property
-    def metrics(self) -> tuple[float, ...]: ...
-    @property
-    def message(self) -> str: ...
+    job_id: int = 0
+    pid: int = 0
+    start_time: int = 0
+    phase: int = PagePhase.STARTING
+    is_unconfined: bool = False
+    """The kernel could not shut it into its folder."""
+    heartbeat: int = 0
+    """Any number that changes while the job is alive."""
+    step: int = 0
+    total: int = 0
+    commit_step: int = 0
+    commit_slot: int = 0
+    """Which of commit.0 and commit.1 in the job's folder is the newest."""
+    commit_count: int = 0
+    """Commits since the process started; 0: none yet."""
+    commit_bytes: int = 0
+    """Octets of the whole commit file."""
+    commit_crc: int = 0
+    """CRC-32 of the whole commit file."""
+    level: int = Level.NONE
+    """The `Level` its results are protected at."""
+    tally: tuple[int, ...] = (0,) * TALLIES
+    """What protection did since the process started: the counts of a `Tally`."""
+    metrics: tuple[float, ...] = (0.0,) * MOST_METRICS
+    message: str = ""
 
 
 class StatusPage(Protocol):

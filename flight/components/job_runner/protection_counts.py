@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+from flight.components.job_runner.dictionary import JobEvents
 from flight.fault_tolerance.levels import TALLIES, Tally
+from flight.framework.lifecycle import Event
 from flight.framework.time_units import SECOND
 
 Counts = tuple[int, ...]
@@ -16,9 +18,9 @@ NAMES = tuple(field.name for field in fields(Tally))
 
 REPAIRED = ("wrong", "corrected", "recomputed", "outvoted", "blocks_corrected")
 FAILED = ("known_wrong", "blocks_lost")
-GROUPS = (
-    ("results_repaired", REPAIRED, 60 * SECOND),
-    ("protection_failed", FAILED, 1 * SECOND),
+GROUPS: tuple[tuple[Event, tuple[str, ...], int], ...] = (
+    (JobEvents.results_repaired, REPAIRED, 60 * SECOND),
+    (JobEvents.protection_failed, FAILED, 1 * SECOND),
 )
 """Event, the counts it tells, and the shortest time between two of one job: what comes in between
 is told with the next one, so that a job whose page counts without end floods nobody."""
@@ -82,7 +84,7 @@ class Ledger:
         self.counted = total
         return tuple(max(0, now - old) for now, old in zip(total, before, strict=True))
 
-    def news(self, now: int, is_last: bool = False) -> list[tuple[str, Counts]]:
+    def news(self, now: int, is_last: bool = False) -> list[tuple[Event, Counts]]:
         """The events that are due at `now` (on-board ns), each with what is new in its counts."""
         found = []
         total = self.total

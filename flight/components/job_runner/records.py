@@ -1,4 +1,4 @@
-"""One job in the job table, and what is kept of it."""
+"""One job in the job table: what is saved of it, and what is known while this executive lives."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from flight.components.job_runner.ports import Control, JobStatus
 from flight.fault_tolerance.levels import TALLIES, Protection
 from flight.framework.time_units import SECOND
 
@@ -116,6 +117,39 @@ class JobRecord:
     def is_finished(self) -> bool:
         """It will not run again."""
         return self.phase in FINISHED
+
+
+@dataclass
+class Run:
+    """What is known of a job only while this executive lives; times are on-board ns."""
+
+    since: int = 0
+    """When it was begun or taken up again."""
+    is_fresh: bool = False
+    """Begun by this executive, and its process not yet known."""
+    is_sent: bool = False
+    """The launcher was asked for it."""
+    control: Control | None = None
+    """What its page was last told; None: by a predecessor, unknown."""
+    status: JobStatus | None = None
+    heartbeat: int = -1
+    heartbeat_at: int = 0
+    counted_at: int = 0
+    """Up to when its wall time is counted."""
+    kept_count: int = 0
+    """Commit count of the page when a commit was last kept."""
+    keeping: Commit | None = None
+    next_keep: int = 0
+    torn: int = 0
+    """Copies in a row that changed while they were made."""
+    asked_at: int = 0
+    """When it was last asked or told to end."""
+    urgency: int = 0
+    """How it was told to end: 0 by its page, 1 by SIGTERM, 2 by SIGKILL."""
+    not_before: int = 0
+    """When it may be started, or published, again."""
+    interruptions: int = 0
+    """How often in a row it was cut off through no fault of its own."""
 
 
 @dataclass(frozen=True)

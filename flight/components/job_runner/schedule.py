@@ -5,39 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from flight.components.job_runner.ports import Control, JobStatus
-from flight.components.job_runner.records import Commit, JobPhase, JobRecord
+from flight.components.job_runner import stimuli as s
+from flight.components.job_runner.attempts import Attempts
+from flight.components.job_runner.commits import MOST_TORN
+from flight.components.job_runner.job_table import JobTable
+from flight.components.job_runner.ports import Control
+from flight.components.job_runner.records import JobPhase, JobRecord, Run
 
 _WANTING = frozenset({JobPhase.QUEUED, JobPhase.STARTING, JobPhase.RUNNING, JobPhase.PAUSED})
-
-
-@dataclass
-class Run:
-    """What is known of a job only while this executive lives."""
-
-    since: int = 0
-    """When it was begun or taken up again."""
-    is_fresh: bool = False
-    """Begun by this executive, and its process not yet known."""
-    is_sent: bool = False
-    """The launcher was asked for it."""
-    control: Control | None = None
-    """What its page was last told; None: by a predecessor, unknown."""
-    status: JobStatus | None = None
-    heartbeat: int = -1
-    heartbeat_at: int = 0
-    counted_at: int = 0
-    """Up to when its wall time is counted."""
-    kept_count: int = 0
-    """Commit count of the page when a commit was last kept."""
-    keeping: Commit | None = None
-    next_keep: int = 0
-    torn: int = 0
-    """Copies in a row that changed while they were made."""
-    asked_at: int = 0
-    urgency: int = 0
-    not_before: int = 0
-    interruptions: int = 0
 
 
 @dataclass
@@ -90,3 +65,51 @@ def _takes_slot(record: JobRecord, runs: Mapping[int, Run]) -> bool:
     if record.phase is JobPhase.PAUSED:
         return runs[record.id].control is Control.RUN
     return record.phase in (JobPhase.STARTING, JobPhase.RUNNING, JobPhase.ENDING)
+
+
+class Scheduler:
+    """Starts, pauses and lets go on, after each stimulus, so that the right jobs run."""
+
+    def __init__(self, table: JobTable, attempts: Attempts) -> None:
+        self._table = table
+        self._attempts = attempts
+
+    def run(self) -> None:
+        """Compare what should run with what does, and change what differs."""
+        table, live = self._table, self._table.live()
+        obstacles = {record.id: self._obstacle(record) for record in live}
+        for record in live:
+            self._queue_or_wait(record, obstacles[record.id])
+        made = plan(live, table.runs, obstacles, table.policy.slots)
+        for record, why in made.pause:
+            record.reason = why
+            table.control(record, Control.PAUSE)
+        for record in made.go_on:
+            table.control(record, Control.RUN)
+        for record in made.start if table.is_synced else ():
+            self._attempts.start(record)
+
+    def _queue_or_wait(self, record: JobRecord, why: str) -> None:
+        if record.phase is JobPhase.QUEUED and why:
+            self._table.move(record, JobPhase.WAITING, why)
+        elif record.phase is JobPhase.WAITING and not why:
+            self._table.move(record, JobPhase.QUEUED, "may run")
+        elif record.phase is JobPhase.WAITING and why != record.reason:
+            record.reason = why
+            self._table.out.append(s.Show(record.id))
+
+    def _obstacle(self, record: JobRecord) -> str:
+        """Why a job may not run now; empty: it may."""
+        run = self._table.runs[record.id]
+        if record.is_held:
+            return "paused by telecommand"
+        if self._table.held:
+            return self._table.held
+        if run.torn >= MOST_TORN:
+            return "pauses while its commit is kept"
+        if record.phase in (JobPhase.QUEUED, JobPhase.WAITING):
+            if run.keeping:
+                return "its last commit is being kept"
+            if self._table.now < run.not_before:
+                return record.reason if record.phase is JobPhase.WAITING else "tries again later"
+        return ""

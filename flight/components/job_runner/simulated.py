@@ -10,10 +10,10 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-from flight.components.job_runner.ports import MOST_METRICS, Control, PagePhase
-from flight.fault_tolerance.levels import TALLIES, Level
+from flight.components.job_runner.ports import MOST_METRICS, Control, JobStatus, PagePhase
+from flight.fault_tolerance.levels import Level
 from flight.framework.ports import WorkerMessage
 from flight.storage.simulated import SimulatedStorage
 
@@ -46,36 +46,14 @@ class Behaviour:
     """The driver holds it: no signal ends it until `let_go`."""
 
 
-class SimulatedStatus(NamedTuple):
-    """What stands in a status page; see `flight.components.job_runner.ports.JobStatus`."""
-
-    job_id: int = 0
-    pid: int = 0
-    start_time: int = 0
-    phase: int = PagePhase.STARTING
-    is_unconfined: bool = False
-    heartbeat: int = 0
-    step: int = 0
-    total: int = 0
-    commit_step: int = 0
-    commit_slot: int = 0
-    commit_count: int = 0
-    commit_bytes: int = 0
-    commit_crc: int = 0
-    level: int = Level.NONE
-    tally: tuple[int, ...] = (0,) * TALLIES
-    metrics: tuple[float, ...] = (0.0,) * MOST_METRICS
-    message: str = ""
-
-
 class SimulatedPage:
     """A status page in memory."""
 
-    def __init__(self, status: SimulatedStatus) -> None:
+    def __init__(self, status: JobStatus) -> None:
         self.status = status
         self.control = Control.RUN
 
-    def read(self) -> SimulatedStatus | None:
+    def read(self) -> JobStatus | None:
         """The page as it stands."""
         return self.status
 
@@ -304,7 +282,7 @@ class SimulatedLauncher:
         self._next_pid += 1
         step = committed_step(bytes(self._storage.files.get(body["resume"] or "", b"")))
         named = {"job_id": job, "pid": self._next_pid, "start_time": now // MILLISECOND}
-        page = SimulatedPage(SimulatedStatus(**named, step=step, level=Level(body["level"])))
+        page = SimulatedPage(JobStatus(**named, step=step, level=Level(body["level"])))
         self.pages[job] = page
         behaviour = self.behaviours.get(job, self.default)
         self.running[job] = SimulatedJob(page, body["folder"], behaviour, self._storage)

@@ -6,9 +6,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection
 
 from flight.components.job_runner.dictionary import JobsHousekeeping
-from flight.components.job_runner.levels import Protected
+from flight.components.job_runner.job_table import JobTable
+from flight.components.job_runner.levels import Levels
 from flight.components.job_runner.ports import MOST_METRICS, JobStatus
-from flight.components.job_runner.protection_counts import chosen
+from flight.components.job_runner.protection_counts import Counts, chosen
 from flight.components.job_runner.records import FINISHED, WITH_PROCESS, JobPhase, JobRecord
 from flight.fault_tolerance.levels import Level
 from flight.framework.time_units import SECOND
@@ -16,7 +17,7 @@ from flight.framework.time_units import SECOND
 SHOW_NS = SECOND // 4
 """Shortest time between two reports of one running job that changed no phase."""
 _LEVELS = frozenset(map(int, Level))
-FOUND = (
+SHOWN = (
     "checks",
     "wrong",
     "corrected",
@@ -26,6 +27,17 @@ FOUND = (
     "known_wrong",
     "blocks_lost",
 )
+"""The counts of protection that a status report gives, in part added up."""
+FOUND = (
+    "wrong",
+    "corrected",
+    "recomputed",
+    "outvoted",
+    "known_wrong",
+    "blocks_corrected",
+    "blocks_lost",
+)
+"""The counts of protection that are housekeeping fields."""
 NO_METRICS = (0.0,) * MOST_METRICS
 
 
@@ -33,9 +45,14 @@ class StatusReports:
     """Sends status reports through `send`, which is False when there is no room for now."""
 
     def __init__(
-        self, core: Protected, send: Callable[..., bool], clock: Callable[[], int]
+        self,
+        table: JobTable,
+        levels: Levels,
+        send: Callable[..., bool],
+        clock: Callable[[], int],
     ) -> None:
-        self._core = core
+        self._table = table
+        self._levels = levels
         self._send = send
         self._clock = clock
         self._shown: dict[int, tuple[int, object]] = {}
@@ -43,7 +60,7 @@ class StatusReports:
 
     def all(self) -> int:
         """Have every job reported, as there is room; how many."""
-        self._behind = deque(sorted(self._core.jobs))
+        self._behind = deque(sorted(self._table.jobs))
         return len(self._behind)
 
     def go_on(self) -> bool:
@@ -64,11 +81,11 @@ class StatusReports:
             self.show(job)
 
     def _report(self, job: int) -> bool:
-        record = self._core.jobs.get(job)
+        record = self._table.jobs.get(job)
         if record is None:
             self._shown.pop(job, None)
             return True
-        last = self._core.runs[job].status
+        last = self._table.runs[job].status
         seen = last if record.phase in WITH_PROCESS else None
         self._shown[job] = (self._clock(), seen and _picture(seen))
         return self._send(
@@ -92,11 +109,11 @@ class StatusReports:
         """As the process says; it is not trusted to say what is one."""
         if last is not None and record.phase in WITH_PROCESS and last.level in _LEVELS:
             return Level(last.level)
-        return self._core.level_of(record)
+        return self._levels.level_of(record)
 
     def _found(self, record: JobRecord) -> tuple[int, ...]:
-        total = self._core.ledger_of(record).total
-        checks, wrong, corrected, recomputed, outvoted, blocks, known, lost = chosen(total, FOUND)
+        total = self._levels.ledger_of(record).total
+        checks, wrong, corrected, recomputed, outvoted, blocks, known, lost = chosen(total, SHOWN)
         return checks, wrong, corrected + recomputed + outvoted, blocks, known + lost
 
 
@@ -110,6 +127,19 @@ def count_jobs(hk: JobsHousekeeping, records: Collection[JobRecord]) -> None:
     hk.current, hk.step, hk.total = next(
         ((r.id, r.step, r.total) for r in records if r.phase is JobPhase.RUNNING), (0, 0, 0)
     )
+
+
+def count_found(hk: JobsHousekeeping, found: Counts) -> None:
+    """Fill in the housekeeping fields that say what protection found."""
+    (
+        hk.wrong,
+        hk.corrected,
+        hk.recomputed,
+        hk.outvoted,
+        hk.known_wrong,
+        hk.blocks_corrected,
+        hk.blocks_lost,
+    ) = chosen(found, FOUND)
 
 
 def _picture(status: JobStatus) -> tuple[object, ...]:

@@ -222,18 +222,10 @@ class SetPolicy:
 class Tick: ...
 
 
-Stimulus = (
-    About
-    | Restore
-    | Submit
-    | LauncherTable
-    | HoldAll
-    | ReleaseAll
-    | RecallAll
-    | Adapt
-    | SetPolicy
-    | Tick
+AboutAll = (
+    Restore | Submit | LauncherTable | HoldAll | ReleaseAll | RecallAll | Adapt | SetPolicy | Tick
 )
+Stimulus = About | AboutAll
 
 # ---------------------------------------------------------------- instructions
 
@@ -254,14 +246,6 @@ class Refusal:
 @dataclass(frozen=True)
 class Save:
     """Write the job table."""
-
-
-@dataclass(frozen=True)
-class Tell:
-    """Send the event of that name."""
-
-    event: str
-    values: tuple[int | str, ...]
 
 
 @dataclass(frozen=True)
@@ -312,7 +296,17 @@ class AskLauncher:
 
 
 @dataclass(frozen=True)
+class Escalate:
+    """Tell whoever recovers the board that the job's process was killed and lives on."""
+
+    job: int
+    pid: int
+
+
+@dataclass(frozen=True)
 class Acknowledge:
+    """Have the launcher forget the end of the job's process."""
+
     job: int
 
 
@@ -348,7 +342,6 @@ Instruction = (
     Accepted
     | Refusal
     | Save
-    | Tell
     | Show
     | Prepare
     | Launch
@@ -356,6 +349,7 @@ Instruction = (
     | SetLevel
     | Kill
     | AskLauncher
+    | Escalate
     | Acknowledge
     | KeepCommit
     | Publish

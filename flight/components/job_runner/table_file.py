@@ -1,4 +1,4 @@
-"""How the job table lies on disk (a line with format and checksum, then JSON), and its keeper."""
+"""How the job table lies on disk (format and checksum, then JSON), and how it is written."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ AGAIN = 1 * SECOND
 Failed = Callable[[StorageFailed], None]
 
 
-class TableKeeper:
+class TableFile:
     """Writes what `picture` returns; a failed write is tried again a second later.
 
     `failed` is called for each write that failed.

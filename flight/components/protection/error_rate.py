@@ -42,13 +42,27 @@ class RateMeter:
     def __init__(self) -> None:
         self._buckets: deque[tuple[int, int]] = deque(maxlen=2 * BUCKETS)
         self._last: dict[str, int] = {}
+        self._fallen_from: dict[str, int] = {}
+        """Where a counter stood before it fell, until it rises again."""
         self.seen: dict[str, int] = {}
         """Errors by source, since the start."""
 
     def look(self, now: int, totals: Mapping[str, int], window: int) -> None:
-        """Take each source's counter; one that fell began anew, and one is first of all known."""
+        """Take each source's counter; one that fell began anew, and one is first of all known.
+
+        One that jumps back to where it had fallen from lied in between: what it counts beyond that
+        has risen.
+        """
         for source, total in totals.items():
             before = self._last.get(source, total)
+            fallen_from = self._fallen_from.pop(source, None)
+            if total < before:
+                self._fallen_from[source] = max(before, fallen_from or 0)
+            elif fallen_from is not None:
+                if total >= fallen_from:
+                    before = fallen_from
+                elif total == before:
+                    self._fallen_from[source] = fallen_from
             self._last[source] = total
             risen = min(max(0, total - before), MOST_AT_ONCE)
             if risen:

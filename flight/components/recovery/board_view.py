@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from flight.components.board.notifications import Condition
+from flight.components.board.places import BOARD, UNKNOWN
 from flight.components.recovery import stimuli as s
 from flight.components.recovery.cases import Case
 from flight.components.recovery.fault_table import GUIDANCE, Level
@@ -42,7 +43,8 @@ class BoardView:
         if not case.jobs.isdisjoint(processes):
             return "a process of ours does not end"
         known = self._readings
-        seen = list(known.values()) if case.device == s.BOARD else [known.get(case.device)]
+        is_any = case.device in (BOARD, UNKNOWN)
+        seen = list(known.values()) if is_any else [known.get(case.device)]
         for readings in seen or [None]:
             if readings is None or readings.received <= case.acted:
                 return "no readings came"

@@ -9,6 +9,7 @@ from collections import deque
 from functools import partial
 from typing import Annotated
 
+from flight.components.board.places import BOARD, MOST_DEVICES, UNKNOWN, name_of
 from flight.components.board.readings import Fault
 from flight.components.recovery import stimuli as s
 from flight.components.recovery.cases import Phase
@@ -25,7 +26,6 @@ from flight.components.recovery.dictionary import (
 from flight.components.recovery.fault_table import RUNGS, Kind, Level, row_of
 from flight.components.recovery.lifecycle import RecoveryLifecycle
 from flight.components.recovery.ports import Board, Computer, Jobs, Others
-from flight.components.recovery.stimuli import BOARD
 from flight.components.recovery.strikes import Cause
 from flight.framework.component import Component, FailureCode, Pending, Port, Refused, command
 from flight.framework.lifecycle import Stepper
@@ -37,7 +37,6 @@ POLL_NS = SECOND // 10
 """How often jobs and readings are looked at while a recovery is under way."""
 DEFERRED_POLL_NS = SECOND
 LOG_LENGTH = 1024
-MOST_DEVICES = 64
 JOBS_DEVICE = 0
 """The GPU that jobs compute on."""
 
@@ -167,10 +166,10 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEven
     def fault(self, fault: Fault) -> None:
         """The board monitor passes on a fault."""
         self.hk.faults += 1
-        device = fault.device if 0 <= fault.device < MOST_DEVICES else BOARD
+        device = fault.device if 0 <= fault.device < MOST_DEVICES else UNKNOWN
         cause = Cause(device, Kind(fault.kind), fault.code)
         self._look()
-        self._stepper.step(s.Fault(cause, fault.text, fault.time_ns, fault.sequence))
+        self._stepper.step(s.Fault(cause, fault.text, fault.origin, fault.sequence))
         self.port.wake()
 
     def back(self, device: int) -> None:
@@ -187,8 +186,8 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEven
         if worker == "board":
             self.hk.faults += 1
             self._look()
-            cause, now = Cause(BOARD, Kind.UNKILLABLE, 0), self.port.clock()
-            self._stepper.step(s.Fault(cause, f"process {pid}", now, pid))
+            cause = Cause(BOARD, Kind.UNKILLABLE, 0)  # told again to each executive
+            self._stepper.step(s.Fault(cause, f"process {pid}", 0, pid))
             self.port.wake()
 
     def unkillable_job(self, job: int, pid: int) -> None:
@@ -262,7 +261,7 @@ class Recovery(Component[RecoveryHousekeeping, RecoveryParameters], RecoveryEven
 
     def _ask(self, asked: s.AskOther) -> None:
         """Have another part of the payload do it, or else say what ground should do."""
-        reason = f"GPU {asked.device}: {asked.fault}"
+        reason = f"{name_of(asked.device)}: {asked.fault}"
         if self._others.ask(asked.what, reason):
             self.passed_on(asked.device, asked.fault, asked.what.value)
         else:

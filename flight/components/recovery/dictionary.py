@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from flight.components.board.places import Place
 from flight.components.recovery.cases import Phase
 from flight.components.recovery.fault_table import Kind, Level
 from flight.components.recovery.stimuli import Policy
@@ -13,7 +14,7 @@ from flight.framework.lifecycle import Counters
 from flight.framework.time_units import SECOND
 from icd.fields import F32, U8, U16, U32, Count, Flag, Limits, Text32, Text64, Text160, Unit, Wire
 
-Device = Annotated[U8, "number of the GPU, from 0; 255: the whole board"]
+Device = Annotated[U8, "number of the GPU, from 0; 253: an unknown one; 255: the whole board"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ class RecoveryHousekeeping:
     max_level: Annotated[Level, "highest level that the configuration allows"] = Level.RESTART_JOB
     phase: Annotated[Phase, "of the recovery at work"] = Phase.IDLE
     level: Annotated[Level, "of the recovery at work"] = Level.LOG
-    device: Annotated[U8, "of the recovery at work"] = 0
+    device: Annotated[
+        U8, "of the recovery at work: a GPU; 253: an unknown one; 255: the whole board"
+    ] = 0
     waiting: Annotated[U16, "recoveries that wait for their turn, or for a companion"] = 0
     deferred: Annotated[U16, "actions due when the jobs that run have ended"] = 0
     faults: Annotated[U32, "faults heard of"] = 0
@@ -98,64 +101,64 @@ class RecoveryEvents:
     port: Port
 
     @event(1, Severity.INFO)
-    def fault_noted(self, device: Device, reason: Text160) -> None:
-        """GPU {device}, nothing to do: {reason}."""
+    def fault_noted(self, device: Place, reason: Text160) -> None:
+        """{device}, nothing to do: {reason}."""
 
     @event(2, Severity.LOW)
     def action_started(
-        self, device: Device, level: LevelNumber, action: Text32, reason: Text160
+        self, device: Place, level: LevelNumber, action: Text32, reason: Text160
     ) -> None:
-        """GPU {device}: {action}, because of {reason}."""
+        """{device}: {action}, because of {reason}."""
 
     @event(3, Severity.HIGH)
     def heavy_action_started(
-        self, device: Device, level: LevelNumber, action: Text32, reason: Text160
+        self, device: Place, level: LevelNumber, action: Text32, reason: Text160
     ) -> None:
-        """GPU {device}: {action}, because of {reason}."""
+        """{device}: {action}, because of {reason}."""
 
     @event(4, Severity.INFO)
     def recovered(
         self,
-        device: Device,
+        device: Place,
         level: LevelNumber,
         action: Text32,
         seconds: Annotated[F32, "since the fault", Unit("s")],
     ) -> None:
-        """GPU {device} is well {seconds:.1f} s after the fault, through {action}."""
+        """{device} is well {seconds:.1f} s after the fault, through {action}."""
 
     @event(5, Severity.MEDIUM)
     def action_failed(
-        self, device: Device, level: LevelNumber, action: Text32, reason: Text160
+        self, device: Place, level: LevelNumber, action: Text32, reason: Text160
     ) -> None:
-        """GPU {device}: {action} did not help: {reason}."""
+        """{device}: {action} did not help: {reason}."""
 
     @event(6, Severity.HIGH)
-    def withheld(self, device: Device, level: LevelNumber, action: Text32, enable: Text160) -> None:
-        """GPU {device}: {action} is called for, but withheld: {enable}."""
+    def withheld(self, device: Place, level: LevelNumber, action: Text32, enable: Text160) -> None:
+        """{device}: {action} is called for, but withheld: {enable}."""
 
     @event(7, Severity.HIGH)
-    def given_up(self, device: Device, reason: Text160) -> None:
-        """GPU {device} is not recovered: {reason}."""
+    def given_up(self, device: Place, reason: Text160) -> None:
+        """{device} is not recovered: {reason}."""
 
     @event(8, Severity.MEDIUM)
-    def deferred(self, device: Device, level: LevelNumber, action: Text32, reason: Text160) -> None:
-        """GPU {device}: {action} when the jobs that run now have ended: {reason}."""
+    def deferred(self, device: Place, level: LevelNumber, action: Text32, reason: Text160) -> None:
+        """{device}: {action} when the jobs that run now have ended: {reason}."""
 
     @event(9, Severity.INFO)
-    def fault_joined(self, device: Device, fault: Text32, other: Text32) -> None:
-        """GPU {device}: {fault} is taken as part of {other}."""
+    def fault_joined(self, device: Place, fault: Text32, other: Text32) -> None:
+        """{device}: {fault} is taken as part of {other}."""
 
     @event(10, Severity.LOW)
-    def taken_as_software(self, device: Device, code: U32) -> None:
-        """GPU {device}: XID {code} again in the same job: taken as its own, left to its retries."""
+    def taken_as_software(self, device: Place, code: U32) -> None:
+        """{device}: XID {code} again in the same job: taken as its own, left to its retries."""
 
     @event(11, Severity.MEDIUM)
-    def attention(self, device: Device, fault: Text32, advice: Text160) -> None:
-        """GPU {device}, {fault}: {advice}."""
+    def attention(self, device: Place, fault: Text32, advice: Text160) -> None:
+        """{device}, {fault}: {advice}."""
 
     @event(12, Severity.HIGH)
-    def resumed(self, device: Device, level: LevelNumber, action: Text32, fault: Text32) -> None:
-        """The executive restarted during {action} of GPU {device} ({fault}); it is verified."""
+    def resumed(self, device: Place, level: LevelNumber, action: Text32, fault: Text32) -> None:
+        """The executive restarted during {action} of {device} ({fault}); it is verified."""
 
     @event(13, Severity.INFO)
     def switched(self, state: Text32) -> None:
@@ -174,13 +177,13 @@ class RecoveryEvents:
         """The boot loader was not told that the running slot booted well: {reason}."""
 
     @event(17, Severity.LOW)
-    def passed_on(self, device: Device, fault: Text32, what: Text64) -> None:
-        """GPU {device}, {fault}: another part of the payload is asked {what}."""
+    def passed_on(self, device: Place, fault: Text32, what: Text64) -> None:
+        """{device}, {fault}: another part of the payload is asked {what}."""
 
     @report(1)
     def strikes(  # type: ignore[empty-body]
         self,
-        device: Device,
+        device: Place,
         kind: Kind,
         code: Annotated[U32, "XID, or event code"],
         meaning: Text64,

@@ -15,12 +15,14 @@ from collections.abc import Callable, Mapping, MutableSequence
 from typing import Any
 
 from flight.components.board.notifications import Condition
+from flight.components.board.places import BOARD, UNKNOWN
 from flight.components.recovery import stimuli as s
 from flight.components.recovery.board_view import BoardView
 from flight.components.recovery.cases import Case, Phase
 from flight.components.recovery.dictionary import RecoveryEvents
 from flight.components.recovery.fault_table import CLEAR, RUNGS, SILENCE, Kind, Level, row_of
-from flight.components.recovery.stimuli import BOARD, Policy
+from flight.components.recovery.saved_cases import pack_all, unpack_all
+from flight.components.recovery.stimuli import Policy
 from flight.components.recovery.strikes import Cause, packed, unpack
 from flight.components.recovery.triage import Triage
 from flight.framework.lifecycle import on
@@ -30,6 +32,9 @@ P = Phase
 
 SAVE_TIME = 2 * SECOND
 """A disk that takes longer does not keep the board from being recovered."""
+ADOPTION = 5 * SECOND
+"""What an executive waits until it begins what its predecessor had not: by then it knows which
+jobs run."""
 RESUME_TIME = 30 * SECOND
 """What an executive grants, besides, to an action that its predecessor began."""
 REBOOT_TIME = 10 * SECOND
@@ -52,6 +57,8 @@ class RecoveryLifecycle(Triage):
         self._picture = BoardView()
         self._silent_since: int | None = None
         self._next_action = 0
+        self._adopted = 0
+        """After a restart: when it can be told which jobs run; then 0."""
 
     def next_due(self) -> int | None:
         """When time alone brings something, in on-board ns."""
@@ -79,7 +86,8 @@ class RecoveryLifecycle(Triage):
             case s.Running():
                 self.jobs = stimulus
                 self._hand_out(stimulus)
-                self._look_for_boundaries()
+                if self._now >= self._adopted:
+                    self._look_for_boundaries()
             case s.Back():
                 self._unwell.pop(stimulus.device, None)
             case s.Done() | s.Saved():
@@ -117,6 +125,9 @@ class RecoveryLifecycle(Triage):
         for case in list(self.cases):
             if case.phase is not P.QUEUED and case.due <= self._now:
                 self._give(case, stimulus)
+        if self._adopted and self._now >= self._adopted:
+            self._adopted = 0
+            self._look_for_boundaries()
         since = self._silent_since
         # A board that is being recovered is silent, and says so by its answer or by none.
         if since is not None and self._now - since >= SILENCE and self.at_work is None:
@@ -132,7 +143,7 @@ class RecoveryLifecycle(Triage):
 
     def _hand_out(self, stimulus: s.Readings | s.Running) -> None:
         for case in list(self.cases):
-            if isinstance(stimulus, s.Running) or case.device in (stimulus.device, BOARD):
+            if isinstance(stimulus, s.Running) or case.device in (stimulus.device, BOARD, UNKNOWN):
                 self._give(case, stimulus)
 
     def _give(self, case: Case, stimulus: s.Stimulus) -> bool:
@@ -307,7 +318,7 @@ class RecoveryLifecycle(Triage):
         if self._silent_since is not None:
             self._silent_since = self._now  # nobody could read during the action
         self._tell_level(RecoveryEvents.action_failed, case, why)
-        if case.order is not None or case.level is Level.SAFE_MODE:
+        if case.order is not None or case.level is Level.SAFE_MODE or case.device == UNKNOWN:
             self._tell(RecoveryEvents.given_up, case.device, case.reason)
             self._close(case, why)
             return
@@ -337,34 +348,26 @@ class RecoveryLifecycle(Triage):
     # ------------------------------------------------------------ across restarts
 
     def _content(self) -> dict[str, Any]:
-        case = self.at_work
-        acting = None
-        if case is not None:
-            slot = -1 if case.slot is None else case.slot
-            acting = [case.device, int(case.cause.kind), case.cause.code, int(case.level), slot]
+        """What the next executive needs: also which faults it need not hear of again."""
         kept = packed(self.strikes, self.budget)
-        return {**kept, "enabled": self.is_enabled, "acting": acting}
+        cases = pack_all(self.cases, self.deferrals, self._seen)
+        return {**kept, "enabled": self.is_enabled, **cases}
 
     def _restore(self, saved: Mapping[str, Any]) -> None:
         unpack(dict(saved), self.strikes, self.budget)
         self.is_enabled = saved.get("enabled") is not False
-        acting = saved.get("acting")
-        if not isinstance(acting, list) or len(acting) != 5:
-            return
-        try:
-            device, code, slot = int(acting[0]), int(acting[2]), int(acting[4])
-            kind, level = Kind(acting[1]), Level(acting[3])
-        except (TypeError, ValueError):
-            return
-        if not Level.LOG < level < Level.SAFE_MODE:
-            return
-        cause = Cause(device, kind, code)
-        reason = f"{cause.words}, before the executive restarted"
-        case = Case(cause, row_of(kind, code), level, self._now, reason)
-        case.slot = slot if slot >= 0 else None
-        self.cases.append(case)
-        self._tell(RecoveryEvents.resumed, device, int(level), level.words, cause.words)
-        self._verify(case, RESUME_TIME)
+        found = unpack_all(saved, self._now)
+        self._seen.extend(found.seen)
+        self.deferrals.update(found.deferrals)
+        self._adopted = self._now + ADOPTION
+        for case in found.waiting:
+            case.phase, case.due = P.GATHERING, self._adopted
+            self.cases.append(case)
+        if (acting := found.acting) is not None:
+            level, words = acting.level, acting.cause.words
+            self.cases.append(acting)
+            self._tell(RecoveryEvents.resumed, acting.device, int(level), level.words, words)
+            self._verify(acting, RESUME_TIME)
 
 
 Handler = Callable[[RecoveryLifecycle, Case, Any], None]

@@ -11,8 +11,6 @@ from flight.components.recovery.fault_table import Ask, Level
 from flight.components.recovery.strikes import Cause
 from flight.framework.time_units import HOUR, SECOND
 
-BOARD = 255
-"""Stands for the whole board where a device is asked for."""
 Process = tuple[int, int]
 """A job and its attempt: one process of ours."""
 
@@ -36,11 +34,14 @@ class Policy:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something happened to a device. `time` and `sequence` tell two alike from one told twice."""
+    """Something happened to a device.
+
+    Who counts it and its number there tell two alike from one told twice.
+    """
 
     cause: Cause
     text: str
-    time: int
+    origin: int
     sequence: int
 
 

@@ -6,6 +6,7 @@ import re
 from collections import deque
 from collections.abc import MutableSequence
 
+from flight.components.board.places import BOARD, UNKNOWN
 from flight.components.recovery import stimuli as s
 from flight.components.recovery.cases import AT_WORK, Case, Deferral, Phase
 from flight.components.recovery.dictionary import RecoveryEvents
@@ -19,13 +20,16 @@ from flight.components.recovery.fault_table import (
     Wait,
     row_of,
 )
-from flight.components.recovery.stimuli import BOARD
 from flight.components.recovery.strikes import Budget, Cause, Strikes
 from flight.framework.lifecycle import Lifecycle
 
 P = Phase
 MOST_REMEMBERED = 512
 MOST_RECENT = 16
+HIGHEST_OF_UNKNOWN = Level.RESTART_JOB
+"""Of a GPU that nobody named nothing is known to be there that could be reset or switched."""
+MOST_OF_UNKNOWN = 3
+"""So often within the decay time a fault of it is acted upon; a storm is only written down."""
 _KNOWN = "its recovery was withheld, or did not help"
 _PLACE = re.compile(r"\bpc[ =:]*(0x[0-9a-f]+)", re.IGNORECASE)
 
@@ -62,7 +66,7 @@ class Triage(Lifecycle[s.Stimulus, s.Instruction]):
     # ------------------------------------------------------------ a fault comes
 
     def _fault(self, fault: s.Fault) -> None:
-        key = (fault.cause, fault.time, fault.sequence)
+        key = (fault.cause, fault.origin, fault.sequence)
         if key in self._seen:
             self.duplicates += 1
             return
@@ -73,7 +77,7 @@ class Triage(Lifecycle[s.Stimulus, s.Instruction]):
             return
         count = self.strikes.add(cause, self._now)
         self._is_changed = True
-        level = self.strikes.level(row, count)
+        level = self._level(cause, row, count)
         if row.advice:
             self._tell(RecoveryEvents.attention, cause.device, cause.words, row.advice)
         if row.ask is not None:
@@ -106,6 +110,13 @@ class Triage(Lifecycle[s.Stimulus, s.Instruction]):
             return False
         return not (place and before[1] and place != before[1])
 
+    def _level(self, cause: Cause, row: Row, count: int) -> Level:
+        """Where the recovery of a fault begins, at its so-many-th strike."""
+        level = self.strikes.level(row, count)
+        if cause.device != UNKNOWN:
+            return level
+        return min(level, HIGHEST_OF_UNKNOWN) if count <= MOST_OF_UNKNOWN else Level.LOG
+
     def _case_of(self, device: int) -> Case | None:
         """The recovery that a fault of that device is part of."""
         on = [c for c in self.cases if device == BOARD or c.device in (device, BOARD)]
@@ -116,7 +127,7 @@ class Triage(Lifecycle[s.Stimulus, s.Instruction]):
         if level > row.level:
             reason += f", strike {count}"
         case = Case(cause, row, level, self._now, reason, jobs=self.jobs.processes)
-        case.boundary = row.boundary
+        case.boundary = Level.LOG if cause.device == UNKNOWN else row.boundary
         self.cases.append(case)
         if row.wait is not Wait.NOTHING:
             case.phase, case.due = P.GATHERING, self._now + WAITS[row.wait]
@@ -139,7 +150,8 @@ class Triage(Lifecycle[s.Stimulus, s.Instruction]):
 
     def _join(self, case: Case, cause: Cause, row: Row, level: Level) -> None:
         case.joined.append(cause)
-        case.boundary = max(case.boundary, row.boundary)
+        if cause.device != UNKNOWN:
+            case.boundary = max(case.boundary, row.boundary)
         if case.phase is P.GATHERING:
             self._gather(case, cause, row, level)
         elif not _is_told_by(case, row):
@@ -202,6 +214,8 @@ class Triage(Lifecycle[s.Stimulus, s.Instruction]):
 
     def _decided(self, case: Case) -> None:
         case.phase, case.floor = P.QUEUED, Level.LOG
+        if case.device == UNKNOWN:
+            case.level = min(case.level, HIGHEST_OF_UNKNOWN)
         if case.level is Level.LOG:
             self._noted(case)
 
@@ -213,6 +227,7 @@ class Triage(Lifecycle[s.Stimulus, s.Instruction]):
 
     def _defer(self, case: Case) -> None:
         self.deferrals[case.device] = Deferral(case.cause, case.boundary, self.jobs.processes)
+        self._is_changed = True
         level, words = int(case.boundary), case.boundary.words
         self._tell(RecoveryEvents.deferred, case.device, level, words, case.reason)
         self._look_for_boundaries()
@@ -222,6 +237,7 @@ class Triage(Lifecycle[s.Stimulus, s.Instruction]):
             if deferral.jobs & self.jobs.processes or self._case_of(device) is not None:
                 continue
             del self.deferrals[device]
+            self._is_changed = True
             row = row_of(deferral.cause.kind, deferral.cause.code)
             reason = f"{deferral.cause.words}: {row.meaning}, now between jobs"
             self.cases.append(Case(deferral.cause, row, deferral.level, self._now, reason))

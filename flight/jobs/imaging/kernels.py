@@ -20,7 +20,10 @@ _BAND = types.Array(types.uint16, 2, "C", readonly=True)
 
 
 def plain_band_index(upper: Array, lower: Array) -> Array:
-    """(upper - lower) / (upper + lower) in float32; NaN where both are 0."""
+    """(upper - lower) / (upper + lower) in float32; NaN where both are 0.
+
+    upper, lower: of one shape, uint8 or uint16.
+    """
     a, b = upper.astype(F), lower.astype(F)
     with np.errstate(invalid="ignore"):
         return np.asarray((a - b) / (a + b), F)
@@ -28,7 +31,7 @@ def plain_band_index(upper: Array, lower: Array) -> Array:
 
 @njit(types.void(_BAND, _BAND, types.float32[:, ::1]), **_OPTIONS)
 def band_index(upper: Any, lower: Any, out: Any) -> None:
-    """Like `plain_band_index`."""
+    """Like `plain_band_index`, of rows x columns: uint16 in, float32 out."""
     for row in range(out.shape[0]):
         for column in range(out.shape[1]):
             a = F(upper[row, column])
@@ -45,14 +48,17 @@ def problems(columns: int) -> tuple[Problem, ...]:
 
 
 def plain_sums(values: Array, centre: float) -> tuple[int, float, float]:
-    """Over values that are numbers: how many, sum of (value - centre), sum of its squares."""
+    """Over values that are numbers: how many, sum of (value - centre), sum of its squares.
+
+    values: any shape, float32; the sums are float64.
+    """
     known = values[np.isfinite(values)].astype(np.float64) - centre
     return known.size, float(known.sum()), float((known * known).sum())
 
 
 @njit("Tuple((i8, f8, f8))(f4[:,::1], f8)", **_OPTIONS)
 def sums(values: Any, centre: Any) -> Any:
-    """Like `plain_sums`, in one fixed order: columns, then rows."""
+    """Like `plain_sums`, over rows x columns in one fixed order: columns, then rows."""
     known = 0
     total = 0.0
     squares = 0.0
@@ -72,7 +78,10 @@ def sums(values: Any, centre: Any) -> Any:
 
 
 def plain_change_mask(difference: Array, centre: float, limit: float) -> Array:
-    """255 where |difference - centre| > limit, 0 elsewhere and where it is not a number."""
+    """255 where |difference - centre| > limit, 0 elsewhere and where it is not a number.
+
+    difference: any shape, float32; the mask is uint8 of that shape.
+    """
     is_changed = np.abs(difference.astype(np.float64) - centre) > limit
     return np.where(is_changed, 255, 0).astype(np.uint8)
 

@@ -53,7 +53,10 @@ def exponential(x: Any) -> Any:
 
 @njit("void(f4[:,::1], f4[:,::1], f4[::1], f4[:,::1], f4[:,::1], f4[::1], f4[::1])", **_OPTIONS)
 def add_norm(x: Any, delta: Any, weight: Any, out: Any, normed: Any, mean: Any, scale: Any) -> None:
-    """out = x + delta; normed = (out - mean) scale weight, row by row; scale = 1 / deviation."""
+    """out = x + delta; normed = (out - mean) scale weight, row by row; scale = 1 / deviation.
+
+    x, delta, out, normed: rows x width; weight: width; mean, scale: rows; all float32.
+    """
     rows, width = x.shape
     share = _ONE / F(width)
     for n in range(rows):
@@ -78,7 +81,10 @@ def add_norm(x: Any, delta: Any, weight: Any, out: Any, normed: Any, mean: Any, 
 def norm_backward(
     d_normed: Any, x: Any, mean: Any, scale: Any, weight: Any, d_x: Any, d_weight: Any
 ) -> None:
-    """Add to d_x what flows back through a norm; d_weight is set."""
+    """Add to d_x what flows back through a norm; d_weight is set.
+
+    d_normed, x, d_x: rows x width; mean, scale: rows; weight, d_weight: width; all float32.
+    """
     rows, width = x.shape
     share = _ONE / F(width)
     for c in range(width):
@@ -112,7 +118,7 @@ _P = F(0.3275911)
 def gelu(h: Any, out: Any) -> None:
     """out = h Phi(h) with the error function; h becomes the derivative, for the way back.
 
-    Error function: Abramowitz and Stegun 7.1.26, within 1.5e-7.
+    h, out: rows x width, float32. Error function: Abramowitz and Stegun 7.1.26, within 1.5e-7.
     """
     rows, width = h.shape
     for n in range(rows):
@@ -128,7 +134,10 @@ def gelu(h: Any, out: Any) -> None:
 
 @njit("void(f4[:,:,::1], f4)", **_OPTIONS)
 def causal_softmax(scores: Any, scale: Any) -> None:
-    """Each row t of each T x T matrix becomes softmax(scale scores) over columns 0 … t."""
+    """Each row t of each T x T matrix becomes softmax(scale scores) over columns 0 … t.
+
+    scores: matrices x T x T, float32, changed in place; columns beyond t become 0.
+    """
     matrices, length, _ = scores.shape
     for b in range(matrices):
         for t in range(length):
@@ -150,7 +159,10 @@ def causal_softmax(scores: Any, scale: Any) -> None:
 
 @njit("void(f4[:,:,::1], f4[:,:,::1], f4)", **_OPTIONS)
 def causal_softmax_backward(shares: Any, flow: Any, scale: Any) -> None:
-    """flow, by the softmax's result, becomes flow by its scores."""
+    """flow, by the softmax's result, becomes flow by its scores.
+
+    shares (the result) and flow (changed in place): matrices x T x T, float32.
+    """
     matrices, length, _ = shares.shape
     for b in range(matrices):
         for t in range(length):
@@ -167,7 +179,10 @@ def causal_softmax_backward(shares: Any, flow: Any, scale: Any) -> None:
 
 @njit("void(f4[:,::1], i4[::1], f4, f4[::1])", **_OPTIONS)
 def cross_entropy(logits: Any, targets: Any, share: Any, losses: Any) -> None:
-    """Loss of each row in nat; logits become the gradient of share times the sum of losses."""
+    """Loss of each row in nat; logits become the gradient of share times the sum of losses.
+
+    logits: rows x vocabulary, float32; targets: rows, int32; losses: rows, float32.
+    """
     rows, width = logits.shape
     for n in range(rows):
         row = logits[n]
@@ -189,7 +204,10 @@ def cross_entropy(logits: Any, targets: Any, share: Any, losses: Any) -> None:
 
 @njit("void(i4[::1], f4[:,::1], f4[:,::1])", **_OPTIONS)
 def add_rows(indices: Any, rows: Any, table: Any) -> None:
-    """table[indices[n]] += rows[n], in order."""
+    """table[indices[n]] += rows[n], in order.
+
+    indices: n, int32; rows: n x width, table: any x width, float32.
+    """
     for n in range(rows.shape[0]):
         index = indices[n]
         for c in range(rows.shape[1]):
@@ -198,7 +216,10 @@ def add_rows(indices: Any, rows: Any, table: Any) -> None:
 
 @njit("f8(f4[:,::1], i8, i8)", **_OPTIONS)
 def sum_shards(gradients: Any, low: Any, high: Any) -> Any:
-    """gradients[0] becomes the sum over shards, in order; returns its squares' sum, low … high."""
+    """gradients[0] becomes the sum over shards, in order; returns its squares' sum, low … high.
+
+    gradients: shards x weights, float32; the sum of squares is float64.
+    """
     squares = 0.0
     for start in range(low, high, 2048):
         stop = min(start + 2048, high)
@@ -218,6 +239,7 @@ def adamw(
 ) -> None:  # fmt: skip
     """One AdamW step on low … high.
 
+    theta, gradient, m, v: one float32 for each weight; m and v, the moments, change in place.
     theta = keep theta - rate m / (root sqrt(v) + epsilon), after the moments took in clip gradient;
     keep = 1 - learning rate x decay; rate and root carry the corrections for bias.
     """

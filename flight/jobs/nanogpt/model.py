@@ -83,7 +83,10 @@ def decayed(shape: Shape) -> int:
 
 
 def named(buffer: Array, shape: Shape) -> dict[str, Array]:
-    """The weights in a flat buffer, by name, as views."""
+    """The weights in a flat buffer, by name, as views.
+
+    buffer: `count(shape)` numbers; each view has the shape of its slot.
+    """
     return {
         slot.name: buffer[slot.offset : slot.offset + slot.size].reshape(slot.shape)
         for slot in layout(shape)
@@ -126,7 +129,10 @@ def weights_in(buffer: Array, shape: Shape) -> Weights:
 
 
 def initialise(buffer: Array, shape: Shape, seed: int) -> None:
-    """nanoGPT's start: normal, deviation 0.02, less where the residual stream adds up; norms 1."""
+    """nanoGPT's start: normal, deviation 0.02, less where the residual stream adds up; norms 1.
+
+    buffer: `count(shape)` float32, filled.
+    """
     generator = np.random.Generator(np.random.Philox(key=seed))
     for name, view in named(buffer, shape).items():
         if view.ndim == 1:
@@ -214,7 +220,10 @@ class Shard:
         self._d_shares = self._d_attention.reshape(self._layers[0].shares.shape)
 
     def predict(self, tokens: Array) -> None:
-        """Fill `logits`, one row a token: scores of the character that follows."""
+        """Fill `logits`, one row a token: scores of the character that follows.
+
+        tokens: sequences * context, int32; logits: as many rows x vocabulary, float32.
+        """
         weights = self.weights
         np.take(weights.tokens, tokens, axis=0, out=self._layers[0].attended_input.stream)
         self._delta.reshape(self.sequences, *weights.positions.shape)[...] = weights.positions
@@ -236,7 +245,10 @@ class Shard:
         self.multiply(self._last.normed, weights.tokens.T, self.logits)
 
     def loss(self, tokens: Array, targets: Array, share: float) -> float:
-        """Sum of the losses of each token in nat; `logits` hold the gradient of `share` of it."""
+        """Sum of the losses of each token in nat; `logits` hold the gradient of `share` of it.
+
+        tokens, targets: sequences * context, int32.
+        """
         self.predict(tokens)
         kernels.cross_entropy(self.logits, targets, F(share), self._losses)
         return float(self._losses.sum(dtype=np.float64))
@@ -289,7 +301,10 @@ def _empty(*shape: int) -> Array:
 
 
 def _heads(rows: Array, shape: Shape, parts: int) -> tuple[Array, ...]:
-    """Views of sequences x heads x context x depth, one for each of `parts` side by side."""
+    """Views of sequences x heads x context x depth, one for each of `parts` side by side.
+
+    rows: sequences * context x parts * width, float32.
+    """
     depth = shape.width // shape.heads
     split = rows.reshape(-1, shape.context, parts, shape.heads, depth)
     return tuple(split[:, :, part].swapaxes(1, 2) for part in range(parts))

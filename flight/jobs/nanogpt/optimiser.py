@@ -60,7 +60,10 @@ class AdamW:
         self.theta, self.m, self.v = np.split(state, 3)
 
     def update(self, part: Part, gradient: Array, step: int, rate: float, clip: float) -> None:
-        """Update one part for the step counted from 0, at learning rate `rate`."""
+        """Update one part for the step counted from 0, at learning rate `rate`.
+
+        gradient: one float32 for each weight, scaled by `clip`.
+        """
         kernels.adamw(
             self.theta, gradient, self.m, self.v, part.low, part.high,
             F(clip),

@@ -47,7 +47,10 @@ def sample(
 
 
 def choose(logits: Array, temperature: float, top_k: int, draw: float) -> int:
-    """The character that a draw in 0 … 1 picks among the `top_k` with the highest scores."""
+    """The character that a draw in 0 … 1 picks among the `top_k` with the highest scores.
+
+    logits: one score for each character of the vocabulary, float32.
+    """
     likeliest = np.argsort(-logits, kind="stable")[:top_k]
     scores = logits[likeliest].astype(np.float64) / temperature
     cumulative = np.cumsum(np.exp(scores - scores[0]))

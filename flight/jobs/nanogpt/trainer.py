@@ -170,7 +170,10 @@ class Trainer:
         return norm
 
     def evaluate(self, batches: Sequence[Array], beat: Callable[[], None]) -> float:
-        """Mean loss in nat over batches of sequences; nothing is learnt."""
+        """Mean loss in nat over batches of sequences; nothing is learnt.
+
+        Each batch is int32, batch x (context + 1).
+        """
         return self.repeated(self._evaluate, batches, beat)
 
     def _evaluate(self, batches: Sequence[Array], beat: Callable[[], None]) -> float:
@@ -186,7 +189,7 @@ class Trainer:
         return math.fsum(map(math.fsum, losses)) * share / len(batches)
 
     def _cut(self, sequences: Array, index: int) -> tuple[Array, Array]:
-        """The tokens and targets of one shard, flat."""
+        """The tokens and targets of one shard, flat: sequences * context, int32, each."""
         rows = sequences[self._edges[index] : self._edges[index + 1]]
         return rows[:, :-1].ravel(), rows[:, 1:].ravel()
 

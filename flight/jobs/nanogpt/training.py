@@ -12,10 +12,9 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
-from numba.core.registry import cpu_target
 
 from flight.fault_tolerance.guard import Guard
-from flight.jobs import blas
+from flight.jobs import blas, compiled
 from flight.jobs.api import Job, MemoryLost
 from flight.jobs.nanogpt import JOB, Configuration, Parameters, Schedule, text, weights
 from flight.jobs.nanogpt.model import Multiply, Shape, count, initialise
@@ -221,5 +220,5 @@ def pinned(text_sha256: str, parameters: Parameters) -> dict[str, Any]:
         "numpy": np.__version__,
         "numba": numba.__version__,
         "blas_core": blas.core_type(),
-        "compiled_for": cpu_target.target_context.codegen().magic_tuple()[:2],
+        "compiled_for": compiled.target(),
     }

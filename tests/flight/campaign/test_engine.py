@@ -18,6 +18,8 @@ from flight.campaign.summary import Counts, summary
 from flight.campaign.trials import Trials
 from tests.flight.campaign.made_up import KINDS
 
+pytestmark = pytest.mark.numerical
+
 DOUBLER = """\
 name = "doubling"
 seed = 11

@@ -11,6 +11,8 @@ from flight.campaign.fault_models import Outcome, Shield
 from flight.campaign.kernels.payload import Payload, PayloadSettings
 from flight.campaign.trials import Trials
 
+pytestmark = pytest.mark.numerical
+
 SMALL = """\
 name = "small"
 seed = 5

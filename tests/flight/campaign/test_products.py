@@ -10,6 +10,8 @@ from flight.campaign.fault_models import MEMORY_MODELS, Model
 from flight.campaign.patterns import Array, Form, Pattern
 from flight.campaign.random_draws import RandomDraws
 
+pytestmark = pytest.mark.numerical
+
 ROWS, TERMS, COLUMNS = 9, 21, 40
 
 

@@ -13,6 +13,8 @@ from flight.campaign.patterns import Array, Pattern
 from flight.campaign.random_draws import RandomDraws
 from hal.compute.device import open_device
 
+pytestmark = pytest.mark.numerical
+
 TOP_BIT = Pattern(3, b"\x40")
 """The highest bit of the exponent of element 0."""
 

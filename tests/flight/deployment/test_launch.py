@@ -108,6 +108,9 @@ class TestPlan:
         assert all(process["channel"] for process in plan["processes"][1:])
         assert mode(run) == mode(state) == 0o700
         assert (state / "files").is_dir()
+        (run / "gpus.json").touch()
+        prepare(Configuration(), state, run)
+        assert not (run / "gpus.json").exists()  # each payload numbers its GPUs anew
         assert mode(state / "keys.json") == 0o600
 
     def test_the_executive_gets_the_configuration_as_it_was_chosen(self, folder: Path) -> None:

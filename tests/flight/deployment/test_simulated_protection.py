@@ -116,7 +116,7 @@ def test_a_job_runner_that_is_rebuilt_is_told_the_level_again(operator: Operator
     executive = operator.payload.deployment.executive
     executive.do_now(executive.slots[JOBS], lambda _: 1 // 0)
     operator.settle(2)
-    assert executive.slots[JOBS].component.core.adaptive is DMR
+    assert executive.slots[JOBS].component.core.levels.adaptive is DMR
     assert level_of(operator, job) is DMR
 
 

@@ -10,6 +10,7 @@ from flight.components.executive_monitor.reset_cause import Boot, BootCause
 from flight.components.job_runner.simulated import Behaviour
 from flight.components.protection.stimuli import Why
 from flight.components.recovery.fault_table import JETSON, OTHERS, XIDS, Kind, Level, Wait
+from flight.components.recovery.lifecycle import RecoveryLifecycle
 from flight.deployment.configuration import Configuration, RecoverySettings, from_mapping
 from flight.deployment.simulated import SimulatedPayload
 from flight.framework.time_units import SECOND
@@ -42,6 +43,12 @@ def submit(operator: Operator) -> int:
     operator.settle(12)
     assert operator.outcome(sent) is Stage.COMPLETED
     return int(operator.result_of(sent)["job"])
+
+
+def recovery_of(payload: SimulatedPayload) -> RecoveryLifecycle:
+    """What decides about recoveries in the executive that flies now."""
+    slots = payload.deployment.executive.slots
+    return next(slot.component.core for slot in slots.values() if slot.name == "recovery")
 
 
 def started(operator: Operator) -> list[int]:
@@ -176,12 +183,74 @@ def test_one_event_told_many_times_is_acted_upon_once() -> None:
     board = operator.payload.board
     row = [operator.payload.now, 0, 0, 46, "GPU stopped processing"]
     for _ in range(5):
-        board.say("faults", {"faults": [row], "lost": 0})
+        board.say("faults", {"server": board.server, "first": 1, "faults": [row]})
         operator.settle(10)
     assert started(operator) == [3]
-    assert operator.seen("board.xid_fatal")
+    assert len(operator.seen("board.xid_fatal")) == 1
     operator.settle(15)
-    assert operator.housekeeping["recovery"]["duplicates"] == 4
+    assert operator.housekeeping["board"]["faults"] == 1
+
+
+@pytest.mark.verifies("VA-BRD-14", "VA-RCV-16")
+@pytest.mark.parametrize("code", sorted({31, 46, 79}))
+@pytest.mark.parametrize("after_s", [0.0, 0.001, 0.05, 0.25, 1.0, 4.0])
+def test_a_fault_is_told_and_acted_upon_once_whenever_the_executive_is_killed(
+    code: int, after_s: float
+) -> None:
+    operator = operator_of()
+    submit(operator)
+    payload = operator.payload
+    level = int(XIDS[code].level)
+    if level > 1:
+        payload.board.break_down(level)
+    payload.board.fault(FaultKind.XID, code)
+    payload.advance(after_s)
+    payload.reboot(keeps_board=True)
+    operator.settle(200)
+    begun = [action for _, action, _ in payload.board.done]
+    assert len(begun) == (level > 1)
+    assert started(operator).count(level) <= 1
+    hk = operator.housekeeping
+    assert hk["board"]["faults_lost"] == 0
+    assert [count for _, count, _ in recovery_of(payload).strikes.rows(payload.now)] == [1]
+    assert payload.board.kept == []
+
+
+@pytest.mark.verifies("VA-BRD-14")
+def test_a_fault_while_no_executive_runs_is_told_by_the_next_one() -> None:
+    operator = operator_of()
+    submit(operator)
+    payload = operator.payload
+    payload.board.on_message(lambda _: None)  # killed: nobody reads
+    payload.board.fault(FaultKind.XID, 46)
+    payload.reboot(keeps_board=True)
+    operator.settle(60)
+    assert [event.values["code"] for event in operator.seen("board.xid_fatal")] == [46]
+    assert started(operator) == [3]
+
+
+@pytest.mark.verifies("VA-BRD-13")
+@pytest.mark.parametrize(
+    "steps", [(-1.0,), (-40.0,), (-400 * 86_400.0,), (3600.0, -3600.0), (0.1, -0.2)]
+)
+def test_a_clock_that_is_set_is_told_once_a_step_and_nothing_else_happens(
+    steps: tuple[float, ...],
+) -> None:
+    operator = operator_of("L5")
+    job = submit(operator)
+    payload = operator.payload
+    operator.settle(20)
+    before, steps_done = len(operator.events), payload.launcher.pages[job].status.step
+    for step in steps:
+        payload.date_ahead += round(step * SECOND)
+        operator.settle(120)
+    new = [event for event in operator.events if event.name != "jobs.job_committed"][before:]
+    told = [event.values["step"] for event in operator.seen("executive.clock_stepped")]
+    assert told == pytest.approx([step for step in steps if abs(step) >= 0.5])
+    assert [event.name for event in new] == ["executive.clock_stepped"] * len(told)
+    assert started(operator) == []
+    assert payload.launcher.pages[job].status.step > steps_done
+    assert operator.housekeeping["board"]["malformed"] == 0
 
 
 @pytest.mark.verifies("VA-RCV-05")

@@ -10,6 +10,7 @@ import pytest
 
 from flight.doctor import driver, software
 from flight.doctor.finding import Verdict
+from icd import extras
 from tests.flight.support.fake_machine import FakeMachine
 
 
@@ -85,7 +86,7 @@ def test_an_emulated_board_needs_a_compiler_and_no_device(
     found = machine.asked(driver.driver)
     assert (found.verdict, found.advice) == (
         Verdict.ERROR,
-        "apt install gcc, or pip install ziglang",
+        "apt install gcc, or pip install '.[zig]'",
     )
 
 
@@ -111,6 +112,23 @@ def test_a_driver_that_hangs_or_shows_nothing_is_an_error(
     assert found.verdict is Verdict.ERROR
     assert says in found.text
     assert "nvidia-smi" in found.advice
+
+
+@pytest.mark.parametrize("board", ["nvml", "jetson"])
+@pytest.mark.parametrize("sign", ["/dev/nvmap", "/etc/nv_tegra_release", "/dev/nvhost-gpu"])
+def test_a_jetson_whose_device_tree_a_container_hides_is_told_apart(
+    machine: FakeMachine, board: str, sign: str
+) -> None:
+    machine.configuration = {"board": {"name": board}}
+    machine.set(ask_board=lambda _board: {"error": "no Jetson at /"})
+    machine.write(sign, "", 0o666)
+    found = machine.asked(driver.driver)
+    assert found.verdict is Verdict.ERROR
+    assert "device tree is hidden" in found.text
+    assert "systempaths=unconfined" in found.advice
+    machine.write("/proc/device-tree/compatible", "nvidia,tegra234\0", 0o444)
+    found = machine.asked(driver.driver)
+    assert ("--board jetson" in found.advice) == (board == "nvml")
 
 
 def test_device_nodes_must_be_there_and_ours(machine: FakeMachine) -> None:
@@ -144,7 +162,7 @@ def test_jobs_on_a_gpu_need_numba_cuda(
     assert machine.asked(driver.compute).verdict is Verdict.OK
     machine.configuration = {"compute": "cuda"}
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    assert machine.asked(driver.compute).advice == "pip install 'vanallen[cuda]'"
+    assert machine.asked(driver.compute).advice == extras.install("numba_cuda")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     assert machine.asked(driver.compute).verdict is Verdict.OK
 

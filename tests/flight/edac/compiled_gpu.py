@@ -1,7 +1,6 @@
-"""Run as a program beside vanallen[cuda]: compile the kernels for a GPU that is not there.
+"""Run as a program beside numba-cuda: compile the kernels for a GPU that is not there.
 
 Prints a line for each kernel: what it is, its registers, and the octets that did not fit in them.
-Without a compiler it prints why.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import Any
 from numba import cuda, types
 
 from flight.edac import cuda as device
+from icd import extras
 
 SM_90 = (9, 0)
 _USED = re.compile(r"used (\d+) registers, .*?(\d+) stack, .*?(\d+) bytes lmem", re.DOTALL)
@@ -40,8 +40,7 @@ def cost(linker: Any, ptx: str) -> tuple[int, int]:
 def main() -> None:
     """Compile encode and check for the smallest code, the usual one and the largest."""
     if getattr(cuda, "implementation", "Numba") != "NVIDIA":
-        sys.stdout.write("no compiler without a GPU here; pip install vanallen[cuda]\n")
-        return
+        sys.exit(extras.missing("numba_cuda", "compiling without a GPU"))
     linker = importlib.import_module("cuda.bindings.nvjitlink")
     words, octets = types.uint64[::1], types.uint8[::1]
     for k in (6, 9, 12):

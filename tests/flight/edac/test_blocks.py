@@ -14,6 +14,8 @@ from flight.edac import cpu, reference
 from flight.edac.blocks import Mended, Octets, Redundancy, Region, Verdict, aligned
 from flight.edac.code import SYMBOL_OCTETS, Code
 
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
+
 SIZES = [64, 128, 256, 512, 1024, 2048, 4096]
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

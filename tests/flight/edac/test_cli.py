@@ -12,6 +12,8 @@ from click.testing import CliRunner
 
 from flight.__main__ import main
 
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
+
 CONTENT = bytes(range(256)) * 40
 
 

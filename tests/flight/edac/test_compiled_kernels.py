@@ -20,6 +20,10 @@ from numba.core.errors import NumbaError
 
 from flight.edac.compiled_kernels import kept
 
+pytestmark = pytest.mark.numerical
+
+pytestmark = pytest.mark.portable
+
 SOURCE = """
 from flight.edac.compiled_kernels import kept
 

@@ -18,6 +18,8 @@ from flight.edac.container import DataLost, NotAContainer, Report, UnknownVersio
 from flight.edac.hash import chain
 from flight.edac.header import END_OCTETS, RECORD_OCTETS, Header
 
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
+
 SIZES = [0, 1, 7, 63, 64, 65, 4095, 4096, 4097, 70_000, 262_144, 300_001]
 LARGE = 600_000
 QUICK = settings(max_examples=40, deadline=None)

@@ -11,6 +11,8 @@ from flight.edac.blocks import Region
 from flight.edac.code import Code
 from flight.edac.hash import MASK, agrees, block_hash, chain, half, mix, starts
 
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
+
 FIXED_MIX = ["0000000000000000", "000000009e3779b1", "f072a659b48d1294"]
 FIXED_ZEROS = "e9886b7fabf162da"
 FIXED_COUNTED = "481eec30fee033ab"

@@ -5,9 +5,12 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
+import pytest
 
 from flight.edac import hsiao
 from flight.edac.blocks import Octets, Words
+
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
 
 ALL_COLUMNS = (*hsiao.COLUMNS, *(1 << row for row in range(hsiao.CHECK_BITS)))
 

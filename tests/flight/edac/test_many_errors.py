@@ -8,6 +8,8 @@ import pytest
 from flight.edac.blocks import Octets, Region, Verdict
 from flight.edac.code import Code
 
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
+
 BURSTS = 3000
 ROUNDS = 25
 BLOCKS = 4096

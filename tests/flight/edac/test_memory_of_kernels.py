@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
+
 ROOT = Path(__file__).parents[3]
 CORRECTING = """
 import numpy as np

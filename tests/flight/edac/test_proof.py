@@ -9,6 +9,8 @@ import pytest
 from flight.edac import cpu, proof
 from flight.edac.blocks import Region
 
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
+
 
 @pytest.mark.parametrize("kernel", ["encode_hashed", "check", "check_hashed", "mend"])
 @pytest.mark.verifies("VA-EDC-11")

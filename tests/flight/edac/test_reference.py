@@ -11,6 +11,8 @@ import pytest
 from flight.edac import reference
 from flight.edac.code import Code, Lane, locate
 
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
+
 N = 64
 ALL_LANES = (1 << 512) - 1
 

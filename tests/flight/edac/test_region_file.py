@@ -15,6 +15,8 @@ from flight.edac import region_file
 from flight.edac.blocks import Verdict
 from flight.edac.region_file import COPIES_AT, PAGE, RegionError, RegionFile, State
 
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
+
 LENGTH = 100_000
 
 

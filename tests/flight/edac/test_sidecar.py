@@ -13,6 +13,8 @@ from flight.edac import sidecar
 from flight.edac.header import UnknownVersion
 from flight.edac.sidecar import NoSidecar, Record
 
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
+
 SIZES = (0, 1, 63, 4096, 100_000, 3_000_000)
 
 

@@ -14,6 +14,8 @@ from flight.edac.blocks import Region
 from flight.edac.code import Code, Lane, locate
 from flight.edac.hash import block_hash
 
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
+
 Words = NDArray[np.uint64]
 FIRST, SECOND = np.uint64(0x9E3779B1), np.uint64(0x85EBCA77)
 LOW, HALF, ONE = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from numba import njit
 
 from flight.edac import reference
@@ -12,6 +13,10 @@ from flight.edac.blocks import aligned
 from flight.edac.code import Code
 from flight.edac.hash import block_hash
 from flight.edac.vectors import CHAINS, CHECKS, WORK_LINES, end_chains, finish, take_hashed
+
+pytestmark = pytest.mark.numerical
+
+pytestmark = pytest.mark.portable
 
 U = np.uint64
 

@@ -13,6 +13,8 @@ from flight.edac import hsiao
 from flight.edac.blocks import Octets, Words
 from flight.edac.code import Code, Lane, locate
 
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
+
 HSIAO = [*hsiao.COLUMNS, *(1 << row for row in range(hsiao.CHECK_BITS))]
 
 

@@ -24,13 +24,16 @@ class Bench:
 class Faulty:
     """Multiplies as NumPy does, and spoils the results of the calls whose numbers are given."""
 
-    def __init__(self, spoil: Callable[[Any], Any], *calls: int) -> None:
+    def __init__(
+        self, spoil: Callable[[Any], Any], *calls: int, multiply: Callable[..., Any] = np.matmul
+    ) -> None:
+        self.multiply = multiply
         self.spoil = spoil
         self.calls = calls or (0,)
         self.made = 0
 
     def __call__(self, a: Any, b: Any, out: Any) -> None:
-        np.matmul(a, b, out=out)
+        self.multiply(a, b, out)
         if self.made in self.calls:
             self.spoil(out)
         self.made += 1

@@ -14,6 +14,10 @@ from flight.fault_tolerance.levels import Level
 from flight.jobs.api import ResultError
 from tests.flight.fault_tolerance.harness import Bench, Faulty, flip, normal
 
+pytestmark = pytest.mark.numerical
+
+pytestmark = pytest.mark.portable
+
 REPEATED = [Level.ABFT, Level.DMR, Level.TMR]
 
 

@@ -11,6 +11,10 @@ from flight.fault_tolerance.known_answers import FEWEST, KnownAnswers, Problem
 from flight.jobs.api import ResultError
 from tests.flight.fault_tolerance.harness import Bench
 
+pytestmark = pytest.mark.numerical
+
+pytestmark = pytest.mark.portable
+
 ITEMS, WIDTH = 128, 16
 
 

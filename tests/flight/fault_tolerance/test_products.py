@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,13 +12,39 @@ import pytest
 from benchmarks.products import draw
 
 from flight.fault_tolerance.levels import Level
+from flight.fault_tolerance.redundancy import other_bits
 from flight.jobs.api import ResultError
 from tests.flight.fault_tolerance.harness import Bench, Faulty, flip, normal, rounding
+
+pytestmark = pytest.mark.numerical
+
+
+def same_bits(one: Any, other: Any) -> bool:
+    """Whether two arrays hold the same bits, however they lie; NaN equals the same NaN."""
+    return one.shape == other.shape and not other_bits(one, other)[0].size
+
+
+pytestmark = pytest.mark.portable
 
 SHAPES = [(1, 1, 1), (1, 70, 5), (5, 1, 7), (33, 65, 1), (70, 30, 50), (192, 128, 96)]
 
 
-@pytest.mark.verifies("VA-PRT-01")
+WAYS: dict[str, Callable[[Any, int, int], Any]] = {
+    "row by row": lambda memory, m, n: memory[: m * n].reshape(m, n),
+    "turned": lambda memory, m, n: memory[: m * n].reshape(n, m).T,
+    "in a larger one": lambda memory, m, n: memory[: 2 * m * n].reshape(m, -1)[:, :n],
+    "turned in a larger one": lambda memory, m, n: memory[: 2 * m * n].reshape(n, -1)[:, :m].T,
+    "backwards": lambda memory, m, n: memory[: m * n].reshape(m, n)[::-1],
+    "every second": lambda memory, m, n: memory[: 2 * m * n].reshape(m, -1)[:, ::2],
+    "from an odd place": lambda memory, m, n: memory[3 : 3 + m * n].reshape(m, n),
+}
+"""How a matrix of m rows and n columns may lie in memory for twice as many elements, and three."""
+
+SHARED = {"nothing": (), "the left one's": (0,), "the right one's": (1,), "that of both": (0, 1)}
+"""Which factors' memory a product lies in."""
+
+
+@pytest.mark.verifies("VA-PRT-10")
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_checked_product_has_the_bits_of_the_unchecked_one(
@@ -24,9 +53,47 @@ def test_a_checked_product_has_the_bits_of_the_unchecked_one(
     m, k, n = shape
     a, b = normal(m, k, dtype=dtype), normal(k, n, seed=2, dtype=dtype)
     bench = Bench()
-    assert np.array_equal(bench.guard.product(a, b), a @ b)
+    assert same_bits(bench.guard.product(a, b), np.matmul(a, b))
     assert (bench.tally.checks, bench.tally.wrong) == (1, 0)
     assert bench.tally.spent_ns > 0
+
+
+@pytest.mark.verifies("VA-PRT-10")
+@pytest.mark.parametrize("level", Level)
+@pytest.mark.parametrize("shared", SHARED)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_product_has_the_bits_that_the_same_call_gives_without_a_guard(
+    way: str, shared: str, level: Level
+) -> None:
+    bench = Bench(level)
+    for shape, dtype, left, right in itertools.product(
+        [(1, 70, 5), (33, 65, 1), (70, 30, 50)],
+        [np.float32, np.float64],
+        ["row by row", "turned"],
+        ["row by row", "turned"],
+    ):
+        m, k, n = shape
+        memories = [normal(2 * 70 * 65 + 3, seed=seed, dtype=dtype) for seed in (1, 2)]
+        if len(SHARED[shared]) > 1:
+            memories[1] = memories[0]
+        a, b = WAYS[left](memories[0], m, k), WAYS[right](memories[1], k, n)
+        apart = WAYS[way](np.empty_like(memories[0]), m, n)
+        np.matmul(a, b, apart)
+        into = [memories[index] for index in SHARED[shared]] or [np.empty_like(memories[0])]
+        out = bench.guard.product(a, b, WAYS[way](into[0], m, n))
+        assert same_bits(out, apart), (shape, dtype, left, right)
+    assert bench.tally.wrong == 0
+
+
+@pytest.mark.verifies("VA-PRT-10")
+@pytest.mark.parametrize("level", Level)
+def test_a_matrix_times_itself_turned_has_the_bits_of_that_call(level: Level) -> None:
+    a = normal(60, 40)  # for which NumPy takes another routine than for two matrices
+    right = np.matmul(a, a.T)
+    assert same_bits(Bench(level).guard.product(a, a.T), right)
+    square = normal(60, 60)
+    right = np.matmul(square, square.T)
+    assert same_bits(Bench(level).guard.product(square, square.T, square), right)
 
 
 LAYOUTS: dict[str, tuple[Any, Any]] = {
@@ -44,7 +111,7 @@ LAYOUTS: dict[str, tuple[Any, Any]] = {
 }
 
 
-@pytest.mark.verifies("VA-PRT-01")
+@pytest.mark.verifies("VA-PRT-10")
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_wrong_element_is_found_in_whatever_way_the_matrices_lie(layout: str) -> None:
     a, b = LAYOUTS[layout]
@@ -60,12 +127,17 @@ def test_a_wrong_element_is_found_in_whatever_way_the_matrices_lie(layout: str) 
     assert f"row {place[-2]}, column {place[-1]}" in bench.said[0]
 
 
-@pytest.mark.parametrize("out", [np.empty((50, 70), np.float32).T, np.empty((70, 99))[:, :50]])
-def test_a_product_may_lie_turned_or_in_a_larger_one(out: Any) -> None:
-    a, b = normal(70, 30, dtype=out.dtype), normal(30, 50, dtype=out.dtype)
-    bench = Bench()
+@pytest.mark.verifies("VA-PRT-03")
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("level", [Level.ABFT, Level.DMR, Level.TMR])
+def test_a_product_that_went_wrong_comes_out_right_however_it_lies(way: str, level: Level) -> None:
+    a, b = normal(70, 30), normal(30, 50, seed=2)
+    out = WAYS[way](np.empty(7003, np.float32), 70, 50)
+    np.matmul(a, b, out)
+    right = out.copy()
+    bench = Bench(level)
     bench.guard.product(a, b, out, Faulty(lambda made: flip(made, (3, 4), 30)))
-    assert np.array_equal(out, a @ b)
+    assert np.array_equal(out, right)
     assert bench.tally.wrong == 1
 
 
@@ -176,7 +248,7 @@ def test_a_job_without_bit_identity_has_single_elements_set_right_in_place() -> 
     bench = Bench(bit_identical=False)
     faulty = Faulty(lambda out: flip(out, (5, 7), 30))
     made = bench.guard.product(a, b, None, faulty)
-    exact = a[5].astype(float) @ b[:, 7].astype(float)
+    exact = math.fsum(a[5].astype(float) * b[:, 7].astype(float))
     assert made[5, 7] == np.float32(exact), "the nearest number there is"
     assert (faulty.made, bench.tally.corrected, bench.tally.recomputed) == (1, 1, 0)
     assert "row 5, column 7; set right" in bench.said[0]
@@ -250,16 +322,25 @@ def test_numbers_at_the_ends_of_the_range_are_not_taken_for_errors(pair: tuple[A
     assert bench.tally.wrong == 0
 
 
-def test_a_single_infinity_of_overflow_is_told_from_one_of_an_upset() -> None:
+@pytest.mark.parametrize("overflow", [np.inf, -np.inf, np.nan])
+def test_what_one_library_or_another_makes_of_an_overflow_is_told_from_an_upset(
+    overflow: float,
+) -> None:
     a, b = normal(40, 50), normal(50, 30, seed=2)
-    a[3] *= np.float32(1e38)
-    b[:, 4] *= np.float32(1e3)
-    with np.errstate(all="ignore"):
-        right = a @ b
-        assert np.isinf(right[3, 4])
-        bench = Bench()
-        made = bench.guard.product(a, b, None, Faulty(lambda out: out.__setitem__((7, 8), np.inf)))
-    assert np.array_equal(made, right)
+    a[3] *= np.float32(1e36)
+    b[:, 4] *= np.float32(1e4)
+
+    def multiply(a: Any, b: Any, out: Any) -> None:
+        with np.errstate(all="ignore"):
+            np.matmul(a, b, out)
+        assert np.argwhere(~np.isfinite(out)).tolist() == [[3, 4]], "in every order of summation"
+        out[3, 4] = overflow
+
+    right = np.empty((40, 30), np.float32)
+    multiply(a, b, right)
+    bench = Bench()
+    hit = Faulty(lambda out: out.__setitem__((7, 8), np.inf), multiply=multiply)
+    assert same_bits(bench.guard.product(a, b, None, hit), right)
     assert (bench.tally.wrong, bench.tally.recomputed) == (1, 1)
 
 
@@ -298,9 +379,22 @@ def test_a_product_into_one_of_its_own_factors_is_made_of_what_they_held() -> No
     a, b = normal(30, 30), normal(30, 30, seed=2)
     right = a @ b
     bench = Bench()
-    bench.guard.product(a, b, a, Faulty(lambda out: flip(out, (3, 4), 30)))
+    assert bench.guard.product(a, b, a, Faulty(lambda out: flip(out, (3, 4), 30))) is a
     assert np.array_equal(a, right)
     assert bench.tally.wrong == 1
+
+
+@pytest.mark.verifies("VA-PRT-10")
+@pytest.mark.parametrize("level", Level)
+def test_a_product_into_one_of_its_own_factors_may_be_made_block_by_block(level: Level) -> None:
+    def in_blocks(a: Any, b: Any, out: Any) -> None:
+        for low in range(0, len(a), 8):
+            np.matmul(a[low : low + 8], b, out[low : low + 8])
+
+    a, b = normal(30, 30), normal(30, 30, seed=2)
+    right = np.empty_like(a)
+    in_blocks(a, b, right)
+    assert same_bits(Bench(level).guard.product(a, b, b, in_blocks), right)
 
 
 def test_the_level_is_asked_at_each_product() -> None:

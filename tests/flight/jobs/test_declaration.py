@@ -29,6 +29,8 @@ from icd.fields import (
     Wire,
 )
 
+pytestmark = pytest.mark.portable
+
 
 class Colour(enum.IntEnum):
     RED = 1

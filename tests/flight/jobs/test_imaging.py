@@ -19,6 +19,10 @@ from flight.jobs.api import InputError, ResultError
 from flight.jobs.imaging import JOB, images, kernels
 from flight.jobs.local import LocalJob, entry_of
 
+pytestmark = pytest.mark.numerical
+
+pytestmark = pytest.mark.portable
+
 MakeJob = Callable[..., LocalJob]
 Finish = Callable[[LocalJob], dict[str, bytes]]
 

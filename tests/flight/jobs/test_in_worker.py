@@ -16,6 +16,8 @@ import pytest
 from flight.components.job_runner.worker.status_page import StatusPage
 from tests.flight.jobs.plain_gpt import hamlet
 
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
+
 ROOT = Path(__file__).parents[3]
 DEADLINE_S = 60
 
@@ -99,6 +101,7 @@ def committed(folder: Path) -> int:
     return 0 if status is None or not status.commit_count else status.commit_step
 
 
+@pytest.mark.native("its deadlines of a minute are for a processor ten times as fast")
 @pytest.mark.slow
 @pytest.mark.verifies("VA-JOB-04")
 def test_a_training_that_was_killed_ends_with_the_octets_of_one_that_was_not(start: Start) -> None:

@@ -10,13 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numba.core.registry import cpu_target
 
 from flight.fault_tolerance.levels import Level
-from flight.jobs import blas
+from flight.jobs import blas, compiled
 from flight.jobs.local import Commit, LocalJob, LocalResult, replaying, run_local
 from flight.jobs.matmul import JOB
 from icd.codec import FieldError
 from icd.flips import Applied, begun_line
+
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
 
 MakeJob = Callable[..., LocalJob]
 
@@ -139,6 +142,19 @@ def test_without_openblas_the_core_type_is_unknown(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(blas, "_LIBRARIES", ())
     blas.limit_to_one_thread()
     assert blas.core_type() == "unknown"
+
+
+def test_what_numba_compiles_for_differs_by_the_features_of_a_processor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = []
+    codegen = type(cpu_target.target_context.codegen())
+    for features in ("+avx2,+fma", "+avx2,-fma"):
+        told = ("x86_64-linux", "znver3", features)
+        monkeypatch.setattr(codegen, "magic_tuple", lambda _, told=told: told)
+        found.append(compiled.target())
+    assert found[0][:2] == found[1][:2] == ("x86_64-linux", "znver3")
+    assert found[0] != found[1]
 
 
 def test_declarations_load_without_numpy_or_a_compiler() -> None:

@@ -16,6 +16,10 @@ from flight.jobs.local import LocalJob
 from flight.jobs.matmul import JOB
 from flight.jobs.matmul.multiply import run
 
+pytestmark = pytest.mark.numerical
+
+pytestmark = pytest.mark.portable
+
 MakeJob = Callable[..., LocalJob]
 Finish = Callable[[LocalJob], dict[str, bytes]]
 

@@ -11,6 +11,8 @@ from toy_jobs import JOB, Parameters
 from flight.jobs.api import MemoryLost
 from flight.jobs.local import LocalJob
 
+pytestmark = pytest.mark.portable
+
 
 @pytest.fixture
 def job(tmp_path: Path) -> LocalJob:

@@ -22,6 +22,8 @@ from flight.jobs.nanogpt.training import SHARDS, SIZES, run
 from hal.compute.host import HostDevice
 from tests.flight.jobs.plain_gpt import hamlet, plain_loss
 
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
+
 MakeJob = Callable[..., LocalJob]
 Finish = Callable[[LocalJob], dict[str, bytes]]
 

@@ -29,6 +29,8 @@ from flight.jobs.nanogpt.sampling import choose
 from flight.jobs.nanogpt.trainer import Trainer
 from tests.flight.jobs.plain_gpt import erf, hamlet, plain_logits, plain_loss
 
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
+
 REFERENCE = Path(__file__).parent / "reference" / "nanogpt_reference.npz"
 SMALL = Shape(layers=2, heads=2, width=16, context=12, vocabulary=23)
 

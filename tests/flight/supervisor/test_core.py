@@ -197,6 +197,8 @@ def test_a_worker_that_survives_its_kill_is_abandoned_and_replaced_once(bench: B
     given = bench.pass_time(0.4)
     assert ("unkillable", {"name": "board", "pid": first}) in told(given)
     assert starts(given) == ["board"]
+    again = bench.give(bench.core.message("ready", {"endpoint": "tcp://x"}, bench.now))
+    assert ("unkillable", {"name": "board", "pid": first}) in told(again)  # the next executive
 
     second = bench.pids["board"]
     bench.immortal.add(second)

@@ -49,7 +49,9 @@ def test_a_killed_executive_is_back_at_once_with_its_channels(payload: Payload) 
     before = time.monotonic()
     os.kill(old, signal.SIGKILL)
     _, born, _, body, _ = next_executive(payload, old)
-    assert born - before < 2.0  # generous: a loaded machine; the figure is in the decision record
+    assert (
+        born - before < 3.0
+    )  # what is promised, on any machine; figures are in the decision record
     assert set(body["channels"]) == {"storage", "board"}
     assert body["workers"]["storage"]["restarts"] == 0
     assert payload.stop() == 0
@@ -99,7 +101,7 @@ def test_the_death_of_the_supervisor_ends_every_process(payload: Payload) -> Non
 def test_a_second_supervisor_is_refused_and_told_what_to_write(payload: Payload) -> None:
     payload.ready()
     second = payload.start()
-    _, error = second.communicate(timeout=20)
+    _, error = second.communicate(timeout=60)
     assert second.returncode == 2
     assert f"run directory {payload.run} is in use by pid {payload.process.pid}" in error
     assert "give another --run" in error
@@ -121,7 +123,7 @@ def test_two_payloads_run_side_by_side(payload: Payload, tmp_path: Path) -> None
 def test_the_executive_can_stop_the_payload(payload: Payload) -> None:
     payload.ready()
     payload.order("stop")
-    assert payload.process.wait(20) == 0
+    assert payload.process.wait(60) == 0
 
 
 def test_a_reboot_keeps_the_supervisors_pid_and_starts_all_again(payload: Payload) -> None:
@@ -175,7 +177,7 @@ def test_a_program_that_is_not_there_is_said_in_the_log(tmp_path: Path) -> None:
 
 def test_a_plan_that_cannot_be_flown_is_an_error_with_a_sentence(tmp_path: Path) -> None:
     payload = Payload(tmp_path, silence="2")
-    _, error = payload.process.communicate(timeout=20)
+    _, error = payload.process.communicate(timeout=60)
     assert payload.process.returncode == 2
     assert "unknown keys ['silence']" in error
     payload.close()
@@ -229,12 +231,38 @@ def test_a_ready_file_that_cannot_be_written_stops_nobody_and_is_tried_again(
     assert payload.stop() == 0
 
 
+WITHOUT_SUBREAPER = """
+import ctypes, errno, sys
+class Libc:
+    def __init__(self, name, **options): pass
+    def prctl(self, *arguments):
+        ctypes.set_errno(errno.EINVAL)
+        return -1
+ctypes.CDLL = Libc
+from flight.supervisor.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_a_system_that_gives_nobody_its_orphans_is_flown_on_and_named(tmp_path: Path) -> None:
+    payload = Payload(tmp_path, program=("-c", WITHOUT_SUBREAPER))
+    try:
+        old = payload.ready()["executive_pid"]
+        log = (tmp_path / "run" / "supervisor.log").read_text()
+        assert "orphans are not collected: no child subreaper here (Invalid argument)" in log
+        os.kill(old, signal.SIGKILL)
+        next_executive(payload, old)
+        assert payload.stop() == 0
+    finally:
+        payload.close()
+
+
 def test_a_standard_output_that_takes_nothing_stops_nobody(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         payload = Payload(tmp_path, stdout=full)
         assert payload.ready()["payload_id"] == 9
         payload.order("stop")
-        assert payload.process.wait(20) == 0
+        assert payload.process.wait(60) == 0
     payload.close()
 
 

@@ -127,7 +127,7 @@ class JobBench:
 
     def submitted(self, **options: Any) -> int:
         """Submit a job and return its number once it is durable."""
-        self.until(lambda: self.runner.core.is_restored)
+        self.until(lambda: self.runner.core.table.is_restored)
         asker = self.submit(**options)
         self.until(lambda: asker.is_answered)
         assert asker.failure is None, asker.failure

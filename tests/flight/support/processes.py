@@ -76,7 +76,7 @@ poll.poll()
 """
 
 
-def wait_for(condition: Callable[[], T | None], timeout_s: float = 20.0) -> T:
+def wait_for(condition: Callable[[], T | None], timeout_s: float = 90.0) -> T:
     """Return the condition's first true value; fail when it stays false for ``timeout_s``."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -99,9 +99,15 @@ def is_alive(pid: int) -> bool:
 class Payload:
     """A supervisor over a double of the executive, two workers and a companion."""
 
-    def __init__(self, folder: Path, stdout: Any = subprocess.PIPE, **changes: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stdout: Any = subprocess.PIPE,
+        program: tuple[str, ...] = ("-m", "flight.supervisor"),
+        **changes: Any,
+    ) -> None:
         self.folder, self.run = folder, folder / "run"
-        self._stdout = stdout
+        self._stdout, self._program = stdout, program
         for name, text in (("executive", EXECUTIVE), ("worker", WORKER)):
             (folder / f"{name}.py").write_text(text)
         os.mkfifo(folder / "orders")
@@ -133,14 +139,14 @@ class Payload:
 
     def start(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "flight.supervisor", str(self.folder / "plan.json")],
+            [sys.executable, *self._program, str(self.folder / "plan.json")],
             stdout=self._stdout,
             stderr=subprocess.PIPE,
             text=True,
             cwd=Path(__file__).parents[3],
         )
 
-    def ready(self, timeout_s: float = 20.0) -> dict[str, Any]:
+    def ready(self, timeout_s: float = 90.0) -> dict[str, Any]:
         """The content of the ready file, once it is there."""
         return wait_for(self._ready, timeout_s)
 

@@ -49,7 +49,7 @@ class WorkerBench:
         self.channel.send("hello", {})
         self.expect("beat")
 
-    def expect(self, kind: str, timeout_s: float = 30.0, **body: Any) -> Message:
+    def expect(self, kind: str, timeout_s: float = 90.0, **body: Any) -> Message:
         """The next message of a kind whose body has these items; earlier ones are kept too."""
         deadline = time.monotonic() + timeout_s
         while True:

@@ -12,7 +12,7 @@ import pytest
 
 from ground.errors import ConfigurationError
 from ground.server import archive_queries
-from ground.server.archive import PACKETS, Archive
+from ground.server.archive import EVENTS, PACKETS, Archive
 
 OCTETS = bytes(92)
 
@@ -56,6 +56,18 @@ def test_a_full_disk_is_counted_and_said_and_later_packets_are_kept(tmp_path: Pa
     archive.close()
     assert (archive.state.written, archive.state.error) == (100, "")
     assert archive_queries.next_sequence(archive.path) > 5100
+
+
+@pytest.mark.verifies("VA-BRD-13")
+def test_a_date_that_was_set_back_has_no_sequence_handed_out_twice(tmp_path: Path) -> None:
+    archive = Archive(tmp_path / "archive.sqlite")
+    archive.add(PACKETS, rows(1, 100))
+    year_before = 10**18 - 400 * 86_400 * 10**9
+    later = [(year_before + n, n, *row) for n, (_, _, *row) in enumerate(rows(101, 50_000), 101)]
+    archive.add(EVENTS, [(150, 1, year_before, 0, 1, "board.xid", "XID", "{}")])
+    archive.add(PACKETS, later)
+    archive.close()
+    assert archive_queries.next_sequence(archive.path) > 50_100
 
 
 def test_what_was_committed_survives_kill_9(tmp_path: Path) -> None:

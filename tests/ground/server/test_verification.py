@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ground.server.verification import CommandRecord, Tracker
 from icd.reports import Stage, Verification
 
@@ -60,6 +62,19 @@ def test_no_answer_in_time_is_timed_out_at_ground() -> None:
     tracker.expire(10 * SECOND + 1)
     assert record.state == "timed out"
     assert "no end within 10 s; the last stage was 'accepted'" in record.reason
+
+
+@pytest.mark.verifies("VA-BRD-13")
+@pytest.mark.parametrize("step_s", [3600, -40, -400 * 86_400])
+def test_a_date_that_is_set_neither_times_out_nor_prolongs_a_command(step_s: int) -> None:
+    tracker, record = tracked()
+    report(tracker, Stage.ACCEPTED)
+    tracker.shift(step_s * SECOND)
+    tracker.expire((step_s + 10) * SECOND)
+    assert record.state == "accepted"
+    tracker.expire((step_s + 10) * SECOND + 1)
+    assert record.state == "timed out"
+    assert "no end within 10 s" in record.reason
 
 
 def test_a_late_completion_is_taken_and_marked() -> None:

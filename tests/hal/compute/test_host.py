@@ -15,6 +15,10 @@ from hal.compute.host import HostDevice
 from hal.kernels.matmul import MATMUL
 from tests.sim_hw.support.emulated import SteppedBoard
 
+pytestmark = pytest.mark.numerical
+
+pytestmark = pytest.mark.portable
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[SteppedBoard]:

@@ -21,12 +21,14 @@ from icd import flips
 from icd.board_state import BoardState, files_of
 from icd.flips import FlipDraw, FlipKind, Letter
 
+pytestmark = [pytest.mark.numerical, pytest.mark.portable]
+
 ONE_BIT = ("80",)
 ONE_ELEMENT = ("00000080",)
 
 
 class Sender:
-    """The world's side of an open door, for one context."""
+    """The world's side of flips, for one context."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "board.state"

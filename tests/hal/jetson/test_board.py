@@ -13,12 +13,14 @@ import pytest
 
 from hal.device import ControlRequest
 from hal.errors import DriverMissing
-from hal.jetson.board import JetsonBoard
+from hal.jetson.board import READS_BETWEEN_LOOKS, JetsonBoard
 from hal.nvml import reset_ladder as recovery
 from hal.reading import Reading, Validity
 from sim_hw.nvml_library import build
 from tests.sim_hw.support.emulated import SteppedBoard
 from tests.sim_hw.support.jetson_trees import ALL, NANO, ORIN_NX, THOR, TX2, XAVIER_JETPACK_4, plant
+
+pytestmark = pytest.mark.portable
 
 SECOND = 1_000_000_000
 
@@ -459,3 +461,62 @@ def test_nvml_is_asked_only_where_the_kernel_tells_no_load(tmp_path: Path) -> No
     plant(tmp_path / "thor", THOR)
     told = thors_load(tmp_path / "thor", VANALLEN_NVML_LIBRARY="/nowhere/libnvidia-ml.so.1")
     assert "does not load" in told
+
+
+def read_on(board: JetsonBoard, times: int = READS_BETWEEN_LOOKS) -> dict[str, Reading]:
+    """The readings after so many."""
+    found = [board.read() for _ in range(times)][-1]
+    return {reading.name.removeprefix("gpu0."): reading for reading in found}
+
+
+def without(files: Mapping[str, str], part: str) -> dict[str, str]:
+    return {path: text for path, text in files.items() if part not in path}
+
+
+@pytest.mark.parametrize(
+    ("part", "quantity", "news"),
+    [("sys/bus/i2c", "power_w", "rail VDD_IN"), ("devfreq/", "clock_sm_mhz", "GPU ")],
+    ids=["power monitor", "GPU driver"],
+)
+def test_a_driver_that_is_loaded_late_is_found_and_told_once(
+    tmp_path: Path, part: str, quantity: str, news: str
+) -> None:
+    board = opened(tmp_path, without(ORIN_NX, part))
+    assert not read_on(board)[quantity].is_valid
+    plant(tmp_path, ORIN_NX)
+    assert not read_on(board, READS_BETWEEN_LOOKS - 1)[quantity].is_valid
+    read_on(board, 1)
+    assert read_on(board, 1)[quantity].is_valid
+    told = [fault.text for fault in board.faults(0.0)]
+    assert len(told) == 1
+    assert told[0].startswith("now there: ")
+    assert news in told[0]
+    read_on(board, 5 * READS_BETWEEN_LOOKS)
+    assert board.faults(0.0) == []
+
+
+def test_a_monitor_that_gets_another_number_is_read_where_it_is_and_its_energy_goes_on(
+    tmp_path: Path,
+) -> None:
+    board = opened(tmp_path, ORIN_NX)
+    before = read_on(board)["energy_j"].value
+    (folder,) = {
+        path
+        for path in tmp_path.rglob("hwmon*")
+        if "i2c" in str(path) and path.is_dir() and path.name != "hwmon"
+    }
+    folder.rename(folder.with_name("hwmon9"))
+    gone = read_on(board, 1)
+    assert gone["power_w"].validity is Validity.ERROR
+    after = read_on(board, 2 * READS_BETWEEN_LOOKS)
+    assert after["power_w"].is_valid
+    assert before is not None
+    assert after["energy_j"].value is not None
+    assert after["energy_j"].value > before
+    assert [fault.text for fault in board.faults(0.0)] == ["kernel files have moved"]
+
+
+def test_a_jetson_whose_device_tree_is_hidden_says_what_hides_it(tmp_path: Path) -> None:
+    plant(tmp_path, {"etc/nv_tegra_release": "# R36 (release)\n", "dev/nvmap": ""})
+    with pytest.raises(DriverMissing, match=r"systempaths=unconfined.*nv_tegra_release"):
+        JetsonBoard("jetson", tmp_path, frozenset())

@@ -9,6 +9,8 @@ import pytest
 from hal.errors import BoardError, DriverFault, DriverMissing, Unsupported, WrongRequest
 from hal.jetson.boot_slots import BootSlots, KnownSlots, SlotTable
 
+pytestmark = pytest.mark.portable
+
 # What the tool prints: JetPack 6 on an Orin, and JetPack 4 on a Xavier NX
 # (forums.developer.nvidia.com, "Xavier NX Production Boot Chain selection issues").
 NEW = """Current version: 36.4.3

@@ -1,10 +1,11 @@
-"""The emulated Orin through the Jetson driver and the compute door: load, heat, modes, power."""
+"""The emulated Orin through the Jetson driver and the compute device: load, heat, modes, power."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,13 @@ from hal.jetson.boot_slots import BootSlots
 from hal.jetson.faults import JetsonFault
 from hal.linux.host_bus import FolderHostBus
 from hal.linux.programs import runner
-from icd.board_state import BoardState, mark_idle, process_start_time
+from hal.reading import Validity
+from icd import heartbeat
+from icd.board_state import BoardState, mark_idle
+from icd.processes import process_start_time
 from tests.sim_hw.support.emulated_orin import STEP_NS, SteppedOrin
+
+pytestmark = pytest.mark.portable
 
 BUSY_S = 20.0
 
@@ -340,3 +346,17 @@ def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:
         )
         stepped.close()
     assert told[0] == told[1]
+
+
+@pytest.mark.verifies("VA-BRD-17")
+def test_a_companion_that_stands_still_gives_no_values(orin: SteppedOrin, jetson: Board) -> None:
+    beat = Path(os.environ[heartbeat.ENVIRONMENT])
+    assert values(jetson)  # one that never beats is not asked to
+    orin.emulated.beat(time.monotonic_ns() - 11 * 10**9)
+    found = jetson.read()
+    assert {reading.validity for reading in found} == {Validity.ERROR}
+    assert "companion of this board has not moved for 11 s" in found[0].reason
+    orin.emulated.beat(time.monotonic_ns())
+    assert values(jetson)
+    beat.write_bytes(b"torn")
+    assert values(jetson)

@@ -18,7 +18,7 @@ from hal.reading import Reading, Validity
 from tests.sim_hw.support.emulated_orin import SteppedOrin
 from tests.sim_hw.support.jetson_trees import ALL, plant
 
-pytestmark = pytest.mark.verifies("VA-BRD-01")
+pytestmark = [pytest.mark.portable, pytest.mark.verifies("VA-BRD-01")]
 
 GARBAGE = ("", "\n", "n/a\n", "\0\0\0", "1e999\n", "12 34\n", "\x80\xff", "9" * 400)
 
@@ -91,6 +91,7 @@ def test_every_file_broken_in_every_way_gives_readings_and_raises_nothing(
         assert "gpu0.clock_sm_mhz" in hit
 
 
+@pytest.mark.native("starts hundreds of programs: minutes under QEMU; what it reads is text")
 @pytest.mark.parametrize("way", broken_ways()[::4], ids=lambda way: way[0])
 def test_a_board_opened_on_a_broken_tree_opens_or_says_that_it_is_no_jetson(
     orin: SteppedOrin, way: tuple[str, Callable[[Path], None]]

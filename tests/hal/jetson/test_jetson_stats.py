@@ -1,6 +1,6 @@
 """jetson-stats reads the emulated Orin with its own parsers, and agrees with `hal` field for field.
 
-It is a test's authority only: nothing of ours imports it, and these tests are skipped without it.
+It is a test's authority only: nothing of ours imports it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from tests.sim_hw.support.emulated_orin import SteppedOrin
 from tests.sim_hw.support.jetson_trees import ALL, plant
 
 pytestmark = [
+    pytest.mark.portable,
+    pytest.mark.native("jetson-stats is no wheel; and the files it reads are text"),
     pytest.mark.verifies("VA-SIM-05"),
     pytest.mark.filterwarnings("ignore:The 'warn' method is deprecated:DeprecationWarning"),
 ]
@@ -36,7 +38,6 @@ pytestmark = [
 
 def part(name: str) -> types.ModuleType:
     """A module of jetson-stats; what it prints about an optional dependency is its own affair."""
-    pytest.importorskip("jtop", reason="jetson-stats is not installed: pip install --no-deps")
     with contextlib.redirect_stdout(io.StringIO()):
         return importlib.import_module(f"jtop.core.{name}")
 

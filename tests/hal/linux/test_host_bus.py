@@ -11,6 +11,8 @@ from hal.linux.host_bus import FOLDER, FolderHostBus, NoHostBus, open_host_bus, 
 from icd import host_bus as layout
 from icd.host_bus import Answer
 
+pytestmark = pytest.mark.portable
+
 
 @pytest.fixture
 def bus(tmp_path: Path) -> FolderHostBus:

@@ -14,6 +14,8 @@ import pytest
 from hal.linux.sensors import HostSensors
 from hal.reading import Reading, Validity
 
+pytestmark = pytest.mark.portable
+
 
 def by_name(readings: list[Reading]) -> dict[str, Reading]:
     return {reading.name: reading for reading in readings}

@@ -1,4 +1,4 @@
-"""The door to kernel files, the vendors' tools and the error counters behind it."""
+"""Kernel files, the vendors' tools and the error counters read from them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from hal.linux.edac import Edac, ErrorCount, risen
 from hal.linux.programs import runner
 from hal.linux.sysfs import Sysfs, Vanished, slug
 from hal.reading import Validity
+
+pytestmark = pytest.mark.portable
 
 
 @pytest.fixture

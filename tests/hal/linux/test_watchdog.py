@@ -12,6 +12,8 @@ import pytest
 from hal.errors import DriverFault, DriverMissing, NotPermitted, WrongRequest
 from hal.linux.watchdog import BootCause, HardwareWatchdog
 
+pytestmark = pytest.mark.portable
+
 BOOT_STATUS, KEEP_ALIVE, SET_TIMEOUT, GET_TIMEOUT = 0x80045702, 0x80045705, 0xC0045706, 0x80045707
 
 

@@ -1,4 +1,4 @@
-"""The one door to NVML: every kind of trouble comes out as one of our errors."""
+"""Calls of NVML: every kind of trouble comes out as one of our errors."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from hal import boards, errors
 from hal.nvml import calls
 from hal.nvml.sensors import SENSORS
 from tests.sim_hw.support.emulated import SteppedBoard
+
+pytestmark = pytest.mark.portable
 
 
 def raising(error: Exception) -> Any:

@@ -20,6 +20,8 @@ from icd.board_state import ENVIRONMENT, mark_running
 from sim_hw.nvml_library import build, state
 from tests.sim_hw.support.emulated import SteppedBoard
 
+pytestmark = pytest.mark.portable
+
 
 def value(board: Board, name: str) -> float:
     found = [reading.value for reading in board.read() if reading.name == f"gpu0.{name}"]
@@ -289,6 +291,22 @@ def test_a_driver_that_hangs_blocks_its_caller_until_it_goes_on(
     stepped.world.hang(False)
     reader.join(10.0)
     assert all(reading.is_valid for reading in answers[0])
+
+
+@pytest.mark.verifies("VA-BRD-17")
+def test_a_companion_that_stands_still_gives_no_values(
+    stepped: SteppedBoard, emulated_board: Board
+) -> None:
+    now_ns = time.monotonic_ns()
+    stepped.world.nvml.state.beat_ns = now_ns - (state.SILENCE_S - 1) * 10**9
+    assert all(reading.is_valid for reading in emulated_board.read())
+    stepped.world.nvml.state.beat_ns = now_ns - (state.SILENCE_S + 1) * 10**9
+    found = emulated_board.read()
+    assert {reading.validity for reading in found} == {Validity.ERROR}
+    assert "Timeout" in found[0].reason
+    assert emulated_board.faults(0.0) == []
+    stepped.world.nvml.state.beat_ns = time.monotonic_ns()
+    assert all(reading.is_valid for reading in emulated_board.read())
 
 
 @pytest.mark.verifies("VA-BRD-04")

@@ -14,7 +14,7 @@ from hal import boards
 from hal.device import CONTROLS, Board, ControlRequest
 from hal.errors import BoardError
 from hal.nvml import board as nvml
-from hal.nvml import calls
+from hal.nvml import calls, gpus, processes
 from hal.nvml import controls as nvml_controls
 from hal.nvml import events as nvml_events
 from hal.nvml import sensors as nvml_sensors
@@ -24,11 +24,11 @@ from hal.reading import Validity
 from sim_hw.nvml_library import build
 from tests.sim_hw.support.emulated import SteppedBoard
 
-pytestmark = pytest.mark.verifies("VA-BRD-01")
+pytestmark = [pytest.mark.portable, pytest.mark.verifies("VA-BRD-01")]
 
 ERRORS = (*range(1, 31), 999, 4711)
 USED_BY_DRIVER = 40
-_PLACES = (nvml, nvml_controls, nvml_events, nvml_sensors)
+_PLACES = (nvml, gpus, processes, nvml_controls, nvml_events, nvml_sensors)
 
 
 @pytest.fixture

@@ -19,11 +19,13 @@ from hal.nvml.board import NvmlBoard
 from hal.nvml.reset_ladder import Ladder
 from hal.reading import Validity
 from icd import host_bus
-from icd.board_state import process_start_time
+from icd.processes import process_start_time
 from sim_hw.nvml.inject import World
 from sim_hw.nvml.xid import Cure
 from tests.sim_hw.nvml.test_board import Companion
 from tests.sim_hw.support.emulated import SteppedBoard, wait_until
+
+pytestmark = pytest.mark.portable
 
 
 def rest(seconds: float) -> None:

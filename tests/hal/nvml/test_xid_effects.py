@@ -16,6 +16,8 @@ from hal.nvml import xid
 from sim_hw.nvml.xid import EFFECTS, Blow, Cure
 from tests.sim_hw.support.emulated import SteppedBoard
 
+pytestmark = pytest.mark.portable
+
 
 def compute(stepped: SteppedBoard) -> HostDevice:
     return HostDevice(stepped.folder / "board.state", clock=stepped.clock, sleep=stepped.sleep)

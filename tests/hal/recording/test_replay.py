@@ -17,9 +17,9 @@ from hal.__main__ import main
 from hal.compute.host import HostDevice
 from hal.device import Board, ControlRequest, FaultKind
 from hal.errors import DriverMissing, WrongTrace
-from hal.load import work
 from hal.reading import Reading, Validity
 from hal.recording import trace
+from hal.recording.load import work
 from hal.recording.recorder import Phase, record
 from hal.recording.replay import ReplayBoard
 from hal.recording.trace import Trace
@@ -27,7 +27,7 @@ from icd.board_state import mark_running
 from tests.hal.conftest import GOLDEN
 from tests.sim_hw.support.emulated import SteppedBoard
 
-pytestmark = pytest.mark.verifies("VA-BRD-03")
+pytestmark = [pytest.mark.portable, pytest.mark.verifies("VA-BRD-03")]
 
 
 class Player:
@@ -215,8 +215,8 @@ def test_a_trace_that_is_missing_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("phase", ["compute", "memory"])
 def test_a_load_runs_until_it_is_told_to_end(monkeypatch: pytest.MonkeyPatch, phase: str) -> None:
-    monkeypatch.setattr("hal.load._LENGTH", {"host": 64})
-    monkeypatch.setattr("hal.load._SIDE", {"host": 8})
+    monkeypatch.setattr("hal.recording.load._LENGTH", {"host": 64})
+    monkeypatch.setattr("hal.recording.load._SIDE", {"host": 8})
     turns = iter([False, False, False, True])
     with HostDevice() as device:
         assert work(device, phase, lambda: next(turns)) == 3

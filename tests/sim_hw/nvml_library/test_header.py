@@ -199,7 +199,7 @@ def compiler_says(tmp_path: Path, lines: list[str]) -> str:
     program = tmp_path / "check.c"
     heading = ["#include <stddef.h>", f'#include "{header()}"', '#include "abi.h"']
     program.write_text("\n".join([*heading, *lines, ""]))
-    command = [*build._compiler(), "-std=gnu11", "-fsyntax-only", f"-I{SOURCES}", str(program)]
+    command = [*build.compiler(), "-std=gnu11", "-fsyntax-only", f"-I{SOURCES}", str(program)]
     return subprocess.run(command, capture_output=True, text=True, check=False).stderr
 
 

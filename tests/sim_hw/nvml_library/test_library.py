@@ -17,7 +17,6 @@ import pynvml
 import pytest
 
 from sim_hw.nvml_library import build, state
-from sim_hw.nvml_library.event_queue import EventQueue
 from sim_hw.nvml_library.state import StateError, StateFile
 from tests.sim_hw.support.emulated import SteppedBoard
 
@@ -214,12 +213,21 @@ def test_builds_at_the_same_time_all_give_the_same_whole_library(
 
 
 def test_a_machine_without_a_c_compiler_builds_with_zig(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ziglang")
     monkeypatch.setattr(shutil, "which", lambda _name: None)
-    assert build._compiler()[1:] == ["-m", "ziglang", "cc"]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    assert build.compiler()[1:] == ["-m", "ziglang", "cc"]
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    with pytest.raises(build.BuildError, match="apt install gcc, or pip install ziglang"):
-        build._compiler()
+    with pytest.raises(build.BuildError, match=r"apt install gcc, or pip install '\.\[zig\]'"):
+        build.compiler()
+
+
+@pytest.mark.heavy("zig")
+@pytest.mark.timeout(300)  # zig compiles a part of its own library first
+def test_the_library_that_zig_builds_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    loaded = ctypes.CDLL(str(build.library()))
+    assert all(hasattr(loaded, name) for name in build.calls())
 
 
 def test_a_source_that_does_not_compile_shows_what_the_compiler_said(
@@ -244,11 +252,10 @@ def test_a_cache_that_cannot_be_written_is_named_with_its_variable(
 POSTER = """
 import sys
 from pathlib import Path
-from sim_hw.nvml_library.event_queue import EventQueue
 from sim_hw.nvml_library.state import StateFile
-queue = EventQueue(StateFile.attach(Path(sys.argv[1])))
+file = StateFile.attach(Path(sys.argv[1]))
 for number in range(int(sys.argv[2]), int(sys.argv[2]) + 1500):
-    queue.post(0, 8, number)
+    file.post(0, 8, number)
 """
 WAITER = f"""
 import os, subprocess, sys
@@ -285,7 +292,7 @@ def test_an_event_that_cannot_be_posted_is_said_with_the_reason(
     file = StateFile.create(tmp_path / "nvml.state", 1)
     monkeypatch.setattr(build, "library", nothing)
     with pytest.raises(StateError, match="cannot post an event: no C compiler"):
-        EventQueue(file).post(0, 8, 13)
+        file.post(0, 8, 13)
     file.close()
 
 

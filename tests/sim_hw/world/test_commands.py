@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sim_hw.__main__ import main
-from sim_hw.world import plot, records
+from sim_hw.world import records, scenario
 
 SHORT = """
 name = "short"
@@ -102,8 +102,9 @@ def test_drawing_without_matplotlib_says_what_to_install(
     log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(plot.PlotError, match=r"vanallen\[plot\]"):
-        plot.draw(records.read(log), log.with_suffix(".png"))
+    result = called("plot", log)
+    assert result.exit_code == 1
+    assert result.output == "Error: this needs matplotlib: pip install '.[plot]'\n"
 
 
 def test_the_truth_is_printed_a_line_a_record_and_by_type(log: Path) -> None:
@@ -129,6 +130,9 @@ def test_the_shipped_scenarios_are_listed() -> None:
     lines = called("scenarios").output.splitlines()
     assert len(lines) == 9
     assert lines[1].startswith("aggressive-jetson")
+    for line in lines:
+        name, description = line.split(maxsplit=1)
+        assert description == scenario.load(name).description
 
 
 @pytest.mark.parametrize("speed", ["fast", "0", "-1", "nan"])
@@ -171,4 +175,14 @@ def test_a_world_without_sgp4_says_what_to_install() -> None:
         "from sim_hw.__main__ import main\n"
         "print(CliRunner().invoke(main, ['run', 'quiet-day']).output)"
     )
-    assert "the world needs sgp4; pip install 'vanallen[sim]'" in printed(code)
+    assert printed(code).startswith("Error: this needs sgp4: pip install '.[sim]'\n")
+
+
+def test_what_fails_to_import_for_another_reason_is_no_matter_of_extras(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "sim_hw.world.forecast", None)
+    # Once imported, a module is also an attribute of its package, which is looked at first.
+    monkeypatch.delattr("sim_hw.world.forecast", raising=False)
+    result = called("forecast", "quiet-day")
+    assert isinstance(result.exception, ImportError)

@@ -68,10 +68,10 @@ class Flight:
         self.what = coupling.load(str(path), model)
         self.board = BOARDS[model](folder)
         self.board.now_ns = self.board.now_ns if now_ns is None else now_ns
-        self.door = ADAPTERS[model](folder)
+        self.adapter = ADAPTERS[model](folder)
         self.host = Processes()
         self.world = Coupling(
-            self.what, folder, self.board.emulated, self.door, self.board.now_ns, self.host
+            self.what, folder, self.board.emulated, self.adapter, self.board.now_ns, self.host
         )
         self.world.tick(self.board.now_ns)
 
@@ -81,7 +81,7 @@ class Flight:
             self.world.tick(self.board.now_ns)
 
     def is_on(self) -> bool:
-        return self.door.is_on
+        return self.adapter.is_on
 
     def log(self, kind: str) -> list[dict[str, Any]]:
         return [one for one in records.read(self.folder / records.NAME) if one["type"] == kind]
@@ -317,8 +317,8 @@ def test_the_power_limit_of_a_scenario_is_set_on_the_board(
     path.write_text(f'{QUIET}[board]\nmodel = "{model}"\npower_limit = "{limit_w} W"\n')
     board = BOARDS[model](tmp_path)
     what = coupling.load(str(path), model)
-    door = ADAPTERS[model](tmp_path)
-    world = Coupling(what, tmp_path, board.emulated, door, board.now_ns, Processes())
+    adapter = ADAPTERS[model](tmp_path)
+    world = Coupling(what, tmp_path, board.emulated, adapter, board.now_ns, Processes())
     if isinstance(board, SteppedBoard):
         assert board.world.gpu(0).power_limit_mw == 1000 * limit_w
     else:
@@ -350,7 +350,7 @@ def cut_off(flight: Flight) -> None:
     flight.world._file.write('{"type":"sta')
     flight.world._file.close()
     flight.world._host.close()
-    flight.door.close()
+    flight.adapter.close()
     if isinstance(flight.board, SteppedBoard):
         flight.board.world.close()
 

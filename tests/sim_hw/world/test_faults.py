@@ -15,6 +15,8 @@ from sim_hw.world.devices import DEVICES, CrossSections, HardFailures, Upset
 from sim_hw.world.effects import EFFECTS, Effect, Recovery, outcome
 from sim_hw.world.faults import Faults, PoissonStream, Scripted
 
+pytestmark = pytest.mark.numerical
+
 SECONDS = np.arange(0.0, 86400.0)
 RATE = 0.02 * (1.0 + np.sin(SECONDS / 900.0)) * (SECONDS < 60_000.0)
 MEAN_FLUX = {  # p/(cm² s) above 30 MeV, and events of an H100 and an Orin: docs/world.md

@@ -15,6 +15,8 @@ from sgp4.conveniences import jday_datetime
 from sim_hw.world import geodesy, sun
 from sim_hw.world.orbit import Orbit, OrbitError, node_of_local_time, sun_synchronous_inclination
 
+pytestmark = pytest.mark.numerical
+
 UTC = dt.timezone.utc
 EPOCH = dt.datetime(2026, 1, 1, tzinfo=UTC)
 ASTROPY = json.loads(

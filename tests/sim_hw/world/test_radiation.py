@@ -11,6 +11,8 @@ import pytest
 from sim_hw.world.orbit import Orbit, sun_synchronous_inclination
 from sim_hw.world.radiation import PROFILE, Radiation, Storm, activity_of, energy_behind
 
+pytestmark = pytest.mark.numerical
+
 EPOCH = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
 DAY = np.arange(0.0, 86400.0, 20.0)
 

@@ -11,6 +11,8 @@ from sim_hw.world import vehicle
 from sim_hw.world.devices import DEVICES
 from sim_hw.world.power import PowerSettings, array_power
 
+pytestmark = pytest.mark.numerical
+
 POWER = PowerSettings()
 
 

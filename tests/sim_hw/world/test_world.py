@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from icd.flips import FlipDraw, FlipKind
-from sim_hw.world import records, scenario, settings
+from sim_hw.world import records, scenario, settings, shipped
 from sim_hw.world import run as running
 from sim_hw.world.run import run
 from sim_hw.world.scenario import Scenario
 from sim_hw.world.world import World
 
-SHIPPED = sorted(path.stem for path in scenario.FOLDER.glob("*.toml"))
+pytestmark = pytest.mark.numerical
+
+SHIPPED = shipped.names()
 FAST = """
 name = "fast"
 start = "2026-03-20T06:00:00Z"

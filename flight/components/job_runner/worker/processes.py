@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flight.supervisor.children import bound_log
+from icd.processes import process_start_time
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -49,13 +50,7 @@ class Processes:
 
     def start_time(self, pid: int, *, zombie: bool = False) -> int:
         """When a living process started, in clock ticks since boot; 0 when it does not live."""
-        try:
-            stat = Path(f"/proc/{pid}/stat").read_bytes()
-        except OSError:
-            return 0
-        fields = stat.rpartition(b")")[2].split()
-        ended = fields[0] in (b"Z", b"X") and not zombie
-        return 0 if ended else int(fields[19])
+        return process_start_time(pid, zombie=zombie) or 0
 
     def resident(self, pid: int) -> int:
         """Octets of resident memory; 0 when the process does not live."""

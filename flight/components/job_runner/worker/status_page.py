@@ -13,9 +13,9 @@ import os
 import struct
 import zlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from flight.components.job_runner.ports import MOST_METRICS, Control, PagePhase
+from flight.components.job_runner.ports import MOST_METRICS, Control, JobStatus, PagePhase
 from flight.fault_tolerance.levels import TALLIES, Level
 
 NAME = "status"
@@ -30,28 +30,6 @@ _CRC = struct.Struct("<I")
 _WHOLE = _BODY.size + _CRC.size
 _ATTEMPTS = 4
 _PHASES = frozenset(int(phase) for phase in PagePhase)
-
-
-class JobStatus(NamedTuple):
-    """A consistent picture of the page; ``phase`` is a PagePhase, nothing else is checked."""
-
-    job_id: int = 0
-    pid: int = 0
-    start_time: int = 0
-    phase: int = PagePhase.STARTING
-    is_unconfined: bool = False
-    heartbeat: int = 0
-    step: int = 0
-    total: int = 0
-    commit_step: int = 0
-    commit_slot: int = 0
-    commit_count: int = 0
-    commit_bytes: int = 0
-    commit_crc: int = 0
-    level: int = Level.NONE
-    tally: tuple[int, ...] = (0,) * TALLIES
-    metrics: tuple[float, ...] = (0.0,) * MOST_METRICS
-    message: str = ""
 
 
 class StatusWriter:
@@ -156,7 +134,7 @@ class StatusPage:
 
 
 class StatusPages:
-    """Finds the pages of jobs below a run directory; implements ``job_ports.StatusPages``."""
+    """Finds the pages of jobs below a run directory; implements ``ports.StatusPages``."""
 
     def __init__(self, run_dir: Path) -> None:
         self._jobs = run_dir / "jobs"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -328,7 +329,7 @@ def test_readings_of_the_computer_are_listed_beside_those_of_its_gpus(scene: Sce
         ["edac.mc0_corrected", None, 2, "no EDAC driver", "errors"],
     ]
     scene.live()
-    scene.board.say("readings", {"time": scene.bench.now, "rows": rows})
+    scene.board.say("readings", {"server": 1, "sequence": 99, "rows": rows})
     scene.bench.step()
     assert (scene.hk.devices, scene.hk.malformed) == (1, 0)
     assert scene.bench.do("list_readings", source=3).result.rows == len(IDLE) + len(COMPUTER) + 1
@@ -364,7 +365,7 @@ BAD_ROWS: list[Any] = [
 @pytest.mark.parametrize("row", BAD_ROWS)
 def test_a_row_that_is_none_is_counted_and_the_others_are_taken(scene: Scene, row: Any) -> None:
     good = ["gpu0.temperature_c", 50.0, 0, "", "°C"]
-    scene.board.say("readings", {"time": 1, "rows": [row, good]})
+    scene.board.say("readings", {"server": 1, "sequence": 1, "rows": [row, good]})
     scene.bench.step()
     assert scene.hk.malformed == 1
     assert scene.hk.temperature_c == 50.0
@@ -374,14 +375,19 @@ def test_a_row_that_is_none_is_counted_and_the_others_are_taken(scene: Scene, ro
     ("kind", "body"),
     [
         ("readings", {}),
-        ("readings", {"time": "now", "rows": []}),
-        ("readings", {"time": 1, "rows": 7}),
-        ("readings", {"time": 1, "rows": [None] * 2000}),
+        ("readings", {"server": 1, "rows": []}),
+        ("readings", {"server": 1, "sequence": "now", "rows": []}),
+        ("readings", {"server": 1.5, "sequence": 1, "rows": []}),
+        ("readings", {"server": 1, "sequence": 1, "rows": 7}),
+        ("readings", {"server": 1, "sequence": 1, "rows": [None] * 2000}),
         ("identity", {}),
         ("identity", {"devices": [None] * 100}),
         ("faults", {}),
-        ("faults", {"faults": [[0, 0, 99, 0, ""]]}),
-        ("faults", {"faults": [[0, 999, 0, 0, ""]]}),
+        ("faults", {"faults": [[0, 0, 0, 79, ""]]}),
+        ("faults", {"server": 1, "first": "x", "faults": [[0, 0, 0, 79, ""]]}),
+        ("faults", {"server": 1, "first": 1, "faults": 7}),
+        ("faults", {"server": 1, "first": 1, "faults": [[0, 0, 99, 0, ""]]}),
+        ("faults", {"server": 1, "first": 1, "faults": [[0, "x", 0, 0, ""]]}),
         ("gossip", {}),
     ],
 )
@@ -396,9 +402,19 @@ def test_a_message_that_makes_no_sense_is_counted(
 
 def test_readings_older_than_those_known_are_refused(scene: Scene) -> None:
     scene.live(2)
-    scene.board.say("readings", {"time": 5, "rows": scene.board.rows()})
+    scene.board.say("readings", {"server": 1, "sequence": 4, "rows": scene.board.rows()})
     scene.bench.step()
     assert scene.hk.malformed == 1
+    scene.board.say("readings", {"server": 2, "sequence": 0, "rows": scene.board.rows()})
+    scene.bench.step()
+    assert scene.hk.malformed == 1  # another board server counts anew
+
+
+@pytest.mark.verifies("VA-BRD-01")
+def test_bits_stay_bits(scene: Scene) -> None:
+    scene.board.set("throttle_reasons", 0x8000000000000004)
+    scene.live()
+    assert scene.hk.throttle_reasons == 0x8000000000000004
 
 
 def test_a_board_that_cannot_be_opened_is_told(scene: Scene) -> None:
@@ -443,9 +459,15 @@ class Listener:
 
     def __init__(self) -> None:
         self.heard: list[tuple[Any, ...]] = []
+        self.taken: list[Callable[[], None]] = []
+        self.is_full = False
 
-    def fault(self, fault: Fault) -> None:
-        self.heard.append((fault.kind, fault.code, fault.time_ns, fault.sequence))
+    def fault(self, fault: Fault, taken: Callable[[], None]) -> bool:
+        if self.is_full:
+            return False
+        self.heard.append((fault.kind, fault.code, fault.origin, fault.sequence))
+        self.taken.append(taken)
+        return True
 
     def back(self, device: int) -> None:
         self.heard.append(("back", device))
@@ -468,10 +490,135 @@ def test_listeners_hear_of_each_fault_with_what_tells_it_from_another(
 ) -> None:
     scene, listener = heard
     row = [77, 0, int(FaultKind.XID), 46, "hung"]
-    scene.board.say("faults", {"faults": [row, row, [None, *row[1:]], row[:3]], "lost": 0})
+    scene.board.report(row, row, [None, *row[1:]], row[:3])
     scene.live()
     xid = FaultKind.XID
-    assert listener.heard == [(xid, 46, 77, 0), (xid, 46, 77, 1), (xid, 46, 0, 0)]
+    assert listener.heard == [(xid, 46, 1, 1), (xid, 46, 1, 2), (xid, 46, 1, 3)]
+
+
+class Kept:
+    """What the monitor keeps, durable when a test says so."""
+
+    def __init__(self) -> None:
+        self.content: dict[str, object] = {}
+        self.waiting: list[Callable[[], None]] = []
+
+    def load(self) -> dict[str, object]:
+        return dict(self.content)
+
+    def keep(self, content: dict[str, object], done: Callable[[], None] | None = None) -> None:
+        self.content = content
+        self.waiting.append(done or (lambda: None))
+
+    def write(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for done in waiting:
+            done()
+
+
+class Watched(Scene):
+    """A board monitor with a listener and something to keep its marks in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept, self.listener, self.signals = Kept(), Listener(), BoardNotifications()
+        self.signals.listen(self.listener)
+        self.plug()
+
+    def plug(self) -> None:
+        """Begin with a new monitor, as a new executive does, and greet the board server."""
+        self.bench.work.clear()
+        self.bench.plug(BoardMonitor(self.bench.port, self.board, self.signals, saved=self.kept))
+        self.board.send("hello", {})
+
+    def take(self) -> None:
+        """Whoever acts on faults has taken those that it was told."""
+        for taken in self.listener.taken:
+            taken()
+        self.listener.taken.clear()
+        self.bench.step()
+
+    @property
+    def unacknowledged(self) -> list[int]:
+        return [number for number, _ in self.board.kept]
+
+
+@pytest.mark.verifies("VA-BRD-14")
+def test_a_fault_is_acknowledged_once_it_was_taken_and_that_is_kept() -> None:
+    scene = Watched()
+    scene.board.fault(FaultKind.XID, 46)
+    scene.live()
+    assert scene.unacknowledged == [1]  # told, and not yet acted upon
+    scene.take()
+    assert scene.kept.content == {"server": 1, "heard": 1}
+    scene.live()
+    assert scene.unacknowledged == [1]  # not yet durable
+    scene.kept.write()
+    scene.live()
+    assert scene.unacknowledged == []
+
+
+@pytest.mark.verifies("VA-BRD-14")
+def test_a_fault_told_to_an_executive_that_dies_is_told_to_the_next_one_and_once() -> None:
+    scene = Watched()
+    scene.live()
+    scene.board.fault(FaultKind.XID, 79)  # it waits in the queue of one that dies
+    scene.plug()
+    scene.live()
+    assert scene.bench.events("xid_fatal") == [(0, 79, "")]
+    scene.take()
+    scene.kept.write()
+    scene.plug()
+    scene.live(10)
+    assert len(scene.bench.events("xid_fatal")) == 1
+    assert [code for _, code, *_ in scene.listener.heard] == [79]
+
+
+@pytest.mark.verifies("VA-BRD-14")
+def test_a_fault_that_nobody_takes_now_is_passed_on_again_and_in_order() -> None:
+    scene = Watched()
+    scene.live()
+    scene.listener.is_full = True
+    scene.board.fault(FaultKind.XID, 46)
+    scene.board.fault(FaultKind.XID, 63)
+    scene.live(2)
+    assert scene.listener.heard == []
+    assert scene.bench.component.run(scene.bench.now) == scene.bench.now + SECOND // 10
+    scene.listener.is_full = False
+    scene.bench.step(0.1)
+    assert [code for _, code, *_ in scene.listener.heard] == [46, 63]
+    assert len(scene.bench.events("xid_fatal")) == 1
+
+
+@pytest.mark.verifies("VA-BRD-14")
+def test_what_concerns_nobody_or_is_malformed_is_acknowledged_as_well() -> None:
+    scene = Watched()
+    scene.live()
+    scene.board.lost[0] = "gone"
+    scene.live()
+    scene.board.fault(FaultKind.LOST, 0, "gone")  # known already
+    scene.board.report(["no fault"])
+    scene.live()
+    scene.take()
+    scene.kept.write()
+    scene.live()
+    assert scene.unacknowledged == []
+
+
+@pytest.mark.verifies("VA-BRD-14")
+def test_faults_that_the_board_server_let_go_are_counted_by_the_gap() -> None:
+    scene = Watched()
+    scene.live()
+    row = [0, 0, 0, 13, ""]
+    scene.board.say("faults", {"server": 1, "first": 1, "faults": [row]})
+    scene.board.say("faults", {"server": 1, "first": 5, "faults": [row]})
+    scene.board.say("faults", {"server": 1, "first": 5, "faults": [row]})
+    scene.bench.step()
+    assert (scene.hk.faults, scene.hk.faults_lost) == (2, 3)
+    assert scene.bench.events("faults_missed") == [(3,)]
+    scene.board.say("faults", {"server": 2, "first": 1, "faults": [row]})
+    scene.bench.step()
+    assert (scene.hk.faults, scene.hk.faults_lost) == (3, 3)
 
 
 def test_listeners_hear_once_of_a_loss_and_of_its_end(heard: tuple[Scene, Listener]) -> None:

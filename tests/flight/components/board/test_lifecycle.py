@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from flight.components.board import stimuli as s
 from flight.components.board.dictionary import BoardEvents, BoardParameters
 from flight.components.board.lifecycle import BoardLifecycle
-from flight.components.board.readings import COMPUTER, Fault, Row
+from flight.components.board.places import COMPUTER, UNKNOWN
+from flight.components.board.readings import Fault, Row
 from flight.framework.lifecycle import Tell, replay
 from flight.framework.time_units import SECOND
 from hal.device import FaultKind
@@ -52,8 +53,14 @@ class Scene:
 
 def test_the_board_server_says_what_it_opened_or_why_it_could_not() -> None:
     scene = Scene()
-    identity = ("h100", "nvml", "550", 2, "NVIDIA H100")
-    assert scene.give(s.Identified(*identity)) == [Tell(BoardEvents.board_identified, identity)]
+    gpus = (("NVIDIA H100", "GPU-a", "0:1:0"), ("NVIDIA H100", "GPU-b", "0:2:0"))
+    told = Tell(BoardEvents.board_identified, ("h100", "nvml", "550", 2, "NVIDIA H100"))
+    assert scene.give(s.Identified("h100", "nvml", "550", gpus)) == [
+        told,
+        Tell(BoardEvents.gpu_identified, (0, *gpus[0])),
+        Tell(BoardEvents.gpu_identified, (1, *gpus[1])),
+    ]
+    assert scene.give(s.Identified("h100", "nvml", "550", gpus)) == [told]
     assert scene.give(s.Unavailable("no driver")) == [
         Tell(BoardEvents.board_unavailable, ("no driver",))
     ]
@@ -93,7 +100,14 @@ def test_those_who_wait_for_readings_are_answered_once_and_before_what_readings_
     [
         (xid(63), [Tell(BoardEvents.xid_minor, (0, 63, "so")), s.NotifyFault(xid(63))]),
         (xid(31), [Tell(BoardEvents.xid, (0, 31, "so")), s.NotifyFault(xid(31))]),
-        (xid(79, -1), [Tell(BoardEvents.xid_fatal, (0, 79, "so")), s.NotifyFault(xid(79, -1))]),
+        (
+            xid(79, UNKNOWN),
+            [Tell(BoardEvents.xid_fatal, (UNKNOWN, 79, "so")), s.NotifyFault(xid(79, UNKNOWN))],
+        ),
+        (
+            fault := Fault(UNKNOWN, FaultKind.LOST, 0, "gone"),
+            [Tell(BoardEvents.fault, (UNKNOWN, 0, "gone")), s.NotifyFault(fault)],
+        ),
         (
             fault := Fault(1, FaultKind.ECC_UNCORRECTED, 2, "memory"),
             [Tell(BoardEvents.fault, (1, 2, "memory")), s.NotifyFault(fault)],
@@ -120,6 +134,80 @@ def test_a_lost_gpu_is_told_once_whoever_finds_it_and_when_it_is_back() -> None:
         s.NotifyBack(0),
     ]
     assert scene.read(lost())[0] == Tell(BoardEvents.device_lost, (0, "off the bus"))
+
+
+@pytest.mark.verifies("VA-BRD-16")
+def test_counters_that_go_back_are_told_once_together() -> None:
+    scene = Scene()
+    before = (row("energy_j", 900.0), row("pcie_replays", 7), row("ecc_corrected_volatile", 3))
+    after = (row("energy_j", 2.0), row("pcie_replays", 7), row("ecc_corrected_volatile", 0))
+    scene.read(*before)
+    assert scene.read(*after) == [
+        Tell(BoardEvents.counters_back, (0, "energy_j, ecc_corrected_volatile"))
+    ]
+    assert scene.read(*after) == []
+    assert scene.read(row("energy_j", 3.0)) == []
+
+
+@pytest.mark.verifies("VA-BRD-16")
+def test_a_counter_that_fails_meanwhile_is_compared_with_what_was_believed_last() -> None:
+    scene = Scene()
+    scene.read(row("pcie_replays", 7))
+    assert scene.read(row("pcie_replays", None, Validity.ERROR), row("power_w", 1.0)) == []
+    assert len(scene.read(row("pcie_replays", 6))) == 1
+
+
+def busy(power_w: float, **others: float) -> list[Row]:
+    shown = {"energy_j": 10.0, "temperature_c": 50.0, "utilization_percent": 99.0, **others}
+    return [
+        row("power_w", power_w),
+        row("processes", 1),
+        *(row(name, value) for name, value in shown.items()),
+    ]
+
+
+@pytest.mark.verifies("VA-BRD-17")
+def test_readings_of_a_busy_gpu_that_do_not_move_at_all_are_told() -> None:
+    scene = Scene()
+    for _ in range(60):
+        assert scene.read(*busy(300.0)) == []
+    assert scene.read(*busy(300.0)) == [Tell(BoardEvents.standing_still, (0, 60.0))]
+    for _ in range(100):
+        assert scene.read() == []  # the same message again
+    assert scene.read(*busy(300.0, energy_j=10.001)) == [Tell(BoardEvents.moving_again, (0,))]
+
+
+@pytest.mark.verifies("VA-BRD-17")
+@pytest.mark.parametrize("moving", ["energy_j", "temperature_c", "utilization_percent"])
+def test_one_quantity_that_moves_is_enough(moving: str) -> None:
+    scene = Scene()
+    for n in range(200):
+        assert scene.read(*busy(300.0, **{moving: 50.0 + n % 2 if n else 50.0})) in (
+            [],
+            [Tell(BoardEvents.counters_back, (0, "energy_j"))],
+        )
+
+
+@pytest.mark.verifies("VA-BRD-17")
+def test_a_gpu_with_nothing_to_do_may_stand_still() -> None:
+    scene = Scene()
+    for _ in range(200):
+        assert scene.read(*busy(52.0, processes=0)) == []
+
+
+@pytest.mark.verifies("VA-BRD-17")
+def test_a_gpu_all_of_whose_readings_fail_is_told_once_and_when_it_answers() -> None:
+    scene = Scene()
+    failed = Row(0, "power_w", None, Validity.ERROR, "Timeout (NVML 10)", "W")
+    missing = Row(0, "fan", None, Validity.UNSUPPORTED, "no fan", "%")
+    scene.read(row("power_w", 50.0), missing)
+    assert scene.read(failed, missing) == []
+    assert scene.read(failed, seconds=1.9) == []
+    assert scene.read(failed, seconds=0.1) == [
+        Tell(BoardEvents.device_mute, (0, "Timeout (NVML 10)"))
+    ]
+    assert scene.read(failed, seconds=100) == []
+    assert scene.read(row("power_w", 50.0)) == [Tell(BoardEvents.device_answers, (0,))]
 
 
 @pytest.mark.parametrize(
@@ -179,9 +267,11 @@ STIMULI: st.SearchStrategy[s.Stimulus] = st.one_of(
     st.builds(s.Readings, st.lists(ROWS, max_size=5).map(tuple)),
     st.builds(
         s.Reported,
-        st.builds(Fault, st.integers(-1, 2), st.sampled_from(FaultKind), st.integers(-1, 200)),
+        st.builds(
+            Fault, DEVICES | st.just(UNKNOWN), st.sampled_from(FaultKind), st.integers(-1, 200)
+        ),
     ),
-    st.just(s.Identified("a", "b", "c", 1, "d")),
+    st.just(s.Identified("a", "b", "c", (("d", "e", "f"),))),
     st.just(s.Unavailable("no driver")),
     st.just(s.ReadingsWanted()),
     st.builds(s.SetBounds, st.sampled_from([BOUNDS, s.Bounds.of(BoardParameters())])),

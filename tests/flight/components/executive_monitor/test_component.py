@@ -59,6 +59,17 @@ def test_a_full_queue_is_reported_once_with_what_it_cost() -> None:
     assert (hk.rss, hk.cpu) == (48.5, 0.25)
 
 
+@pytest.mark.verifies("VA-BRD-13")
+def test_a_date_that_was_set_is_told_once_and_one_that_is_steered_is_not() -> None:
+    craft = Craft()
+    port = Port("executive", craft.monitor_slot.apid, craft)
+    dates = iter([7e9, 7e9, 6e9, 6e9, 6.4e9, 6.8e9, 3606.8e9, 6.8e9])
+    monitor = ExecutiveMonitor(port, {}, Meter(), 3, lambda: round(next(dates)))
+    for second in range(8):
+        monitor.run(second * 1_000_000_000)
+    assert events(craft, "clock_stepped") == [(-1.0,), (3600.0,), (-3600.0,)]
+
+
 @pytest.mark.verifies("VA-EXE-03")
 def test_a_contained_error_is_an_event_of_severity_high() -> None:
     craft = Craft()

@@ -10,6 +10,7 @@ import pytest
 
 from flight.components.file_store.checkups import WatchedStorage, checkup_of
 from flight.components.file_store.component import FileStore
+from flight.components.file_store.dictionary import FileStoreHousekeeping
 from flight.framework.ports import Refused, StorageResult
 from flight.storage import file_names
 from flight.storage.simulated import SimulatedStorage
@@ -51,6 +52,13 @@ class Store:
     def events(self, name: str) -> list[tuple[Any, ...]]:
         return self.bench.events(name)
 
+    @property
+    def hk(self) -> FileStoreHousekeeping:
+        """What the next housekeeping report would say."""
+        self.bench.component.housekeeping()
+        hk: FileStoreHousekeeping = self.bench.component.hk
+        return hk
+
 
 @pytest.fixture
 def store() -> Store:
@@ -64,7 +72,7 @@ def test_a_file_has_its_sidecar_when_it_is_in_its_place(store: Store) -> None:
     assert bytes(store.storage.files[STORED]) == TEXT
     assert bytes(store.storage.files[BESIDE]) == b"SIDE" + TEXT
     assert not any("incoming" in name for name in store.storage.files)
-    assert store.bench.component.hk.storage_failures == 0
+    assert store.hk.storage_failures == 0
 
 
 def test_a_newer_file_of_the_name_gets_a_sidecar_of_its_own(store: Store) -> None:
@@ -178,7 +186,7 @@ def test_sidecars_go_with_their_files_and_are_not_listed(store: Store) -> None:
     assert [row[0] for row in store.bench.reports("entry")] == [PATH]
     assert store.do("delete", PATH).is_done
     assert BESIDE not in store.storage.files
-    assert store.bench.component.hk.storage_failures == 0
+    assert store.hk.storage_failures == 0
 
 
 def test_a_sidecar_can_be_fetched_and_cannot_be_put(store: Store) -> None:

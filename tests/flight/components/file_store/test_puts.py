@@ -9,6 +9,8 @@ import pytest
 
 from flight.components.file_store import puts
 from flight.components.file_store.component import FileStore
+from flight.components.file_store.dictionary import FileStoreHousekeeping
+from flight.components.file_store.resume import MOST_TRIES
 from flight.framework.ports import Refused, StorageResult
 from flight.storage import file_names
 from flight.storage.simulated import SimulatedStorage
@@ -47,8 +49,11 @@ class Store:
         return None if data is None else bytes(data)
 
     @property
-    def hk(self) -> object:
-        return self.bench.component.hk
+    def hk(self) -> FileStoreHousekeeping:
+        """What the next housekeeping report would say."""
+        self.bench.component.housekeeping()
+        hk: FileStoreHousekeeping = self.bench.component.hk
+        return hk
 
 
 OFFSETS = list(range(0, len(TEXT), SEGMENT))
@@ -77,7 +82,7 @@ def test_segments_may_come_in_any_order_and_twice(store: Store) -> None:
     store.send(order)
     assert store.do("put_end", 7).is_done
     assert store.file("in/text.txt") == TEXT
-    assert store.bench.component.hk.segments_repeated == len(OFFSETS)
+    assert store.hk.segments_repeated == len(OFFSETS)
 
 
 def test_an_empty_file_needs_no_segment(store: Store) -> None:
@@ -190,7 +195,7 @@ def test_a_path_outside_the_store_is_refused_with_what_to_write(store: Store, pa
     asker = store.begin(path=path)
     assert asker.code is FailureCode.REFUSED
     assert any(word in asker.reason for word in ("write", "put the file", "no '.'", "backslash"))
-    assert store.bench.component.hk.refused == 1
+    assert store.hk.refused == 1
 
 
 def test_octets_beyond_the_announced_end_are_refused(store: Store) -> None:
@@ -276,6 +281,40 @@ def test_a_damaged_record_is_told_and_swept_away(record: bytes) -> None:
     assert storage.files == {}
 
 
+@pytest.mark.parametrize("error", ["BUSY", "TIMEOUT", "RESTARTED", "EIO"])
+def test_a_record_that_storage_does_not_give_at_once_is_asked_for_again(error: str) -> None:
+    before = Store()
+    before.begin()
+    before.send(OFFSETS[:3])
+    before.storage.faults["read"] = error
+    after = Store(before.storage)
+    assert not after.bench.do("put_status", 7).is_answered
+    for _ in range(3):
+        after.bench.step(1.0)
+        after.storage.settle()
+    assert len(after.bench.events("storage_unusable")) == 1
+    after.storage.faults.clear()
+    after.bench.step(1.0)
+    after.storage.settle()
+    assert after.bench.events("record_damaged") == []
+    assert after.do("put_status", 7).is_done
+
+
+def test_a_record_that_storage_never_gives_is_told_and_left_for_the_next_start() -> None:
+    before = Store()
+    before.begin()
+    before.storage.faults["read"] = "EIO"
+    after = Store(before.storage)
+    for _ in range(MOST_TRIES + 1):
+        after.bench.step(1.0)
+        after.storage.settle()
+    assert after.bench.events("record_damaged") == [("7.json",)]
+    assert after.do("put_status", 7).code is FailureCode.NOT_FOUND
+    assert "state/incoming/7.json" in after.storage.files
+    after.storage.faults.clear()
+    assert Store(after.storage).do("put_status", 7).is_done
+
+
 def test_telecommands_wait_while_the_table_is_read_and_are_then_carried_out() -> None:
     storage = SimulatedStorage()
     bench = Bench("files", 6)
@@ -323,7 +362,7 @@ def test_a_full_disk_fails_each_segment_but_is_told_once_and_the_transfer_goes_o
 def test_a_file_that_cannot_fit_is_refused_at_once() -> None:
     store = Store(SimulatedStorage(capacity=1000))
     assert store.begin().code is FailureCode.NO_SPACE
-    assert store.bench.component.hk.open_puts == 0
+    assert store.hk.open_puts == 0
 
 
 def test_an_idle_transfer_expires_with_an_event_and_leaves_nothing(store: Store) -> None:
@@ -335,7 +374,7 @@ def test_an_idle_transfer_expires_with_an_event_and_leaves_nothing(store: Store)
     store.storage.settle()
     assert store.bench.events("transfer_expired") == [(7, "in/text.txt", SEGMENT)]
     assert store.storage.files == {}
-    assert store.bench.component.hk.open_puts == 0
+    assert store.hk.open_puts == 0
 
 
 def test_a_storage_queue_that_is_full_fails_the_telecommand_and_says_send_again(
@@ -346,7 +385,7 @@ def test_a_storage_queue_that_is_full_fails_the_telecommand_and_says_send_again(
     asker = store.do("put_segment", 7, 0, TEXT[:SEGMENT])
     assert asker.code is FailureCode.STORAGE_FAILED
     assert "send it again" in asker.reason
-    assert store.bench.component.hk.storage_failures == 1
+    assert store.hk.storage_failures == 1
 
 
 def test_a_storage_worker_that_is_lost_fails_what_waited_and_nothing_else(store: Store) -> None:
@@ -435,7 +474,7 @@ def test_a_late_answer_to_an_aborted_transfer_changes_nothing(store: Store) -> N
 
 
 def test_a_result_of_storage_knows_its_failure_code() -> None:
-    from flight.components.file_store.instructions import failure_of
+    from flight.components.file_store.storage_answers import failure_of
 
     assert failure_of(StorageResult(False, error="EROFS", text="read-only"))[0] == (
         "storage: EROFS read-only"

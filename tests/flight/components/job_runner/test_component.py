@@ -7,9 +7,11 @@ import zlib
 
 import pytest
 
-from flight.components.job_runner.component import JobRunner
+from flight.components.job_runner.component import LOG_LENGTH, JobRunner
+from flight.components.job_runner.lifecycle import JobLifecycle
 from flight.components.job_runner.records import JobPhase
 from flight.components.job_runner.simulated import SIGKILL, SIGTERM, Behaviour
+from flight.framework.lifecycle import Tell, replay
 from flight.framework.ports import WorkerMessage
 from icd.failures import FailureCode
 from tests.flight.support.job_runner_harness import JOBS, JobBench
@@ -45,7 +47,7 @@ def test_a_job_goes_from_its_submission_to_checked_products() -> None:
 
 def test_a_submission_is_answered_only_when_it_is_durable() -> None:
     bench = JobBench()
-    bench.until(lambda: bench.runner.core.is_synced)
+    bench.until(lambda: bench.runner.core.table.is_synced)
     bench.storage.is_hung = True
     asker = bench.submit()
     bench.run_for(2)
@@ -78,7 +80,7 @@ def test_a_wrong_submission_is_refused_with_what_to_write_instead(
     options: dict[str, object], code: FailureCode, words: str
 ) -> None:
     bench = JobBench()
-    bench.until(lambda: bench.runner.core.is_restored)
+    bench.until(lambda: bench.runner.core.table.is_restored)
     asker = bench.submit(**options)  # type: ignore[arg-type]
     assert asker.code is code
     assert words in asker.reason
@@ -400,6 +402,28 @@ def test_messages_about_unknown_jobs_do_no_harm() -> None:
     assert bench.launcher.exits == {}
     assert bench.launcher.kills == [(6, SIGKILL), (7, SIGKILL)]
     assert bench.told("stray_ended") == [(6, 10), (7, 11)]
+
+
+def test_the_recorded_stimuli_of_a_runner_bring_the_same_instructions_in_another_lifecycle() -> (
+    None
+):
+    bench = JobBench(Behaviour(steps=15, crash_at=9))
+    runner = bench.runner
+    job = bench.submitted()
+    bench.until_phase(job, P.RUNNING)
+    bench.bench.do("pause", job)
+    bench.until_phase(job, P.PAUSED)
+    bench.bench.do("resume", job)
+    bench.until(lambda: bench.told("job_retried"))
+    bench.launcher.behaviours[job] = Behaviour(steps=15)
+    bench.until_phase(job, P.DONE)
+    assert len(runner.log) < LOG_LENGTH, "all of it is kept"
+    another = JobLifecycle(runner.parameters.policy(bench.most_jobs))
+    said = replay(another, runner.log)
+    told = [(each.name, *each.values) for each in said if isinstance(each, Tell)]
+    assert told == [tuple(event) for event in bench.bench.events()]
+    assert another.jobs == runner.core.jobs
+    assert another.table.runs == runner.core.table.runs
 
 
 def test_every_event_that_the_lifecycle_tells_is_declared() -> None:

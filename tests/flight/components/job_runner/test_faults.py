@@ -404,7 +404,7 @@ def test_a_table_that_cannot_be_read_yet_is_read_later() -> None:
     bench.storage.faults["read"] = "ETIMEDOUT"
     bench.restart()
     bench.run_for(5)
-    assert not bench.runner.core.is_restored
+    assert not bench.runner.core.table.is_restored
     bench.storage.faults.clear()
     bench.run_for(3)
     assert job in bench.runner.core.jobs

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flight.components.job_runner import stimuli as s
-from flight.components.job_runner.component import JobRunner
-from flight.components.job_runner.lifecycle import EVENT_OF, NEXT, TABLE, JobLifecycle, replay
-from flight.components.job_runner.ports import PagePhase
+from flight.components.job_runner.dictionary import JobEvents
+from flight.components.job_runner.job_table import EVENT_OF, NEXT
+from flight.components.job_runner.lifecycle import JobLifecycle
+from flight.components.job_runner.ports import Control, JobStatus, PagePhase
 from flight.components.job_runner.records import (
     FINISHED,
     WITH_PROCESS,
@@ -21,8 +22,9 @@ from flight.components.job_runner.records import (
     JobRecord,
     Policy,
 )
-from flight.components.job_runner.simulated import Behaviour, SimulatedStatus
+from flight.components.job_runner.simulated import Behaviour
 from flight.fault_tolerance.levels import TALLIES, Level, Protection
+from flight.framework.lifecycle import Tell, replay
 from flight.framework.time_units import SECOND
 from tests.flight.support.job_runner_harness import JobBench
 
@@ -30,12 +32,12 @@ P = JobPhase
 NOW = 1_000 * SECOND
 PID, JOB = 500, 1
 COMMIT = Commit("A", 5, 64, 7)
-DONE_PAGE = SimulatedStatus(JOB, PID, phase=PagePhase.DONE)
+DONE_PAGE = JobStatus(JOB, PID, phase=PagePhase.DONE)
 
 
-def page(phase: PagePhase, **more: Any) -> SimulatedStatus:
+def page(phase: PagePhase, **more: Any) -> JobStatus:
     """The page of the job's process."""
-    return SimulatedStatus(JOB, PID, phase=phase, heartbeat=1, **more)
+    return JobStatus(JOB, PID, phase=phase, heartbeat=1, **more)
 
 
 STIMULI: dict[str, s.About] = {
@@ -132,13 +134,13 @@ def lifecycle(phase: JobPhase, **more: Any) -> JobLifecycle:
 def test_each_phase_does_with_each_stimulus_what_the_table_says(phase: P, name: str) -> None:
     core = lifecycle(phase)
     stimulus = STIMULI[name]
-    before = core.stale
+    before = core.table.stale
     out = core.step(NOW + 1, stimulus)
     if (name, phase) == ("not stored", P.SUBMITTED) or (name == "forget" and phase in FINISHED):
         assert JOB not in core.jobs
         return
     assert core.jobs[JOB].phase is LEADS_TO.get(phase, {}).get(name, phase)
-    if type(stimulus) in TABLE[phase]:
+    if type(stimulus) in core.handlers[phase]:
         assert not any(isinstance(each, s.Refusal) for each in out)
     elif isinstance(stimulus, s.Order):
         (refusal,) = out
@@ -149,15 +151,43 @@ def test_each_phase_does_with_each_stimulus_what_the_table_says(phase: P, name: 
     elif isinstance(stimulus, s.Launched) and phase not in WITH_PROCESS:
         assert s.Kill(JOB, 9) in out
     else:
-        assert core.stale == before + 1
+        assert core.table.stale == before + 1
 
 
-def test_every_handler_of_the_table_is_there_and_every_event_is_declared() -> None:
-    declared = {entry.name: len(entry.arguments) for entry in JobRunner.declaration.events}
-    for handlers in TABLE.values():
-        assert all(callable(getattr(JobLifecycle, handler)) for handler in handlers.values())
-    assert set(TABLE) == set(NEXT) == set(P)
-    assert all(declared[event] == 2 for event in EVENT_OF.values())
+def test_every_handler_of_the_table_is_reached_by_these_tests() -> None:
+    given = {type(stimulus) for stimulus in STIMULI.values()} | {s.Due}
+    handlers = JobLifecycle().handlers
+    assert set(handlers) == set(NEXT) == set(P)
+    assert {stimulus for row in handlers.values() for stimulus in row} == given
+
+
+@pytest.mark.parametrize(
+    ("phase", "seconds", "asked"),
+    [
+        (P.STARTING, 121, s.Kill(JOB, 9)),
+        (P.RUNNING, 99.5, s.Kill(JOB, 9)),
+        (P.RUNNING, 101, s.SetControl(JOB, Control.CANCEL)),
+        (P.ENDING, 5, s.Kill(JOB, 15)),
+        (P.FINISHING, 2, s.Publish(JOB)),
+    ],
+)
+def test_time_alone_ends_a_silent_process_and_tries_a_publication_again(
+    phase: JobPhase, seconds: float, asked: s.Instruction
+) -> None:
+    core = lifecycle(phase)
+    if phase is P.RUNNING:
+        core.step(NOW, STIMULI["page runs"])
+    if phase is P.FINISHING:
+        core.step(NOW, STIMULI["no room"])
+    if phase is P.ENDING:
+        core.table.runs[JOB].asked_at = NOW
+    assert asked not in core.step(NOW + 1, s.Tick())
+    assert asked in core.step(NOW + round(seconds * SECOND), s.Tick())
+
+
+def test_a_process_that_survives_its_kill_is_told_and_passed_on() -> None:
+    out = lifecycle(P.ENDING).step(NOW + 1, STIMULI["unkillable"])
+    assert out == (Tell(JobEvents.job_unkillable, (JOB, PID)), s.Escalate(JOB, PID))
 
 
 def test_a_phase_without_its_own_event_is_told_by_another() -> None:
@@ -200,8 +230,8 @@ def test_a_job_that_lost_memory_goes_back_to_its_commit_and_is_not_to_blame(phas
     core.step(NOW + 1, STIMULI["loses memory"])
     record = core.jobs[JOB]
     assert (record.failures, record.commit, record.has_fallen_back) == (2, COMMIT, False)
-    assert core.runs[JOB].not_before <= NOW + 1, "the first time it need not wait"
-    assert core.runs[JOB].interruptions == 1
+    assert core.table.runs[JOB].not_before <= NOW + 1, "the first time it need not wait"
+    assert core.table.runs[JOB].interruptions == 1
 
 
 def test_an_exit_status_alone_is_not_believed() -> None:
@@ -270,7 +300,7 @@ COMMITS = st.builds(
     Commit, st.sampled_from("AB"), st.integers(0, 50), st.just(64), st.integers(0, 3)
 )
 STATUSES = st.builds(
-    SimulatedStatus,
+    JobStatus,
     job_id=JOBS,
     pid=PIDS,
     phase=st.integers(0, 7),
@@ -348,21 +378,21 @@ def test_whatever_comes_each_job_ends_once_and_a_replay_says_the_same(
         check(core)
     accepted = [each.job for each in said if isinstance(each, s.Accepted)]
     assert accepted == list(range(1, len(accepted) + 1)), "numbers rise and are not used again"
-    ended = [each.values[0] for each in said if isinstance(each, s.Tell) and each.event in TERMINAL]
+    ended = [each.values[0] for each in said if isinstance(each, Tell) and each.name in TERMINAL]
     assert len(ended) == len(set(ended)), "one terminal event a job"
     finished = {record.id for record in core.jobs.values() if record.is_finished}
     assert finished <= set(ended)
-    assert replay(log, policy) == said
+    assert replay(JobLifecycle(policy), log) == said
 
 
 def check(core: JobLifecycle) -> None:
     """What is so after every step."""
     for record in core.jobs.values():
-        assert record.id < core.next_id
+        assert record.id < core.table.next_id
         assert (record.pid == 0) or record.phase in WITH_PROCESS
         assert record.phase is not P.INTERRUPTED
-    assert set(core.jobs) == set(core.runs)
-    assert set(core.ledgers) <= set(core.jobs)
+    assert set(core.jobs) == set(core.table.runs)
+    assert set(core.levels.ledgers) <= set(core.jobs)
 
 
 # ---------------------------------------------------------------- a world that keeps its word
@@ -401,7 +431,7 @@ def mishap(bench: JobBench, action: str, job: int) -> None:
         bench.launcher.running[job].kill(9)
     elif action == "executive dies":
         bench.restart()
-        bench.until(lambda: bench.runner.core.is_restored)
+        bench.until(lambda: bench.runner.core.table.is_restored)
     elif action == "launcher dies":
         bench.launcher.restart()
     elif action == "disk full":

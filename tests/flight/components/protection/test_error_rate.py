@@ -35,6 +35,25 @@ def test_a_counter_counts_from_where_it_is_first_seen_and_anew_after_it_fell() -
     assert made.seen == {"board": 5}
 
 
+@pytest.mark.verifies("VA-BRD-16")
+@pytest.mark.parametrize(
+    ("totals", "seen"),
+    [
+        ((100, 0, 100), 0),  # it lied once
+        ((100, 0, 0, 0, 103), 3),
+        ((100, 0, 5, 100), 5 + 95),  # a driver was reloaded, and then there were errors
+        ((100, 50, 0, 101), 1),
+    ],
+)
+def test_a_counter_that_lies_for_a_while_counts_nothing_twice(
+    totals: tuple[int, ...], seen: int
+) -> None:
+    made = RateMeter()
+    for total in totals:
+        made.look(NOW, {"board": total}, WINDOW)
+    assert made.seen.get("board", 0) == seen
+
+
 @pytest.mark.verifies("VA-LVL-06")
 def test_a_counter_that_jumps_counts_as_no_more_than_a_storm_and_takes_no_room() -> None:
     made = RateMeter()

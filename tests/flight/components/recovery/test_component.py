@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flight.components.board.notifications import Condition, DevicePicture
+from flight.components.board.places import UNKNOWN
 from flight.components.board.readings import Fault
 from flight.components.job_runner.ports import JobHolds
 from flight.components.recovery import stimuli as s
@@ -197,9 +198,28 @@ def test_an_action_on_a_gpu_that_is_not_there_is_refused_with_those_that_are(
     assert "there is 0" in asker.failure[0]
 
 
-def test_a_fault_of_an_unknown_device_is_one_of_the_board(payload: Payload) -> None:
-    payload.fault(62, device=-1)
-    assert payload.bench.events("heavy_action_started")[0][0] == 255
+@pytest.mark.verifies("VA-BRD-15")
+def test_a_fault_of_a_gpu_that_nobody_named_restarts_jobs_and_nothing_more(
+    payload: Payload,
+) -> None:
+    payload.fault(62, device=UNKNOWN)
+    started = payload.bench.events("action_started")
+    assert [(device, level) for device, level, *_ in started] == [(UNKNOWN, 1)]
+    payload.bench.step(4)
+    assert payload.bench.events("given_up")[0][0] == UNKNOWN  # job 1 does not end
+    assert payload.bench.events("heavy_action_started") == []
+
+
+@pytest.mark.verifies("VA-BRD-15")
+def test_a_storm_of_faults_of_an_unknown_gpu_never_climbs(payload: Payload) -> None:
+    for _ in range(200):
+        payload.fault(79, device=UNKNOWN)
+        payload.jobs = Running(frozenset({(1, payload.bench.now)}))
+        payload.bench.step(30)
+    levels = [level for _, level, *_ in payload.bench.events("action_started")]
+    assert levels == [1, 1, 1]
+    assert payload.bench.events("heavy_action_started") == []
+    assert payload.bench.events("withheld") == []
 
 
 def test_a_parameter_changes_the_budget_at_once(payload: Payload) -> None:

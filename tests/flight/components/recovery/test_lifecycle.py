@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flight.components.board.notifications import Condition
+from flight.components.board.places import BOARD
 from flight.components.recovery import stimuli as s
 from flight.components.recovery.cases import AT_WORK, Phase
 from flight.components.recovery.dictionary import RecoveryEvents
@@ -313,7 +315,7 @@ def test_an_unkillable_board_server_ends_what_is_done_through_it() -> None:
     scene = Scene()
     scene.fault(46)
     scene.jobs()
-    scene.fault(0, device=s.BOARD, kind=Kind.UNKILLABLE)
+    scene.fault(0, device=BOARD, kind=Kind.UNKILLABLE)
     assert scene.levels() == [3, 5]
 
 
@@ -509,6 +511,8 @@ def test_slow_readings_are_given_the_time_of_two() -> None:
         {"acting": [0, 0, 79, 5]},
         {"acting": [0, 99, 1, 1, 0]},
         {"spent": [[1]]},
+        {"waiting": [[0, 0, 46, 3, "now", []], [0, 0, 46, 99, 1, []], [0, 77, 46, 3, 1, []], 5]},
+        {"deferred": [[0, 0, 46, 3, None, []]], "seen": [[0, 0, 46, 1, None], "x"]},
     ],
 )
 def test_saved_state_that_makes_no_sense_is_left_out(saved: dict[str, Any]) -> None:
@@ -516,6 +520,95 @@ def test_saved_state_that_makes_no_sense_is_left_out(saved: dict[str, Any]) -> N
     scene.give(s.Restore({**saved, "strikes": [[0, 0, "x", [1]], 7, [0, 0, 31, [NOW]]]}))
     assert scene.core.cases == []
     assert scene.core.strikes.count(Cause(0, Kind.XID, 31), NOW) == 1
+
+
+def successor_of(scene: Scene) -> Scene:
+    """What the next executive begins with: the newest content that was to be kept."""
+    kept = [o.content for o in scene.out if isinstance(o, s.Save)][-1]
+    after = Scene()
+    after.now = scene.now + SECOND
+    after.give(s.Restore(json.loads(json.dumps(dict(kept)))))
+    return after
+
+
+@pytest.mark.verifies("VA-RCV-16")
+def test_a_recovery_that_was_not_begun_is_begun_by_the_next_executive() -> None:
+    scene = Scene()
+    scene.fault(46)  # the job's process has not ended yet: nothing is reset
+    assert scene.acts() == []
+    after = successor_of(scene)
+    after.give(s.Running(frozenset({(1, 1)})))
+    after.wait(4)
+    assert after.levels() == []  # it does not know yet which jobs run
+    after.wait(1)
+    assert after.levels() == [3]
+    after.jobs()
+    assert [act.level for act in after.acts()] == [Level.GPU_RESET]
+
+
+@pytest.mark.verifies("VA-RCV-16")
+def test_a_recovery_that_may_have_begun_is_verified_and_not_done_again() -> None:
+    scene = Scene()
+    scene.fault(46)
+    scene.jobs()
+    assert len(scene.acts()) == 1
+    after = successor_of(scene)
+    assert len(after.tells(RecoveryEvents.resumed)) == 1
+    after.wait(6)
+    after.read()
+    assert after.acts() == []
+    assert len(after.tells(RecoveryEvents.recovered)) == 1
+
+
+@pytest.mark.verifies("VA-RCV-16")
+def test_what_may_end_this_computer_is_never_done_twice_for_one_fault() -> None:
+    scene = Scene()
+    scene.fault(79)
+    scene.jobs()  # being saved; whether it was begun after that nobody can know
+    after = successor_of(scene)
+    after.wait(6)
+    after.read()
+    assert after.acts() == []
+
+
+@pytest.mark.verifies("VA-RCV-16")
+def test_a_fault_that_the_last_executive_took_is_a_duplicate_for_the_next_one() -> None:
+    scene = Scene()
+    scene.give(s.Fault(Cause(0, Kind.XID, 31), "", 7, 12))
+    after = successor_of(scene)
+    after.give(s.Fault(Cause(0, Kind.XID, 31), "", 7, 12))
+    assert after.core.duplicates == 1
+    after.give(s.Fault(Cause(0, Kind.XID, 31), "", 7, 13))
+    assert after.core.strikes.count(Cause(0, Kind.XID, 31), after.now) == 2
+
+
+@pytest.mark.verifies("VA-RCV-16")
+def test_a_worse_fault_that_came_during_an_action_is_not_forgotten() -> None:
+    scene = Scene()
+    scene.fault(31)
+    scene.fault(46)  # joins the restart of the job
+    after = successor_of(scene)
+    after.wait(6)
+    after.jobs()
+    after.read()
+    assert 3 in after.levels()
+
+
+@pytest.mark.verifies("VA-RCV-16")
+def test_what_is_due_between_jobs_is_due_after_a_restart_as_well() -> None:
+    scene = Scene()
+    scene.fault(63)
+    assert len(scene.tells(RecoveryEvents.deferred)) == 1
+    after = successor_of(scene)
+    after.give(s.Running(frozenset({(1, 1)})))
+    after.wait(20)
+    assert after.levels() == []
+    after.jobs()
+    assert after.levels() == [3]
+    ended = successor_of(scene)  # the job ended while nobody looked
+    ended.give(s.Running())
+    ended.wait(20)
+    assert ended.levels() == [3]
 
 
 def test_an_order_takes_exactly_one_action_and_says_how_it_ended() -> None:
@@ -578,7 +671,7 @@ def test_a_budget_comes_back_when_its_window_has_passed() -> None:
 
 # ---------------------------------------------------------------- whatever may come
 
-DEVICES = st.sampled_from([0, 1, s.BOARD])
+DEVICES = st.sampled_from([0, 1, BOARD])
 CODES = st.sampled_from([*XIDS, 999])
 CAUSES = st.one_of(
     st.builds(Cause, DEVICES, st.just(Kind.XID), CODES),

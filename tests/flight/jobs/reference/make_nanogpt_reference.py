@@ -1,6 +1,6 @@
 """Make nanogpt_reference.npz: gradients and a loss curve of the same model in PyTorch.
 
-Run from the root of the repository with the extras [reference] and [examples] installed:
+Run from the root of the repository with the extra [reference] and requirements/text.txt installed:
 
     python -m tests.flight.jobs.reference.make_nanogpt_reference
 

@@ -14,12 +14,17 @@ import pytest
 from toy_jobs import JOB, Parameters
 
 from flight.commits.slots import CommitSlots, newest, path_of
-from flight.components.job_runner.ports import Control, PagePhase
+from flight.components.job_runner.ports import Control, JobStatus, PagePhase
 from flight.components.job_runner.worker.confinement import landlock_version
 from flight.components.job_runner.worker.job import MEMORY_LOST
 from flight.components.job_runner.worker.launcher import Launcher
-from flight.components.job_runner.worker.processes import JobProcess, Limits, Processes
-from flight.components.job_runner.worker.status_page import JobStatus, StatusPage
+from flight.components.job_runner.worker.processes import (
+    LAUNCH_FILE,
+    JobProcess,
+    Limits,
+    Processes,
+)
+from flight.components.job_runner.worker.status_page import StatusPage
 from flight.edac.blocks import Verdict
 from flight.edac.region_file import open_region
 from flight.fault_tolerance.levels import Tally
@@ -394,8 +399,26 @@ def test_jobs_end_with_the_launcher_and_the_supervisor(bench: LauncherBench, toy
 def test_jobs_are_ended_by_a_launcher_that_is_told_to_end(bench: LauncherBench) -> None:
     pid = bench.launch("stuck")
     bench.process.terminate()
-    assert bench.process.wait(20) == 0
+    assert bench.process.wait(60) == 0
     assert not is_alive(pid)
+
+
+def test_a_page_dates_its_job_as_the_launcher_does(bench: LauncherBench) -> None:
+    bench.ask("patient")
+    told = bench.expect("launched").body
+    bench.await_phase(PagePhase.RUNNING)
+    status = bench.status()
+    assert (status.pid, status.start_time) == (told["pid"], told["start_time"])
+
+
+def test_a_job_whose_pid_was_given_again_is_not_adopted(tmp_path: Path) -> None:
+    (tmp_path / LAUNCH_FILE).write_text('{"limits": {}}')
+    processes, own = Processes(), os.getpid()
+    began = processes.start_time(own)
+    assert JobProcess.adopt(7, own, began - 1, tmp_path, processes, now=1.0) is None
+    job = JobProcess.adopt(7, own, began, tmp_path, processes, now=1.0)
+    assert job is not None
+    job.close()
 
 
 @pytest.fixture
@@ -414,7 +437,7 @@ def test_jobs_survive_their_launcher_and_are_adopted_by_the_next(bench: Launcher
     for job_id in (7, 8):
         bench.await_phase(PagePhase.RUNNING, job_id)
     bench.process.kill()
-    bench.process.wait(20)
+    bench.process.wait(60)
     os.kill(dead, signal.SIGKILL)
     os.waitpid(dead, 0)
     beat = bench.status().heartbeat

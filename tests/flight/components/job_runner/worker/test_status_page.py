@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from flight.components.job_runner.ports import Control, PagePhase
+from flight.components.job_runner.ports import Control, JobStatus, PagePhase
 from flight.components.job_runner.worker.status_page import (
     SIZE,
-    JobStatus,
     StatusPage,
     StatusPages,
     StatusWriter,

@@ -164,7 +164,7 @@ def test_the_worker_flies_on_without_its_device_and_ends_when_asked(tmp_path: Pa
         assert "watchdog0" in worker.expect("failed").body["text"]
         worker.expect("beat")
         worker.process.send_signal(signal.SIGTERM)
-        assert worker.process.wait(20) == 0
+        assert worker.process.wait(60) == 0
     finally:
         worker.close()
 

@@ -1,9 +1,8 @@
-"""What the pure half of file delivery tells its component to do."""
+"""What the answers of storage mean; they come from another process, so they are checked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from flight.framework.ports import StorageResult
@@ -12,48 +11,8 @@ from icd.failures import FailureCode
 MAX_NUMBER = 2**40
 """The largest offset that storage takes."""
 
-
-@dataclass(frozen=True)
-class Submit:
-    """Ask storage for `operation`; its answer is a stimulus too: give it to `then`."""
-
-    operation: str
-    arguments: Mapping[str, Any]
-    then: Callable[[StorageResult], list[Instruction]] = field(compare=False)
-    tolerates: str = ""
-    """The one errno name that is no failure of storage."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The telecommand of `asker` was carried out."""
-
-    asker: Any
-    result: Any = None
-
-
-@dataclass(frozen=True)
-class Refuse:
-    """The telecommand of `asker` was not carried out."""
-
-    asker: Any
-    reason: str
-    code: FailureCode = FailureCode.REFUSED
-
-
-@dataclass(frozen=True)
-class Announce:
-    """Send the event of that name."""
-
-    event: str
-    arguments: tuple[Any, ...]
-
-
-Instruction = Submit | Answer | Refuse | Announce
-Instructions = list[Instruction]
-
 BUSY = StorageResult(False, error="BUSY", text="its queue is full")
-"""What the component feeds back when storage did not take the request."""
+"""The answer to a request that storage did not take."""
 
 _CODES = {
     "ENOSPC": (FailureCode.NO_SPACE, "the disk is full: delete files, then send it again"),
@@ -74,11 +33,6 @@ def failure_of(result: StorageResult) -> tuple[str, FailureCode]:
         code, reason = _CODES[result.error]
         return reason, code
     return f"storage: {result.error} {result.text}".strip(), FailureCode.STORAGE_FAILED
-
-
-def refuse(asker: Any, result: StorageResult) -> Refuse:
-    """The refusal of a telecommand because storage failed."""
-    return Refuse(asker, *failure_of(result))
 
 
 def digest_of(result: StorageResult) -> tuple[int, int] | None:
