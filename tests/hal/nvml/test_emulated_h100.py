@@ -17,7 +17,7 @@ from hal.device import Board, ControlRequest, FaultKind
 from hal.nvml.sensors import SENSORS
 from hal.reading import Reading, Validity
 from icd.board_state import ENVIRONMENT, mark_running
-from sim_hw.nvml_library import build, state
+from sim_hw.nvml_library import build, layout
 from tests.sim_hw.support.emulated import SteppedBoard
 
 pytestmark = pytest.mark.portable
@@ -140,10 +140,10 @@ def test_a_storm_larger_than_the_drivers_queue_loses_the_oldest_and_counts_them(
     stepped: SteppedBoard, emulated_board: Board
 ) -> None:
     stepped.world.xid(0, 31)
-    stepped.world.storm(0, 13, state.EVENTS + 9)
+    stepped.world.storm(0, 13, layout.EVENTS + 9)
     faults = emulated_board.faults(0.0)
     assert {fault.code for fault in faults[:-1]} == {13}
-    assert faults[-1].code == state.EVENTS - 1 - 256  # one slot is the one to be written next
+    assert faults[-1].code == layout.EVENTS - 1 - 256  # one slot is the one to be written next
     assert stepped.world.nvml.state.events_lost == 11
 
 
@@ -298,9 +298,9 @@ def test_a_companion_that_stands_still_gives_no_values(
     stepped: SteppedBoard, emulated_board: Board
 ) -> None:
     now_ns = time.monotonic_ns()
-    stepped.world.nvml.state.beat_ns = now_ns - (state.SILENCE_S - 1) * 10**9
+    stepped.world.nvml.state.beat_ns = now_ns - (layout.SILENCE_S - 1) * 10**9
     assert all(reading.is_valid for reading in emulated_board.read())
-    stepped.world.nvml.state.beat_ns = now_ns - (state.SILENCE_S + 1) * 10**9
+    stepped.world.nvml.state.beat_ns = now_ns - (layout.SILENCE_S + 1) * 10**9
     found = emulated_board.read()
     assert {reading.validity for reading in found} == {Validity.ERROR}
     assert "Timeout" in found[0].reason

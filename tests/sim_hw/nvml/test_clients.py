@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from icd.board_state import mark_running
-from sim_hw.nvml_library import build, state
+from sim_hw.nvml_library import build, layout
 from tests.sim_hw.support.emulated import STEP_NS, SteppedBoard
 
 pytestmark = pytest.mark.verifies("VA-SIM-01", "VA-SIM-07")
@@ -63,7 +63,7 @@ def client(board: SteppedBoard, *arguments: str) -> str:
         env={
             **os.environ,
             "LD_LIBRARY_PATH": str(build.library().parent),
-            state.ENVIRONMENT: str(board.folder / "nvml.state"),
+            layout.ENVIRONMENT: str(board.folder / "nvml.state"),
             "COLUMNS": "120",
             "TERM": "dumb",
             "PYTHONWARNINGS": "ignore",

@@ -16,7 +16,7 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from sim_hw.nvml_library import build, state
+from sim_hw.nvml_library import build, layout
 from sim_hw.nvml_library.state import StateError, StateFile
 from tests.sim_hw.support.emulated import SteppedBoard
 
@@ -94,7 +94,7 @@ def environment(board: SteppedBoard) -> dict[str, str]:
     return {
         **os.environ,
         "LD_LIBRARY_PATH": str(build.library().parent),
-        state.ENVIRONMENT: str(board.folder / "nvml.state"),
+        layout.ENVIRONMENT: str(board.folder / "nvml.state"),
     }
 
 
@@ -150,11 +150,11 @@ try:
 except pynvml.NVMLError_DriverNotLoaded:
     print("told")
 """
-    environment[state.ENVIRONMENT] = "/nonexistent"
+    environment[layout.ENVIRONMENT] = "/nonexistent"
     assert client(program, environment) == "told\n"
 
 
-@pytest.mark.parametrize("content", [b"short", bytes(state.SIZE)])
+@pytest.mark.parametrize("content", [b"short", bytes(layout.SIZE)])
 def test_a_state_file_of_another_version_is_refused_by_the_library_and_by_us(
     environment: dict[str, str], tmp_path: Path, content: bytes
 ) -> None:
@@ -167,7 +167,7 @@ try:
 except pynvml.NVMLError as error:
     print(error.value)
 """
-    environment[state.ENVIRONMENT] = str(wrong)
+    environment[layout.ENVIRONMENT] = str(wrong)
     assert client(program, environment) == f"{pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH}\n"
     with pytest.raises(StateError, match="another version"):
         StateFile.attach(wrong)
@@ -196,9 +196,9 @@ def test_error_texts_exist_for_every_code() -> None:
 
 
 def test_the_layout_in_c_is_checked_against_the_layout_here() -> None:
-    header = state.header()
-    assert f"sizeof(State) == {state.SIZE}" in header
-    assert f"offsetof(Gpu, processes) == {state.Gpu.processes.offset}" in header
+    header = layout.header()
+    assert f"sizeof(State) == {layout.SIZE}" in header
+    assert f"offsetof(Gpu, processes) == {layout.Gpu.processes.offset}" in header
 
 
 def test_builds_at_the_same_time_all_give_the_same_whole_library(
@@ -263,7 +263,7 @@ import pynvml as n
 n.nvmlInit()
 events = n.nvmlEventSetCreate()
 n.nvmlDeviceRegisterEvents(n.nvmlDeviceGetHandleByIndex(0), 8, events)
-path = os.environ["{state.ENVIRONMENT}"]
+path = os.environ["{layout.ENVIRONMENT}"]
 command = [sys.executable, "-c", {POSTER!r}, path]
 posters = [subprocess.Popen([*command, start]) for start in ("1000", "5000")]
 for _ in range(3000):
