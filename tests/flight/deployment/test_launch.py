@@ -106,6 +106,8 @@ class TestPlan:
         assert (plan["state_dir"], plan["run_dir"]) == (str(state), str(run))
         limits = plan["startup_s"], plan["startup_max_s"], plan["silence_s"]
         assert limits == (10.0, 600.0, 2.0)
+        (launcher,) = (p for p in plan["processes"] if p["name"] == "launcher")
+        assert launcher["env"]["NUMBA_DISABLE_JIT"] == "0", "set by hand it would end every job"
         assert plan["processes"][0]["companion"]
         assert all(process["channel"] for process in plan["processes"][1:])
         assert mode(run) == mode(state) == 0o700
