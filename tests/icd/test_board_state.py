@@ -16,6 +16,7 @@ from icd.board_state import (
     SIZE,
     BoardState,
     BoardStateError,
+    Context,
     mark_idle,
     mark_running,
 )
@@ -136,8 +137,11 @@ while True:
         assert owner.stdin is not None
         owner.stdin.write(b"x")
         owner.stdin.flush()
-        seen = [context for _ in range(3000) for context in state.snapshot(1)]
-    assert len(seen) > 100
+        seen: list[Context] = []
+        for _ in range(1_000_000):  # until the owner was met in both states, at whatever pace
+            seen += state.snapshot(1)
+            if len(seen) > 1000 and len({context.is_running for context in seen}) == 2:
+                break
     assert {context.moved_bytes - 3 * context.moved_ns for context in seen} == {0}
     assert {context.busy_ns - context.moved_ns for context in seen} == {0}
     assert {context.is_running for context in seen} == {False, True}
