@@ -67,7 +67,7 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
         self._most_jobs = settings.most_jobs
         self.core = JobLifecycle(self.parameters.policy(self._most_jobs), deque(maxlen=LOG_LENGTH))
         self._hands = Hands(
-            storage, launcher, pages, jobs, files, settings, self.core.jobs, self._step
+            storage, launcher, pages, jobs, files, settings, self.core.jobs, self._answered
         )
         self._keeper = TableKeeper(
             storage,
@@ -275,6 +275,11 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
                 accepted = instruction.job
         self.port.wake()
         return accepted
+
+    def _answered(self, stimulus: s.Stimulus) -> None:
+        """What became of an instruction; when to try again may follow from it."""
+        self._step(stimulus)
+        self.port.wake()
 
     def _step(self, stimulus: s.Stimulus) -> tuple[s.Instruction, ...]:
         """Give the core a stimulus and do what it says; what that brings at once comes next."""
