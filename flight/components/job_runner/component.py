@@ -71,9 +71,8 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
         """The newest stimuli with their times (on-board ns), for `replay`."""
         self.core = JobLifecycle(self.parameters.policy(self._most_jobs), self.log)
         self._stepper = Stepper(self, self.core, self._do, COUNTERS)
-        step = self._stepper.step
         self._effects = Effects(
-            storage, launcher, pages, jobs, files, settings, self.core.jobs, step
+            storage, launcher, pages, jobs, files, settings, self.core.jobs, self._answered
         )
         self._table_file = TableFile(
             storage,
@@ -289,6 +288,11 @@ class JobRunner(Component[JobsHousekeeping, JobsParameters], JobEvents):
                 accepted = instruction.job
         self.port.wake()
         return accepted
+
+    def _answered(self, stimulus: s.Stimulus) -> None:
+        """What became of an instruction; when to try again may follow from it."""
+        self._stepper.step(stimulus)
+        self.port.wake()
 
     def _do(self, instruction: s.Instruction) -> None:
         match instruction:

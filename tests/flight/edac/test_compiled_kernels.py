@@ -153,6 +153,7 @@ def test_a_function_that_cannot_be_compiled_is_an_error_and_no_warning() -> None
         compile_it(nonsense)
 
 
+@pytest.mark.native("its deadline is for compilers ten times as fast")
 @pytest.mark.slow
 def test_processes_that_start_together_compile_once(folder: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", BOTH]

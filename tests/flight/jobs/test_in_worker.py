@@ -113,6 +113,7 @@ def test_a_training_that_was_killed_ends_with_the_octets_of_one_that_was_not(sta
     assert finish(*start("nanogpt", "storm", *settings)) == expected
 
 
+@pytest.mark.native("its deadlines of a minute are for a processor ten times as fast")
 def test_a_job_that_cannot_use_its_text_fails_with_the_sentence(
     start: Start, tmp_path: Path
 ) -> None:

@@ -132,6 +132,7 @@ class Crash(RuntimeError):
     """The worker dies here."""
 
 
+@pytest.mark.native("takes beats for steps; a step of seconds, as under QEMU, beats several times")
 @pytest.mark.verifies("VA-JOB-04")
 @pytest.mark.parametrize("at_beat", [1, 6, 11])
 def test_a_resumed_run_gives_the_products_of_an_undisturbed_one(
@@ -188,6 +189,7 @@ def test_bursts_in_its_memory_at_every_step_leave_the_products_as_they_are(
     assert job.last_commit is not None
 
 
+@pytest.mark.native("takes beats for steps; a step of seconds, as under QEMU, beats several times")
 @pytest.mark.verifies("VA-EDC-07")
 def test_memory_beyond_correction_ends_the_run_and_no_commit_holds_it(
     make_job: MakeJob, finish: Finish, play: dict[str, Path]

@@ -422,6 +422,21 @@ def test_without_room_a_finished_job_waits_and_loses_nothing() -> None:
     assert bench.product(job, "result.json") == b"{}"
 
 
+def test_a_refusal_of_storage_wakes_the_runner_so_that_it_tries_again() -> None:
+    bench = JobBench()
+    bench.storage.delay_ns = 1_000_000_000
+    job = bench.submitted()
+    bench.until_phase(job, P.FINISHING)
+    bench.storage.faults["list"] = "EIO"
+    assert not bench.bench.is_woken  # nothing is due before the answer
+    bench.storage.run(bench.bench.now + bench.storage.delay_ns)
+    assert len(bench.told("storage_refused")) == 1
+    assert bench.bench.is_woken
+    due = bench.bench.step()
+    assert due is not None
+    assert due <= bench.bench.now + 2_000_000_000
+
+
 def test_a_finished_job_is_published_also_after_a_restart_in_between() -> None:
     bench = JobBench()
     job = bench.submitted()
