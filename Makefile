@@ -89,9 +89,10 @@ coverage: $(VENV)/.dev ## Measure branch coverage and list the lines that no tes
 ratchet: $(VENV)/.dev ## Write the last measured coverage into coverage.ratchet.
 	@$(PY) tools/check_coverage.py build/coverage.json coverage.ratchet --write
 
-matrix: ## Run the tests on the oldest and on the newest Python that work, each in its own environment.
+matrix: ## Run the tests on the oldest and on the newest Python, each in its own environment; both must be there.
 	@for wanted in 3.10 3.13; do \
-	  $(MAKE) test VENV=.venv-$$wanted PYTHON=$$(sh tools/find_python.sh python$$wanted) || exit 1; done
+	  python=$$(sh tools/find_python.sh python$$wanted) \
+	  && $(MAKE) test VENV=.venv-$$wanted PYTHON=$$python || exit 1; done
 
 blas-matrix: $(VENV)/.dev ## Run the numerical suites under every kernel of OpenBLAS and target of Numba that works here.
 	$(PY) tools/blas_matrix.py build/blas-matrix -- tests -m "numerical and not story" -n $(WORKERS) $(ARGS)

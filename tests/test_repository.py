@@ -151,6 +151,23 @@ class TestMake:
         made, installed = plan.stdout.find("-m venv"), plan.stdout.find("--require-hashes")
         assert 0 <= made < installed
 
+    def test_the_matrix_fails_where_one_of_its_pythons_is_missing(self, tmp_path: Path) -> None:
+        make, shell = shutil.which("make"), shutil.which("sh")
+        assert make
+        assert shell
+        (tmp_path / "sh").symlink_to(shell)
+        ended = subprocess.run(
+            [make, "matrix", f"MAKE={tmp_path}/must-not-be-called"],
+            cwd=ROOT,
+            env={"PATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert ended.returncode != 0
+        assert "must-not-be-called" not in ended.stdout + ended.stderr
+        assert "python3.10" in ended.stderr
+
 
 class TestLocks:
     @pytest.mark.verifies("VA-REP-01")
