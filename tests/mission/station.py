@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from types import TracebackType
 
 import zmq
 
@@ -14,6 +13,7 @@ from icd.link import Heartbeat, Kind, LinkMessage
 from icd.reports import Service, Stage, Verification
 
 WINDOW = 1000
+PATIENCE_S = 90.0
 
 
 class Station:
@@ -24,6 +24,8 @@ class Station:
         self.sequence = time.time_ns() // 1000
         self.received = 0
         self._count = 0
+        self._unanswered = 0
+        """Heartbeats whose answer is still to come."""
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -42,12 +44,7 @@ class Station:
     def __enter__(self) -> Station:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._socket.close()
         self._context.term()
 
@@ -67,6 +64,7 @@ class Station:
         """Say that this station is here, and give credit."""
         beat = Heartbeat(self.slot or 1, self.received, WINDOW)
         self.send_octets(self.frame(Kind.HEARTBEAT, link.HEARTBEAT.pack(*beat)))
+        self._unanswered += 1
 
     def packet(
         self, apid: int, service: int, subtype: int, data: bytes = b"", *, source: int | None = None
@@ -87,7 +85,7 @@ class Station:
 
     # --- and what comes back ---
 
-    def ask(self, packet: bytes, timeout_s: float = 10.0) -> tuple[Stage, Verification]:
+    def ask(self, packet: bytes, timeout_s: float = PATIENCE_S) -> tuple[Stage, Verification]:
         """Send a telecommand packet; the stage in which it ended, and the report of it."""
         self.heartbeat()
         self.send_octets(self.frame(Kind.TELECOMMAND, packet))
@@ -106,20 +104,29 @@ class Station:
         """Telemetry packets that come next, time reports left out."""
         found = []
         if self._socket.poll(int(timeout_s * 1000)):
-            message, _ = link.unpack(self._socket.recv())
+            message = self._receive()
             if message.kind is Kind.TELEMETRY:
                 self.received = message.sequence
                 if message.body[:2] != b"\0\0":
                     found.append(telemetry.parse(message.body))
         return found
 
-    def is_answered(self, timeout_s: float = 5.0) -> bool:
-        """Whether a heartbeat is answered by the payload's identity."""
+    def is_answered(self, timeout_s: float = PATIENCE_S) -> bool:
+        """Whether a heartbeat is answered by the payload's identity, and so all that came before.
+
+        The answer to an earlier heartbeat may still be on its way, and says nothing of what was
+        sent since.
+        """
         self.heartbeat()
         deadline = time.monotonic() + timeout_s
-        while (left := deadline - time.monotonic()) > 0:
+        while self._unanswered and (left := deadline - time.monotonic()) > 0:
             if self._socket.poll(int(left * 1000)):
-                message, _ = link.unpack(self._socket.recv())
-                if message.kind is Kind.IDENTITY:
-                    return True
-        return False
+                self._receive()
+        was_answered, self._unanswered = not self._unanswered, 0
+        return was_answered
+
+    def _receive(self) -> LinkMessage:
+        message, _ = link.unpack(self._socket.recv())
+        if message.kind is Kind.IDENTITY:
+            self._unanswered = max(0, self._unanswered - 1)
+        return message
