@@ -148,6 +148,7 @@ class Watchdog(Component[WatchdogHousekeeping, WatchdogParameters]):
         critical_workers: Collection[str] = ("storage",),
     ) -> None:
         super().__init__(port)
+        self.parameters_changed()
         self._supervisor = supervisor
         self._hardware = hardware
         self._pinged = [_Pinged(target) for target in targets]
@@ -252,6 +253,12 @@ class Watchdog(Component[WatchdogHousekeeping, WatchdogParameters]):
     ) -> bool:
         """One watched part: a component, or a worker process."""
 
+    def parameters_changed(self) -> None:
+        """Keep the limits of a worker that is up, and of one that starts or is busy, in ns."""
+        silence_s, startup_s = self.parameters.silence_s, self.parameters.startup_s
+        longer_s = max(startup_s, silence_s)
+        self._limits_ns = int(silence_s * SECOND), int(longer_s * SECOND)
+
     def start(self, now: int) -> None:
         """Give every worker its time to start."""
         self._stroked_ns = self._due_ns = now
@@ -323,7 +330,8 @@ class Watchdog(Component[WatchdogHousekeeping, WatchdogParameters]):
             heard.pid, heard.since_ns, heard.doublings = pid, now, heard.attempts
         heard.silence_ns = self._silence_ns(heard, now)
         has_beaten = heard.worker.last_beat is not None
-        self._tell_busy(heard)
+        if heard.worker.doing or heard.is_busy_told:
+            self._tell_busy(heard)
         if heard.silence_ns > self._limit_ns(heard):
             self._silent(heard, now)
         elif has_beaten:
@@ -332,10 +340,11 @@ class Watchdog(Component[WatchdogHousekeeping, WatchdogParameters]):
     def _limit_ns(self, heard: _Heard) -> int:
         """How long a worker may be silent: longer while it starts or is busy, and twice as long
         after each replacement in a row."""
-        parameters = self.parameters
         is_up = heard.worker.last_beat is not None and not heard.worker.doing
-        limit_s = parameters.silence_s if is_up else max(parameters.startup_s, parameters.silence_s)
-        return min(int(limit_s * SECOND) << heard.doublings, max(LONGEST_NS, int(limit_s * SECOND)))
+        limit_ns = self._limits_ns[not is_up]
+        if not heard.doublings:
+            return limit_ns
+        return min(limit_ns << heard.doublings, max(LONGEST_NS, limit_ns))
 
     def _tell_busy(self, heard: _Heard) -> None:
         if heard.worker.doing and not heard.is_busy_told:
